@@ -1,0 +1,199 @@
+"""The instance metadata service, an identity an instance: version 2 with tokens, and 1."""
+
+import struct
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable, Mapping
+from hmac import compare_digest, digest
+from random import Random
+
+from twisted.web.http import RESPONSES
+from twisted.web.resource import IResource, Resource
+from twisted.web.server import NOT_DONE_YET
+
+from echoserver.local.site import LocalRequest
+from echoserver.local.values import REGION, Instance
+from echoserver.local.wire import Headers
+
+LONGEST_TTL = 21600
+TTL_HEADER = "X-aws-ec2-metadata-token-ttl-seconds"
+TOKEN_HEADER = "X-aws-ec2-metadata-token"
+
+# What stands at a path: a value, or what is below it.
+Tree = Mapping[str, "str | Tree"]
+
+_ERROR_PAGE = """<?xml version="1.0" encoding="iso-8859-1"?>
+<!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0 Transitional//EN"
+\t"http://www.w3.org/TR/xhtml1/DTD/xhtml1-transitional.dtd">
+<html xmlns="http://www.w3.org/1999/xhtml" xml:lang="en" lang="en">
+ <head>
+  <title>{title}</title>
+ </head>
+ <body>
+  <h1>{title}</h1>
+ </body>
+</html>
+"""
+
+
+class Tokens:
+    """
+    Issues and checks one instance's tokens. A token carries its own end and is signed, so that none
+    need be kept: as with the real service, one may ask for any number of them.
+    """
+
+    # The first bytes make tokens begin as real ones do; 40 bytes are 56 characters.
+    _BODY = struct.Struct(">3sd5s")
+    _PREFIX = b"\x01\x00\x04"
+    _SIGNATURE_BYTES = 24
+    _CHARACTERS = 56
+
+    def __init__(self, dice: Random) -> None:
+        self._dice = dice
+        self._key = dice.randbytes(32)
+
+    def issue(self, ttl: int, now: float) -> str:
+        """A token that works for C{ttl} seconds."""
+        body = self._BODY.pack(self._PREFIX, now + ttl, self._dice.randbytes(5))
+        return urlsafe_b64encode(body + self._sign(body)).decode("ascii")
+
+    def secondsLeft(self, token: str, now: float) -> float:
+        """How long this instance's token still works: 0 or less if it does not, or never did."""
+        if len(token) != self._CHARACTERS:
+            return 0.0
+        try:
+            raw = urlsafe_b64decode(token.encode("ascii"))
+        except ValueError:
+            return 0.0
+        body, signature = raw[: self._BODY.size], raw[self._BODY.size :]
+        if not compare_digest(signature, self._sign(body)):
+            return 0.0
+        end: float = self._BODY.unpack(body)[1]
+        return end - now
+
+    def _sign(self, body: bytes) -> bytes:
+        return digest(self._key, body, "sha256")[: self._SIGNATURE_BYTES]
+
+
+class InstanceMetadata(Resource):
+    """What one instance's processes find below C{/latest}."""
+
+    isLeaf = True
+
+    def __init__(self, tree: Tree, tokens: Tokens, seconds: Callable[[], float]) -> None:
+        super().__init__()
+        self._tree = tree
+        self._tokens = tokens
+        self._seconds = seconds
+
+    def render_PUT(self, request: LocalRequest) -> int:
+        if _pathOf(request) != ["api", "token"]:
+            return _fail(request, 405)
+        if request.header("X-Forwarded-For") is not None:
+            return _fail(request, 403)
+        given = request.header(TTL_HEADER) or ""
+        if not (given.isascii() and given.isdigit() and len(given) <= 5):
+            return _fail(request, 400)
+        ttl = int(given)
+        if not 1 <= ttl <= LONGEST_TTL:
+            return _fail(request, 400)
+        return _answer(request, self._tokens.issue(ttl, self._seconds()), ttl)
+
+    def render_GET(self, request: LocalRequest) -> int:
+        token = request.header(TOKEN_HEADER)
+        left = None
+        if token is not None:
+            left = self._tokens.secondsLeft(token, self._seconds())
+            if left <= 0:
+                return _fail(request, 401)
+        path = _pathOf(request)
+        if path == ["api", "token"]:
+            return _fail(request, 405)
+        text = _textAt(self._tree, path)
+        return _fail(request, 404) if text is None else _answer(request, text, left)
+
+
+class MissingMetadata(Resource):
+    """No metadata here, or only in its children."""
+
+    def getChild(self, _path: bytes, _request: LocalRequest) -> IResource:
+        return self
+
+    def render(self, request: LocalRequest) -> int:
+        return _fail(request, 404)
+
+
+class Instances(MissingMetadata):
+    """C{/instances/<InstanceId>/latest/...}: the metadata of each instance."""
+
+    def __init__(self, metadata: Mapping[str, InstanceMetadata]) -> None:
+        super().__init__()
+        self._metadata = metadata
+
+    def getChild(self, path: bytes, _request: LocalRequest) -> IResource:
+        metadata = self._metadata.get(path.decode("latin-1"))
+        if metadata is None:
+            return MissingMetadata()
+        instance = MissingMetadata()
+        instance.putChild(b"latest", metadata)
+        return instance
+
+
+def treeOf(instance: Instance) -> Tree:
+    """
+    The metadata of one instance. Its host names and addresses are those of this machine, so that a
+    ConnectionInfo made of them connects.
+    """
+    return {
+        "meta-data": {
+            "instance-id": instance.instanceId,
+            "instance-life-cycle": "spot",
+            "local-hostname": "localhost",
+            "local-ipv4": "127.0.0.1",
+            "placement": {"availability-zone": f"{REGION}a", "region": REGION},
+            "public-hostname": "localhost",
+            "public-ipv4": "127.0.0.1",
+            "tags": {
+                "instance": {
+                    "GameLift": "GameServerGroups",
+                    "aws:autoscaling:groupName": f"gamelift-gameservergroup-{instance.groupName}",
+                }
+            },
+        }
+    }
+
+
+def _pathOf(request: LocalRequest) -> list[str]:
+    return [segment.decode("latin-1") for segment in request.postpath]
+
+
+def _textAt(tree: Tree, path: list[str]) -> str | None:
+    """What stands at a path, a value or a listing; only a listing may be asked for with a slash."""
+    node: str | Tree = tree
+    for index, segment in enumerate(path):
+        if isinstance(node, str):
+            return None
+        if segment == "" and index == len(path) - 1:
+            break
+        if segment not in node:
+            return None
+        node = node[segment]
+    if isinstance(node, str):
+        return node
+    return "\n".join(
+        name if isinstance(child, str) else f"{name}/" for name, child in sorted(node.items())
+    )
+
+
+def _answer(request: LocalRequest, text: str, secondsLeft: float | None) -> int:
+    headers: Headers = ((b"Content-Type", b"text/plain"), (b"Server", b"EC2ws"))
+    if secondsLeft is not None:
+        headers += ((TTL_HEADER.encode("ascii"), b"%d" % secondsLeft),)
+    request.answer(200, headers, text.encode("ascii"))
+    return NOT_DONE_YET
+
+
+def _fail(request: LocalRequest, status: int) -> int:
+    title = f"{status} - {RESPONSES[status].decode('ascii')}"
+    page = _ERROR_PAGE.format(title=title).encode("ascii")
+    request.answer(status, ((b"Content-Type", b"text/html"), (b"Server", b"EC2ws")), page)
+    return NOT_DONE_YET

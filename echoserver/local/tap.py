@@ -1,0 +1,241 @@
+"""Options of C{twistd fleetiq-local} to services, and the local FleetIQ as a service to embed."""
+
+import re
+from collections.abc import Sequence
+from random import Random
+from typing import Any, ClassVar
+
+from twisted.application.service import IService, Service
+from twisted.internet.address import IPv6Address
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IListeningPort
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.python.usage import Options as UsageOptions
+from twisted.python.usage import UsageError
+
+from echoserver.local.actions import Actions
+from echoserver.local.api import FleetIQEndpoint
+from echoserver.local.control import Controls, FaultsControl, StateControl
+from echoserver.local.faults import Faults
+from echoserver.local.metadata import InstanceMetadata, Instances, Tokens, treeOf
+from echoserver.local.site import LocalSite
+from echoserver.local.state import FleetState
+from echoserver.local.sweep import Sweep
+from echoserver.local.values import Event
+
+DEFAULT_LISTEN = "tcp:4570:interface=127.0.0.1"
+MOST_INSTANCES = 1000
+_LISTEN = re.compile(r"tcp6?:(?:port=)?([0-9]{1,5})(?::|$)")
+_GROUP_NAME = re.compile(r"[a-zA-Z0-9.-]{1,128}")
+
+
+class LocalFleetIQ(Service):
+    """
+    A FleetIQ on one port: API, instance metadata and controls. Its clock is the reactor's.
+
+    @ivar url: where it is reached from this machine, once it is started.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        reactor: Any,
+        listen: str = DEFAULT_LISTEN,
+        groups: Sequence[str] = ("local",),
+        instances: int = 2,
+        healthTimeout: float = 180.0,
+        seed: int | None = None,
+    ) -> None:
+        """
+        @param instances: how many each group has.
+        @param healthTimeout: seconds of silence after which a game server is dropped.
+        @param seed: makes ordered faults strike, and ids be drawn, as they were with the same seed.
+        @raise ValueError: C{listen} is not understood; the text is a sentence.
+        """
+        self._listen = listen
+        self._endpoint = _endpointOf(reactor, listen)
+        self._port: IListeningPort | None = None
+        self.url = ""
+        dice = Random(seed)
+        seconds = reactor.seconds
+        state = FleetState(self._happened, healthTimeout)
+        for name in groups:
+            state.addGroup(name, instances, seconds())
+        self._sweep = Sweep(reactor, state)
+        actions = Actions(state, seconds)
+        faults = Faults(actions.operations, Random(seed))
+        self._api = FleetIQEndpoint(reactor, actions, faults, dice, self._sweep.schedule)
+        metadata = {
+            instance.instanceId: InstanceMetadata(treeOf(instance), Tokens(dice), seconds)
+            for instance in state.instances.values()
+        }
+        controls = Controls()
+        controls.putChild(b"state", StateControl(state, faults, self._api, seconds))
+        controls.putChild(b"faults", FaultsControl(faults))
+        self._api.putChild(b"_local", controls)
+        self._api.putChild(b"instances", Instances(metadata))
+        self._api.putChild(b"latest", next(iter(metadata.values())))
+        self._site = LocalSite(self._api, reactor)
+
+    def startService(self) -> None:
+        """
+        Bind the port.
+
+        @raise CannotListenError: It cannot be bound; the service is not running then.
+        """
+        outcome: list[Any] = []
+        self._endpoint.listen(self._site).addBoth(outcome.append)
+        [port] = outcome
+        if isinstance(port, Failure):
+            port.raiseException()
+        self._port = port
+        self.url = _urlOf(port)
+        super().startService()
+
+    def stopService(self) -> Deferred[None]:
+        """Fires when port and connections are closed; calls that still wait are forgotten."""
+        super().stopService()
+        self._api.stop()
+        self._sweep.stop()
+        port, self._port = self._port, None
+        closed = maybeDeferred(port.stopListening) if port is not None else maybeDeferred(int)
+        return closed.addCallback(lambda _: self._site.endConnections())
+
+    def _happened(self, event: Event) -> None:
+        self._log.info(
+            "{who} {sentence}",
+            who=event.gameServerId or event.instanceId,
+            sentence=event.sentence,
+            event=event,
+        )
+
+
+class Options(UsageOptions):
+    """The options of C{twistd fleetiq-local}; a wrong one is a sentence and exit status 1."""
+
+    synopsis = "[options]"
+    longdesc = "A FleetIQ that runs on this machine, for any AWS SDK."
+    optParameters: ClassVar = [
+        ["listen", None, DEFAULT_LISTEN, "Where it listens, a tcp: or tcp6: endpoint."],
+        ["instances", None, "2", "How many instances each group has."],
+        ["health-timeout", None, "180", "Seconds of silence until a game server is dropped."],
+        ["seed", None, None, "A number that makes faults strike the same calls again."],
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self["group"] = []
+
+    def opt_group(self, name: str) -> None:
+        """A game server group that there is; may be repeated. [default: local]"""
+        if not _GROUP_NAME.fullmatch(name):
+            raise UsageError(
+                f"--group is {name!r}: a group's name has 1 to 128 letters, digits, '-' and '.'."
+            )
+        if name in self["group"]:
+            raise UsageError(f"--group {name} is given twice.")
+        self["group"].append(name)
+
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        try:
+            super().parseOptions(options)
+        except UsageError as error:
+            raise SystemExit(f"fleetiq-local: {error}") from error
+
+    def postOptions(self) -> None:
+        self["group"] = self["group"] or ["local"]
+        self["instances"] = _whole("--instances", self["instances"], 1, MOST_INSTANCES)
+        self["health-timeout"] = _seconds("--health-timeout", self["health-timeout"])
+        if self["seed"] is not None:
+            self["seed"] = _whole("--seed", self["seed"], 0, 2**63)
+        # The pid file of twistd -n makes a second program in the same folder refuse to start.
+        parent: dict[str, Any] = self.parent or {}
+        if parent.get("nodaemon") and parent.get("pidfile") == "twistd.pid":
+            parent["pidfile"] = ""
+
+
+class LocalProgram(LocalFleetIQ):
+    """The local FleetIQ as a program of its own: says how to use it, ends if it cannot listen."""
+
+    def __init__(self, reactor: Any, options: Options) -> None:
+        super().__init__(
+            reactor,
+            options["listen"],
+            options["group"],
+            options["instances"],
+            options["health-timeout"],
+            options["seed"],
+        )
+        self._options = options
+
+    def startService(self) -> None:
+        try:
+            super().startService()
+        except CannotListenError as error:
+            raise SystemExit(
+                f"fleetiq-local cannot listen on {self._options['listen']}: {error.socketError}. "
+                "End what listens there, or take another port, such as "
+                "--listen tcp:4571:interface=127.0.0.1"
+            ) from error
+        groups, instances = self._options["group"], self._options["instances"]
+        self._log.info(
+            "FleetIQ for this machine on {url}, {groups}, {instances}",
+            url=self.url,
+            groups=("group " if len(groups) == 1 else "groups ") + ", ".join(groups),
+            instances=f"{instances} instance{'' if instances == 1 else 's'}"
+            + (" each" if len(groups) > 1 else ""),
+        )
+        for name in ("AWS_ENDPOINT_URL_GAMELIFT", "AWS_EC2_METADATA_SERVICE_ENDPOINT"):
+            self._log.info("For an SDK: export {name}={url}", name=name, url=self.url)
+
+
+def makeService(options: Options) -> IService:
+    from twisted.internet import reactor
+
+    try:
+        return LocalProgram(reactor, options)
+    except ValueError as error:
+        raise SystemExit(f"fleetiq-local: --listen is {error}") from error
+
+
+def _endpointOf(reactor: Any, listen: str) -> Any:
+    wrong = ValueError(
+        f"{listen!r}: it must be an endpoint description such as {DEFAULT_LISTEN}, "
+        "of the kind tcp: or tcp6:, its port from 0 to 65535."
+    )
+    port = _LISTEN.match(listen)
+    if port is None or int(port[1]) > 65535:
+        raise wrong
+    try:
+        return serverFromString(reactor, listen)
+    except (IndexError, TypeError, ValueError) as error:
+        raise wrong from error
+
+
+def _urlOf(port: IListeningPort) -> str:
+    here: Any = port.getHost()
+    if isinstance(here, IPv6Address):
+        return f"http://[{'::1' if here.host == '::' else here.host}]:{here.port}"
+    return f"http://{'127.0.0.1' if here.host == '0.0.0.0' else here.host}:{here.port}"
+
+
+def _whole(option: str, given: str, least: int, most: int) -> int:
+    if given.isascii() and given.isdigit() and len(given) < 20 and least <= int(given) <= most:
+        return int(given)
+    raise UsageError(f"{option} is {given!r}: it must be a whole number from {least} to {most}.")
+
+
+def _seconds(option: str, given: str) -> float:
+    try:
+        seconds = float(given)
+    except ValueError:
+        seconds = 0.0
+    if 0 < seconds <= 86400:
+        return seconds
+    raise UsageError(
+        f"{option} is {given!r}: it must be a number of seconds, above 0, at most 86400."
+    )

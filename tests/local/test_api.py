@@ -1,0 +1,202 @@
+"""The endpoint: counting, faults, and calls that wait."""
+
+import json
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from echoserver.local.actions import Actions
+from echoserver.local.state import FleetState
+from echoserver.local.values import Refusal, instanceIdOf
+from tests.local.inmemory import Connection, MemoryFleetIQ, Response, callHeaders, requestBytes
+
+SERVED = {
+    "ClaimGameServer",
+    "DeregisterGameServer",
+    "DescribeGameServer",
+    "DescribeGameServerGroup",
+    "DescribeGameServerInstances",
+    "ListGameServerGroups",
+    "ListGameServers",
+    "RegisterGameServer",
+    "UpdateGameServer",
+}
+
+
+class EndpointTests(SynchronousTestCase):
+    """Calls to a whole local FleetIQ in memory."""
+
+    def setUp(self) -> None:
+        self.fleetIQ = MemoryFleetIQ()
+
+    def register(self, gameServerId: str = "srv-1") -> Response:
+        return self.fleetIQ.call(
+            "RegisterGameServer",
+            GameServerGroupName="local",
+            GameServerId=gameServerId,
+            InstanceId=instanceIdOf("local", 0),
+        )
+
+    def order(self, **order: Any) -> str:
+        response = self.fleetIQ.ask("POST", "/_local/faults", {}, json.dumps(order).encode())
+        self.assertEqual(200, response.status, response.body)
+        faultId: str = response.json["id"]
+        return faultId
+
+    def send(self, operation: str, **request: Any) -> Connection:
+        """A call on a connection that stays open."""
+        connection = self.fleetIQ.connect()
+        body = json.dumps(request).encode()
+        connection.send(requestBytes("POST", "/", callHeaders(operation), body))
+        return connection
+
+    def test_call(self) -> None:
+        """A call is answered with its result, times in seconds with milliseconds."""
+        self.fleetIQ.clock.advance(0.123456)
+        response = self.register()
+        self.assertEqual(200, response.status)
+        self.assertEqual("application/x-amz-json-1.1", response.headers["content-type"])
+        self.assertEqual(1_700_000_000.123, response.json["GameServer"]["RegistrationTime"])
+        self.assertEqual(
+            {
+                "GameServerGroupName",
+                "GameServerGroupArn",
+                "GameServerId",
+                "InstanceId",
+                "UtilizationStatus",
+                "RegistrationTime",
+                "LastHealthCheckTime",
+            },
+            set(response.json["GameServer"]),
+        )
+
+    def test_requestIds(self) -> None:
+        """Each reply has a request id of its own, the same ones with the same seed."""
+
+        def ids(seed: int) -> list[str]:
+            fleetIQ = MemoryFleetIQ(seed=seed)
+            replies = [fleetIQ.call("ListGameServerGroups") for _ in range(3)]
+            return [each.headers["x-amzn-requestid"] for each in replies]
+
+        self.assertEqual(3, len(set(ids(1))))
+        self.assertEqual(ids(1), ids(1))
+        self.assertNotEqual(ids(1), ids(2))
+
+    def test_refusal(self) -> None:
+        """A refusal carries FleetIQ's code and a sentence, in body and header."""
+        self.register()
+        response = self.register()
+        self.assertEqual(400, response.status)
+        self.assertEqual("ConflictException", response.json["__type"])
+        self.assertIn("srv-1 is already registered", response.json["Message"])
+        self.assertEqual("conflictexception", response.headers["x-amzn-errortype"])
+
+    def test_hostileBody(self) -> None:
+        """A body that cannot be read is a refusal, and the connection serves the next call."""
+        connection = self.fleetIQ.connect()
+        for body in (b"garbage", b"[" * 10_000, b"\xff"):
+            connection.send(requestBytes("POST", "/", callHeaders("ListGameServers"), body))
+            response = connection.response()
+            assert response is not None
+            self.assertEqual(400, response.status)
+            self.assertEqual("SerializationException", response.json["__type"])
+        connection.send(requestBytes("POST", "/", callHeaders("ListGameServerGroups"), b"{}"))
+        answer = connection.response()
+        self.assertEqual(200, answer and answer.status)
+
+    def test_unknownOperations(self) -> None:
+        """An operation that is not served says so, and whether GameLift has it at all."""
+        for operation, sentence in (
+            ("CreateFleet", "CreateFleet is an operation of GameLift that the local FleetIQ does"),
+            ("Dance", "Dance is not an operation of GameLift. Served are ClaimGameServer, Der"),
+        ):
+            response = self.fleetIQ.call(operation)
+            self.assertEqual(400, response.status)
+            self.assertEqual("UnknownOperationException", response.json["__type"])
+            self.assertIn(sentence, response.json["Message"])
+        self.assertEqual({}, self.fleetIQ.state()["calls"])
+
+    def test_callsAreCounted(self) -> None:
+        """Each call counts by its operation, failures and unreadable ones too."""
+        self.register()
+        self.register()
+        self.order(operation="*", kind="error", code="ConflictException", count=1)
+        self.register("srv-2")
+        self.fleetIQ.ask("POST", "/", callHeaders("ListGameServers"), b"garbage")
+        self.assertEqual(
+            {"RegisterGameServer": 3, "ListGameServers": 1}, self.fleetIQ.state()["calls"]
+        )
+
+    def test_errorFault(self) -> None:
+        """An ordered error is answered instead of the call, which has no effect."""
+        self.order(operation="RegisterGameServer", kind="error", code="InternalServiceException")
+        response = self.register()
+        self.assertEqual(500, response.status)
+        self.assertEqual("InternalServiceException", response.json["__type"])
+        self.assertEqual([], self.fleetIQ.state()["gameServers"])
+
+    def test_slowFault(self) -> None:
+        """A slow call waits, takes effect at the end of its wait, and is answered then."""
+        self.register()
+        self.order(operation="UpdateGameServer", kind="slow", seconds=2)
+        connection = self.send(
+            "UpdateGameServer",
+            GameServerGroupName="local",
+            GameServerId="srv-1",
+            UtilizationStatus="UTILIZED",
+        )
+        self.fleetIQ.clock.advance(1.9)
+        self.assertIsNone(connection.response())
+        [server] = self.fleetIQ.state()["gameServers"]
+        self.assertEqual("AVAILABLE", server["UtilizationStatus"])
+        self.fleetIQ.clock.advance(0.1)
+        response = connection.response()
+        assert response is not None
+        self.assertEqual("UTILIZED", response.json["GameServer"]["UtilizationStatus"])
+
+    def test_slowFaultOutlivesItsCaller(self) -> None:
+        """A slow call takes effect even if its caller has gone."""
+        self.register()
+        self.order(operation="*", kind="slow", seconds=2)
+        connection = self.send(
+            "DeregisterGameServer", GameServerGroupName="local", GameServerId="srv-1"
+        )
+        connection.hangUp()
+        self.fleetIQ.clock.advance(2)
+        self.assertEqual([], self.fleetIQ.state()["gameServers"])
+
+    def test_slowThenError(self) -> None:
+        """Slow and error together: the error comes after the wait."""
+        self.order(operation="*", kind="slow", seconds=2)
+        self.order(operation="*", kind="error", code="UnauthorizedException")
+        connection = self.send("ListGameServerGroups")
+        self.assertIsNone(connection.response())
+        self.fleetIQ.clock.advance(2)
+        response = connection.response()
+        assert response is not None
+        self.assertEqual("UnauthorizedException", response.json["__type"])
+
+    def test_stopForgetsSlowCalls(self) -> None:
+        """Calls that wait when the service stops leave no timer behind."""
+        self.order(operation="*", kind="slow", seconds=2)
+        self.send("ListGameServerGroups")
+        self.successResultOf(self.fleetIQ.service.stopService())
+        self.assertEqual([], self.fleetIQ.clock.getDelayedCalls())
+
+
+class ActionsTests(SynchronousTestCase):
+    """The dispatch table."""
+
+    def setUp(self) -> None:
+        self.actions = Actions(FleetState(lambda _event: None), lambda: 0.0)
+
+    def test_registered(self) -> None:
+        """The operations are the classes' names, in each table made."""
+        self.assertEqual(SERVED, self.actions.operations)
+        again = Actions(FleetState(lambda _event: None), lambda: 0.0)
+        self.assertEqual(SERVED, again.operations)
+
+    def test_refusalIsText(self) -> None:
+        """A refused operation is an exception of ours, whose text can be printed."""
+        refusal = self.assertRaises(Refusal, self.actions.check, "Dance")
+        self.assertIn("Dance is not an operation", str(refusal))

@@ -1,0 +1,138 @@
+"""The local FleetIQ keeps the contract: in memory, and over loopback through real boto3."""
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.internet.threads import deferToThreadPool
+from twisted.python.threadpool import ThreadPool
+from twisted.trial.unittest import TestCase
+
+from echoserver.local.actions import Actions
+from echoserver.local.state import FleetState
+from echoserver.local.tap import LocalFleetIQ
+from echoserver.local.values import Refusal, instanceIdOf
+from tests.contract import Refused, Reply, fleetIQContract
+
+INSTANCES = [instanceIdOf("local", index) for index in range(2)]
+
+
+class MemoryDoor:
+    """Operations on a state and a clock, without a wire."""
+
+    group = "local"
+    instances = INSTANCES
+
+    def __init__(self) -> None:
+        clock = Clock()
+        clock.advance(1_700_000_000)
+        state = FleetState(lambda _event: None)
+        state.addGroup("local", 2, clock.seconds())
+        self._actions = Actions(state, clock.seconds)
+        self.advance: Callable[[float], None] = clock.advance
+
+    async def call(self, operation: str, request: dict[str, Any]) -> Reply:
+        try:
+            return self._actions.perform(operation, request) or {}
+        except Refusal as refusal:
+            raise Refused(refusal.code) from refusal
+
+
+async def openMemory(_test: TestCase) -> MemoryDoor:
+    return MemoryDoor()
+
+
+class InMemoryTests(fleetIQContract(openMemory)):  # type: ignore[misc] # a computed base class
+    """The contract, in memory."""
+
+
+class ShiftedReactor:
+    """A real reactor whose seconds a test moves on."""
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+        self._shift = 0.0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._reactor, name)
+
+    def seconds(self) -> float:
+        now: float = self._reactor.seconds() + self._shift
+        return now
+
+    def advance(self, seconds: float) -> None:
+        self._shift += seconds
+
+
+def makeClient(url: str) -> Any:
+    """A boto3 client that reads no file or variable of this machine; to be called in a thread."""
+    import boto3.session
+    import botocore.session
+    from botocore.config import Config
+
+    core = botocore.session.Session(
+        session_vars={
+            "profile": (None, None, None, None),
+            "config_file": (None, None, os.devnull, None),
+            "credentials_file": (None, None, os.devnull, None),
+        }
+    )
+    session = boto3.session.Session(
+        aws_access_key_id="local",
+        aws_secret_access_key="local",
+        region_name="us-east-1",
+        botocore_session=core,
+    )
+    config = Config(
+        connect_timeout=3, read_timeout=5, proxies={}, retries={"total_max_attempts": 1}
+    )
+    return session.client("gamelift", endpoint_url=url, config=config)
+
+
+class Boto3Door:
+    """Operations through boto3, in a thread, to a local FleetIQ on loopback."""
+
+    group = "local"
+    instances = INSTANCES
+
+    def __init__(self, reactor: Any, pool: ThreadPool) -> None:
+        self._reactor = reactor
+        self._pool = pool
+        self.advance = reactor.advance
+
+    def inThread(self, work: Callable[..., Any], *args: Any) -> Deferred[Any]:
+        return deferToThreadPool(self._reactor, self._pool, work, *args)
+
+    async def call(self, operation: str, request: dict[str, Any]) -> Reply:
+        from botocore.exceptions import ClientError
+
+        try:
+            reply: Reply = await self.inThread(self.client._make_api_call, operation, request)
+        except ClientError as error:
+            raise Refused(error.response["Error"]["Code"]) from error
+        del reply["ResponseMetadata"]
+        return reply
+
+    async def connect(self, url: str) -> None:
+        self.client = await self.inThread(makeClient, url)
+
+
+async def openBoto3(test: TestCase) -> Boto3Door:
+    from twisted.internet import reactor
+
+    shifted = ShiftedReactor(reactor)
+    fleetIQ = LocalFleetIQ(shifted, "tcp:0:interface=127.0.0.1")
+    fleetIQ.startService()
+    test.addCleanup(fleetIQ.stopService)
+    pool = ThreadPool(1, 1, "boto3")
+    pool.start()
+    test.addCleanup(pool.stop)
+    door = Boto3Door(shifted, pool)
+    await door.connect(fleetIQ.url)
+    return door
+
+
+class OverLoopbackTests(fleetIQContract(openBoto3)):  # type: ignore[misc] # a computed base class
+    """The contract, over a socket and through boto3, which keeps its connections open."""

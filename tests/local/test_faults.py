@@ -1,0 +1,100 @@
+"""Which call fails, and which orders are refused."""
+
+from random import Random
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from echoserver.local.faults import UNHARMED, Fate, Faults
+
+
+class FaultTests(SynchronousTestCase):
+    """Orders and what they do to calls."""
+
+    def setUp(self) -> None:
+        self.faults = self.seeded(1)
+
+    def seeded(self, seed: int) -> Faults:
+        return Faults({"Claim", "Register"}, Random(seed))
+
+    def test_none(self) -> None:
+        """Without an order calls are unharmed."""
+        self.assertEqual(UNHARMED, self.faults.fateOf("Claim"))
+
+    def test_oneOperation(self) -> None:
+        """An order strikes its operation alone, and * strikes them all."""
+        self.faults.add({"operation": "Claim", "kind": "slow", "seconds": 2})
+        self.assertEqual(Fate(2.0), self.faults.fateOf("Claim"))
+        self.assertEqual(UNHARMED, self.faults.fateOf("Register"))
+        self.faults.add({"operation": "*", "kind": "error", "code": "ConflictException"})
+        self.assertEqual(Fate(0.0, "ConflictException"), self.faults.fateOf("Register"))
+
+    def test_ordersAddUp(self) -> None:
+        """Waits are summed; of several errors the first ordered is answered and counts."""
+        self.faults.add({"operation": "*", "kind": "slow", "seconds": 2})
+        self.faults.add({"operation": "Claim", "kind": "slow", "seconds": 0.5})
+        self.faults.add({"operation": "*", "kind": "error", "code": "First", "count": 1})
+        self.faults.add({"operation": "*", "kind": "error", "code": "Second", "count": 1})
+        self.assertEqual(Fate(2.5, "First"), self.faults.fateOf("Claim"))
+        self.assertEqual(Fate(2.5, "Second"), self.faults.fateOf("Claim"))
+        self.assertEqual(Fate(2.5), self.faults.fateOf("Claim"))
+
+    def test_countRunsOut(self) -> None:
+        """An order with a count strikes that many calls, and is gone then."""
+        self.faults.add({"operation": "*", "kind": "error", "code": "Busy", "count": 2})
+        codes = [self.faults.fateOf("Claim").code for _ in range(3)]
+        self.assertEqual(["Busy", "Busy", None], codes)
+        self.assertEqual([], list(self.faults.orders()))
+
+    def test_probabilityIsRepeatable(self) -> None:
+        """With a probability some calls are struck, the same ones with the same seed."""
+
+        def struck(seed: int) -> list[bool]:
+            faults = self.seeded(seed)
+            order = {"operation": "*", "kind": "error", "code": "Busy", "probability": 0.5}
+            faults.add(order)
+            return [faults.fateOf("Claim").code is not None for _ in range(100)]
+
+        self.assertEqual(struck(7), struck(7))
+        self.assertNotEqual(struck(7), struck(8))
+        self.assertTrue(20 < sum(struck(7)) < 80)
+
+    def test_end(self) -> None:
+        """Faults end one by one by their id, or all."""
+        first = self.faults.add({"operation": "*", "kind": "slow", "seconds": 1})
+        second = self.faults.add({"operation": "*", "kind": "slow", "seconds": 2})
+        self.assertNotEqual(first, second)
+        self.assertTrue(self.faults.end(first))
+        self.assertFalse(self.faults.end(first))
+        self.assertEqual(Fate(2.0), self.faults.fateOf("Claim"))
+        self.faults.endAll()
+        self.assertEqual(UNHARMED, self.faults.fateOf("Claim"))
+
+    def test_wrongOrders(self) -> None:
+        """An order that cannot be carried out is refused, with a sentence that names the field."""
+        slow: dict[str, Any] = {"operation": "*", "kind": "slow", "seconds": 1}
+        error: dict[str, Any] = {"operation": "*", "kind": "error", "code": "Busy"}
+        for body, named in (
+            ({}, "operation is None"),
+            ({**slow, "operation": "Dance"}, "operation is 'Dance'"),
+            ({**slow, "operation": ["*"]}, "operation is ['*']"),
+            ({**slow, "kind": "explode"}, "kind is 'explode'"),
+            ({**slow, "kind": None}, "kind is None"),
+            ({**slow, "seconds": None}, "needs seconds"),
+            ({**slow, "seconds": 0}, "seconds is 0"),
+            ({**slow, "seconds": "2"}, "seconds is '2'"),
+            ({**slow, "seconds": True}, "seconds is True"),
+            ({**slow, "seconds": 1e9}, "seconds is 1000000000.0"),
+            ({**error, "code": None}, "needs a code"),
+            ({**error, "code": "two words"}, "code is 'two words'"),
+            ({**error, "code": 500}, "code is 500"),
+            ({**error, "probability": 0}, "probability is 0"),
+            ({**error, "probability": 1.1}, "probability is 1.1"),
+            ({**error, "count": 0}, "count is 0"),
+            ({**error, "count": 1.5}, "count is 1.5"),
+            ({**error, "count": True}, "count is True"),
+            ({**error, "colour": "red"}, "'colour' is not a field"),
+        ):
+            refusal = self.assertRaises(ValueError, self.faults.add, body)
+            self.assertIn(named, str(refusal))
+        self.assertEqual([], list(self.faults.orders()))

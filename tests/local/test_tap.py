@@ -1,0 +1,264 @@
+"""Options, the service to embed, and the program as a real process."""
+
+import socket
+import sys
+from pathlib import Path
+from signal import SIGTERM
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.error import CannotListenError
+from twisted.internet.protocol import ProcessProtocol
+from twisted.internet.testing import MemoryReactorClock
+from twisted.logger import capturedLogs, formatEvent
+from twisted.python.failure import Failure
+from twisted.scripts._twistd_unix import ServerOptions
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+
+from echoserver.local.tap import LocalFleetIQ, LocalProgram, Options, makeService
+from echoserver.local.values import instanceIdOf
+from tests.local.inmemory import MemoryFleetIQ
+
+TWISTD = Path(sys.executable).with_name("twistd")
+
+
+def parsed(*arguments: str) -> Options:
+    options = Options()
+    options.parseOptions(list(arguments))
+    return options
+
+
+class OptionsTests(SynchronousTestCase):
+    """What may be given, and what is made of it."""
+
+    def test_defaults(self) -> None:
+        """Without options there is one group with two instances, on loopback."""
+        options = parsed()
+        self.assertEqual("tcp:4570:interface=127.0.0.1", options["listen"])
+        self.assertEqual((["local"], 2), (options["group"], options["instances"]))
+        self.assertEqual((180.0, None), (options["health-timeout"], options["seed"]))
+
+    def test_given(self) -> None:
+        """Groups add up; numbers are numbers."""
+        options = parsed("--group", "a", "--group=b", "--instances=3", "--seed=7")
+        self.assertEqual(
+            (["a", "b"], 3, 7), tuple(options[n] for n in ("group", "instances", "seed"))
+        )
+        self.assertEqual(0.5, parsed("--health-timeout", "0.5")["health-timeout"])
+
+    def test_wrongValues(self) -> None:
+        """A wrong value ends the program with one sentence: option, value, what is allowed."""
+        for arguments, sentence in (
+            (["--instances", "0"], "--instances is '0': it must be a whole number from 1 to 1000."),
+            (["--instances", "two"], "--instances is 'two'"),
+            (["--health-timeout", "nan"], "--health-timeout is 'nan': it must be a number of"),
+            (["--health-timeout", "-1"], "--health-timeout is '-1'"),
+            (["--health-timeout", "x"], "--health-timeout is 'x'"),
+            (["--seed", "1.5"], "--seed is '1.5'"),
+            (["--group", ""], "--group is ''"),
+            (["--group", "a_b"], "--group is 'a_b': a group's name has 1 to 128 letters"),
+            (["--group", "a", "--group", "a"], "--group a is given twice."),
+            (["--frob"], "option --frob not recognized"),
+            (["extra"], "Wrong number of arguments."),
+        ):
+            end = self.assertRaises(SystemExit, parsed, *arguments)
+            self.assertIn(f"fleetiq-local: {sentence}", str(end.code))
+            self.assertNotIn("\n", str(end.code))
+
+    def test_wrongListen(self) -> None:
+        """Only TCP endpoints with a port that there is."""
+        for listen in ("", "4570", "udp:4570", "tcp:", "tcp:x", "tcp:65536", "tcp:1:frob=1"):
+            end = self.assertRaises(SystemExit, makeService, parsed("--listen", listen))
+            self.assertIn(f"--listen is {listen!r}: it must be", str(end.code))
+
+    def test_noPidFile(self) -> None:
+        """Under twistd -n the default pid file is not written; another, or a daemon's, is."""
+        for arguments, pidfile in (
+            (["-n"], ""),
+            (["-n", "--pidfile", "own.pid"], "own.pid"),
+            ([], "twistd.pid"),
+        ):
+            options = ServerOptions()
+            options.parseOptions([*arguments, "fleetiq-local"])
+            self.assertEqual(pidfile, Path(options["pidfile"]).name)
+
+
+class EmbeddedTests(SynchronousTestCase):
+    """The service as others embed it."""
+
+    def test_groups(self) -> None:
+        """Each group has its instances; /latest is the first group's first."""
+        fleetIQ = MemoryFleetIQ(groups=("b", "a"), instances=3)
+        self.assertEqual(6, len(fleetIQ.state()["instances"]))
+        first = fleetIQ.ask("GET", "/latest/meta-data/instance-id").body.decode()
+        self.assertEqual(instanceIdOf("b", 0), first)
+
+    def test_healthTimeout(self) -> None:
+        """Game servers are dropped after the health timeout given, without a call."""
+        fleetIQ = MemoryFleetIQ(healthTimeout=5.0)
+        fleetIQ.call(
+            "RegisterGameServer",
+            GameServerGroupName="local",
+            GameServerId="srv-1",
+            InstanceId=instanceIdOf("local", 0),
+        )
+        fleetIQ.clock.pump([1] * 7)
+        self.assertEqual([], fleetIQ.clock.getDelayedCalls()[1:])
+        self.assertEqual([], fleetIQ.state()["gameServers"])
+
+    def test_story(self) -> None:
+        """Each fact of a life is one line of the log; calls that change nothing are none."""
+        fleetIQ = MemoryFleetIQ()
+        one = {"GameServerGroupName": "local", "GameServerId": "srv-1"}
+        with capturedLogs() as events:
+            fleetIQ.call(
+                "RegisterGameServer",
+                InstanceId=instanceIdOf("local", 0),
+                GameServerData="secret",
+                **one,
+            )
+            fleetIQ.call("ClaimGameServer", GameServerGroupName="local")
+            fleetIQ.call("UpdateGameServer", HealthCheck="HEALTHY", **one)
+            fleetIQ.call("DescribeGameServer", **one)
+            fleetIQ.call("UpdateGameServer", UtilizationStatus="UTILIZED", **one)
+            fleetIQ.clock.advance(200)
+            fleetIQ.ask("DELETE", "/_local/faults")
+        self.assertEqual(
+            [
+                f"srv-1 registered on {instanceIdOf('local', 0)}, AVAILABLE",
+                "srv-1 CLAIMED for 60 s",
+                "srv-1 UTILIZED",
+                "srv-1 dropped: last health report 200 s ago",
+                "all faults ended",
+            ],
+            [formatEvent(event) for event in events],
+        )
+
+    def test_url(self) -> None:
+        """The URL is one that connects on this machine, whatever the interface."""
+        for listen, url in (
+            ("tcp:4570:interface=127.0.0.1", "http://127.0.0.1:4570"),
+            ("tcp:1234", "http://127.0.0.1:1234"),
+            ("tcp6:1234", "http://[::1]:1234"),
+            ("tcp6:1234:interface=\\:\\:1", "http://[::1]:1234"),
+        ):
+            service = LocalFleetIQ(MemoryReactorClock(), listen)
+            service.startService()
+            self.assertEqual(url, service.url)
+
+    def test_wrongListen(self) -> None:
+        """A description that is not understood is a ValueError at once."""
+        self.assertRaises(ValueError, LocalFleetIQ, MemoryReactorClock(), "tcp:x")
+
+    def test_stopWithoutStart(self) -> None:
+        """Stopping what never ran is done at once."""
+        service = LocalFleetIQ(MemoryReactorClock())
+        self.successResultOf(service.stopService())
+
+
+class BindingTests(TestCase):
+    """Real ports."""
+
+    async def test_portInUse(self) -> None:
+        """A port in use raises from startService, and the service does not run."""
+        from twisted.internet import reactor
+
+        first = LocalFleetIQ(reactor, "tcp:0:interface=127.0.0.1")
+        first.startService()
+        self.addCleanup(first.stopService)
+        listen = f"tcp:{first.url.rpartition(':')[2]}:interface=127.0.0.1"
+        second = LocalFleetIQ(reactor, listen)
+        self.assertRaises(CannotListenError, second.startService)
+        self.assertFalse(second.running)
+        program = LocalProgram(reactor, parsed("--listen", listen))
+        end = self.assertRaises(SystemExit, program.startService)
+        self.assertIn(f"fleetiq-local cannot listen on {listen}: ", str(end.code))
+        self.assertIn("such as --listen tcp:4571", str(end.code))
+
+    async def test_portIsFreeAfterStop(self) -> None:
+        """Stopped while a client keeps its connection, the port can be bound again."""
+        from twisted.internet import reactor
+
+        service = LocalFleetIQ(reactor, "tcp:0:interface=127.0.0.1")
+        service.startService()
+        port = int(service.url.rpartition(":")[2])
+        client = socket.create_connection(("127.0.0.1", port))
+        self.addCleanup(client.close)
+        await service.stopService()
+        again = LocalFleetIQ(reactor, f"tcp:{port}:interface=127.0.0.1")
+        again.startService()
+        await again.stopService()
+
+
+class Program(ProcessProtocol):
+    """C{twistd -n fleetiq-local} in an empty environment."""
+
+    def __init__(self) -> None:
+        self.output = ""
+        self.waiting: list[tuple[str, Deferred[str]]] = []
+        self.ended: Deferred[Any] = Deferred()
+
+    def childDataReceived(self, _childFD: int, data: bytes) -> None:
+        self.output += data.decode()
+        for text, said in list(self.waiting):
+            if text in self.output:
+                self.waiting.remove((text, said))
+                said.callback(self.output)
+
+    def says(self, text: str) -> Deferred[str]:
+        """Fires with the output when this text is in it."""
+        said: Deferred[str] = Deferred()
+        self.waiting.append((text, said))
+        self.childDataReceived(1, b"")
+        return said
+
+    def processEnded(self, reason: Failure) -> None:
+        for _, said in self.waiting:
+            said.errback(AssertionError(f"ended without saying it: {self.output}"))
+        self.ended.callback(reason.value)
+
+
+class ProcessTests(TestCase):
+    """The program itself: no AWS variable, no home folder, no PATH."""
+
+    timeout = 30
+
+    def run_(self, *arguments: str) -> tuple[Program, Any]:
+        from twisted.internet import reactor
+
+        program = Program()
+        command = [str(TWISTD), "-n", "fleetiq-local", *arguments]
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        process = reactor.spawnProcess(program, command[0], command, env={}, path=str(folder))
+        self.folder = folder
+        return program, process
+
+    async def test_story(self) -> None:
+        """It says where it is and what to type next, leaves no file, and ends on SIGTERM."""
+        program, process = self.run_("--listen", "tcp:0:interface=127.0.0.1")
+        output = await program.says("export AWS_EC2_METADATA_SERVICE_ENDPOINT=http://127.0.0.1:")
+        self.assertIn("FleetIQ for this machine on http://127.0.0.1:", output)
+        self.assertIn(", group local, 2 instances", output)
+        self.assertIn("export AWS_ENDPOINT_URL_GAMELIFT=http://127.0.0.1:", output)
+        self.assertNotIn("Starting factory", output)
+        self.assertEqual([], list(self.folder.iterdir()))
+        process.signalProcess("TERM")
+        self.assertEqual(SIGTERM, (await program.ended).signal)
+        self.assertNotIn("Traceback", program.output)
+
+    async def test_portInUse(self) -> None:
+        """A port in use is one sentence that names --listen, and exit status 1."""
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            listen = f"tcp:{taken.getsockname()[1]}:interface=127.0.0.1"
+            program, _ = self.run_("--listen", listen)
+            self.assertEqual(1, (await program.ended).exitCode)
+        self.assertIn(f"fleetiq-local cannot listen on {listen}", program.output)
+        self.assertNotIn("Traceback", program.output)
+
+    async def test_wrongOption(self) -> None:
+        """A wrong option is one sentence, and exit status 1."""
+        program, _ = self.run_("--instances", "many")
+        self.assertEqual(1, (await program.ended).exitCode)
+        [line] = program.output.splitlines()
+        self.assertIn("--instances is 'many'", line)
