@@ -1,0 +1,384 @@
+"""The table of the lifecycle, and what holds from any state under any outcome."""
+
+from dataclasses import dataclass, field
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from echoserver.lifecycle import (
+    NOBODYS,
+    TAKEN_FOR,
+    Absent,
+    Answered,
+    Available,
+    Contested,
+    Known,
+    Outcome,
+    Registration,
+    Step,
+    Taken,
+    Unknown,
+    Utilized,
+    Wanted,
+    after,
+    backoff,
+    nextStep,
+    settle,
+    wanted,
+)
+from echoserver.session import Session
+
+HEARTBEAT = 60.0
+ONE, TWO = Utilized(1), Utilized(2)
+
+
+class TableTests(SynchronousTestCase):
+    """The whole table of DESIGN, cell by cell."""
+
+    def test_everyCell(self) -> None:
+        """Each known and wanted names its one step."""
+        rest, register, utilize = Step.REST, Step.REGISTER, Step.UTILIZE
+        beat, leave, inspect = Step.HEARTBEAT, Step.DEREGISTER, Step.INSPECT
+        table: dict[Known, tuple[Step, Step, Step]] = {
+            Absent(): (rest, register, register),
+            Available(): (leave, rest, utilize),
+            ONE: (leave, leave, rest),
+            TWO: (leave, leave, leave),
+            Taken(0.0): (leave, rest, rest),
+            Unknown(None): (leave, beat, beat),
+            Unknown(ONE): (leave, beat, beat),
+            Contested(): (inspect, inspect, inspect),
+        }
+        wants: tuple[Wanted, ...] = (Absent(), Available(), ONE)
+        for known, row in table.items():
+            self.assertEqual(row, tuple(nextStep(known, want) for want in wants), known)
+
+
+class WantedTests(SynchronousTestCase):
+    """What FleetIQ should know, of the session and of leaving."""
+
+    def test_staying(self) -> None:
+        """AVAILABLE without a session, UTILIZED with its number in one."""
+        self.assertEqual(Available(), wanted(Session(3, 0), Available(), leaving=False))
+        self.assertEqual(Utilized(3), wanted(Session(3, 1), Available(), leaving=False))
+
+    def test_leaving(self) -> None:
+        """A session that runs is finished first; an idle server is to be absent."""
+        self.assertEqual(Absent(), wanted(Session(3, 0), Available(), leaving=True))
+        self.assertEqual(Utilized(3), wanted(Session(3, 1), Available(), leaving=True))
+
+    def test_lostWhileLeaving(self) -> None:
+        """A registration lost while leaving is not renewed, though the session runs."""
+        self.assertEqual(Absent(), wanted(Session(3, 1), Absent(), leaving=True))
+
+
+class SettleTests(SynchronousTestCase):
+    """UTILIZED by somebody else."""
+
+    def test_adopted(self) -> None:
+        """The session that comes adopts it."""
+        self.assertEqual(ONE, settle(Taken(5.0), ONE, 6.0))
+
+    def test_waits(self) -> None:
+        """Nobody there: it waits for its players."""
+        self.assertEqual(Taken(5.0), settle(Taken(5.0), Available(), 5.0 + TAKEN_FOR - 0.1))
+
+    def test_renewed(self) -> None:
+        """After 60 s alone it is nobody's, and so deregistered."""
+        known = settle(Taken(5.0), Available(), 5.0 + TAKEN_FOR)
+        self.assertEqual(NOBODYS, known)
+        self.assertEqual(Step.DEREGISTER, nextStep(known, Available()))
+
+    def test_ourOwnStays(self) -> None:
+        """What we know otherwise is not touched."""
+        for known in (Absent(), Available(), ONE, Unknown(None), Contested()):
+            self.assertEqual(known, settle(known, TWO, 1e9))
+
+
+class AfterTests(SynchronousTestCase):
+    """What is known once a step has brought something."""
+
+    def after(
+        self,
+        known: Known,
+        step: Step,
+        outcome: Answered | Outcome,
+        towards: Wanted = ONE,
+        since: float | None = 0.0,
+        now: float = 1000.0,
+    ) -> Registration:
+        """One step on a registration C{old} with 3 failures; the next id is C{new}."""
+        registration = Registration("old", known, 3, since)
+        return after(registration, step, towards, outcome, now, HEARTBEAT, "new")
+
+    def test_known(self) -> None:
+        """Each outcome of each step, with what is known before and after, id and failures."""
+        gone, conflict, refused = Outcome.GONE, Outcome.CONFLICT, Outcome.REFUSED
+        lost, forbidden = Outcome.LOST, Outcome.FORBIDDEN
+        free, busy = Answered(utilized=False), Answered(utilized=True)
+        strange = Answered(utilized=False, ours=False)
+        register, utilize, beat = Step.REGISTER, Step.UTILIZE, Step.HEARTBEAT
+        leave, inspect = Step.DEREGISTER, Step.INSPECT
+        table: list[tuple[Known, Step, Answered | Outcome, Known, str, int]] = [
+            (Absent(), register, free, Available(), "old", 3),
+            (Absent(), register, busy, Taken(1000.0), "old", 0),
+            (Absent(), register, lost, Contested(), "old", 4),
+            (Absent(), register, conflict, Contested(), "old", 4),
+            (Absent(), register, refused, Absent(), "old", 4),
+            (Absent(), register, forbidden, Absent(), "old", 6),
+            (Absent(), register, gone, Absent(), "old", 6),
+            (Available(), utilize, busy, ONE, "old", 0),
+            (Available(), utilize, free, Available(), "old", 4),
+            (Available(), utilize, lost, Unknown(ONE), "old", 4),
+            (Available(), utilize, refused, Available(), "old", 4),
+            (Available(), utilize, gone, Absent(), "new", 3),
+            (Available(), beat, free, Available(), "old", 3),
+            (Available(), beat, busy, Taken(1000.0), "old", 0),
+            (Available(), beat, lost, Available(), "old", 4),
+            (ONE, beat, busy, ONE, "old", 0),
+            (ONE, beat, free, Available(), "old", 3),
+            (Taken(7.0), beat, busy, Taken(7.0), "old", 0),
+            (Unknown(ONE), beat, busy, ONE, "old", 0),
+            (Unknown(ONE), beat, free, Available(), "old", 3),
+            (Unknown(None), beat, busy, Taken(1000.0), "old", 0),
+            (Unknown(ONE), beat, lost, Unknown(ONE), "old", 4),
+            (Unknown(ONE), beat, gone, Absent(), "new", 3),
+            (TWO, leave, gone, Absent(), "new", 3),
+            (TWO, leave, lost, Unknown(TWO), "old", 4),
+            (Taken(7.0), leave, lost, Unknown(Taken(7.0)), "old", 4),
+            (Available(), leave, lost, Unknown(None), "old", 4),
+            (Unknown(TWO), leave, lost, Unknown(TWO), "old", 4),
+            (TWO, leave, forbidden, TWO, "old", 6),
+            (Contested(), inspect, free, Available(), "old", 3),
+            (Contested(), inspect, busy, Taken(1000.0), "old", 3),
+            (Contested(), inspect, strange, Absent(), "new", 3),
+            (Contested(), inspect, gone, Absent(), "old", 4),
+            (Contested(), inspect, lost, Contested(), "old", 4),
+        ]
+        for known, step, outcome, then, gameServerId, failures in table:
+            came = self.after(known, step, outcome)
+            self.assertEqual(
+                (then, gameServerId, failures),
+                (came.known, came.gameServerId, came.failures),
+                (known, step, outcome),
+            )
+
+    def test_atRestForgetsFailures(self) -> None:
+        """A confirmed step that reaches what is wanted ends the counting; an inspect never does."""
+        free = Answered(utilized=False)
+        registered = self.after(Absent(), Step.REGISTER, free, towards=Available())
+        inspected = self.after(Contested(), Step.INSPECT, free, towards=Available())
+        left = self.after(ONE, Step.DEREGISTER, Outcome.GONE, towards=Absent())
+        self.assertEqual([0, 3, 0], [r.failures for r in (registered, inspected, left)])
+
+    def test_goneYoung(self) -> None:
+        """A registration gone before its first heartbeat has failed; an older one has not."""
+        young = self.after(Available(), Step.UTILIZE, Outcome.GONE, since=0.0, now=59.9)
+        old = self.after(Available(), Step.UTILIZE, Outcome.GONE, since=0.0, now=60.0)
+        self.assertEqual([4, 3], [young.failures, old.failures])
+
+    def test_registeredSince(self) -> None:
+        """Register says when; the next attempt has not been yet."""
+        registered = self.after(Absent(), Step.REGISTER, Answered(utilized=False), since=None)
+        self.assertEqual(1000.0, registered.since)
+        self.assertIsNone(self.after(ONE, Step.DEREGISTER, Outcome.GONE).since)
+
+
+class BackoffTests(SynchronousTestCase):
+    """Full jitter, from 1 s to 30 s."""
+
+    def test_grows(self) -> None:
+        """It doubles from 1 s, and stays at 30 s."""
+        self.assertEqual(
+            [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0], [backoff(n, 1.0) for n in range(1, 8)]
+        )
+        self.assertEqual(30.0, backoff(100_000, 1.0))
+
+    def test_jitter(self) -> None:
+        """The dice reach from nothing to all of it."""
+        self.assertEqual([0.0, 4.0], [backoff(4, 0.0), backoff(4, 0.5)])
+
+
+@dataclass
+class FleetIQ:
+    """A FleetIQ with bad days: what it has, what may still land, which of our ids may exist."""
+
+    servers: dict[str, bool] = field(default_factory=dict)
+    strangers: set[str] = field(default_factory=set)
+    pending: list[tuple[Step, str]] = field(default_factory=list)
+    mayExist: set[str] = field(default_factory=set)
+    ghosts: set[str] = field(default_factory=set)
+
+    def act(self, step: Step, gameServerId: str) -> Answered | Outcome:
+        """Carry a call out, and answer it honestly."""
+        has = gameServerId in self.servers
+        match step:
+            case Step.REGISTER if has or gameServerId in self.strangers:
+                return Outcome.CONFLICT
+            case Step.REGISTER:
+                self.servers[gameServerId] = False
+            case Step.INSPECT if gameServerId in self.strangers:
+                return Answered(utilized=False, ours=False)
+            case Step.UTILIZE if has:
+                self.servers[gameServerId] = True
+            case Step.DEREGISTER:
+                self.servers.pop(gameServerId, None)
+                return Outcome.GONE
+        if gameServerId not in self.servers:
+            return Outcome.GONE
+        return Answered(self.servers[gameServerId])
+
+    def land(self) -> None:
+        """What was on its way arrives. A Register that does is a ghost until it is asked about."""
+        pending, self.pending = self.pending, []
+        for step, gameServerId in pending:
+            self.act(step, gameServerId)
+            if step is Step.REGISTER:
+                self.ghosts.add(gameServerId)
+
+
+FAULTS = (
+    "done",
+    "refused",
+    "forbidden",
+    "lost before",
+    "lost after",
+    "late",
+    "forgotten",
+    "stranger",
+    "taken",
+)
+
+
+class Life:
+    """A worker's loop over the pure functions, against L{FleetIQ}, with a check at every step."""
+
+    def __init__(self, test: SynchronousTestCase) -> None:
+        self.test = test
+        self.fleet = FleetIQ()
+        self.registration = Registration("id-0")
+        self.now = 0.0
+        self.drawn = 0
+        self.unpaused = 0
+
+    def towards(self, want: Wanted, fault: str, *, beat: bool = False) -> bool:
+        """Take the one next step; False at rest."""
+        known = settle(self.registration.known, want, self.now)
+        step = nextStep(known, want)
+        if step is Step.REST and beat and known != Absent():
+            step = Step.HEARTBEAT
+        before = Registration(
+            self.registration.gameServerId,
+            known,
+            self.registration.failures,
+            self.registration.since,
+        )
+        if step is Step.REST:
+            self.registration = before
+            return False
+        self.check(step, before)
+        outcome = self.outcome(step, before.gameServerId, fault)
+        self.drawn += 1
+        self.registration = after(
+            before, step, want, outcome, self.now, HEARTBEAT, f"id-{self.drawn}"
+        )
+        self.forget(step, before.gameServerId, outcome)
+        failed = self.registration.failures > before.failures
+        self.unpaused = 0 if failed else self.unpaused + 1
+        self.now += 0.1 + (backoff(self.registration.failures, 1.0) if failed else 0.0)
+        return True
+
+    def check(self, step: Step, before: Registration) -> None:
+        """What must never be asked for."""
+        if step is Step.REGISTER:
+            others = self.fleet.mayExist - {before.gameServerId}
+            self.test.assertEqual(set(), others, "a second id while the first may exist")
+            self.fleet.mayExist.add(before.gameServerId)
+        if step is Step.UTILIZE:
+            self.test.assertEqual(Available(), before.known)
+        self.test.assertLess(self.unpaused, 6, "it spins")
+
+    def outcome(self, step: Step, gameServerId: str, fault: str) -> Answered | Outcome:
+        """Carry it out as the fault has it."""
+        match fault:
+            case "refused":
+                return Outcome.REFUSED
+            case "forbidden":
+                return Outcome.FORBIDDEN
+            case "lost before":
+                return Outcome.LOST
+            case "lost after":
+                self.fleet.act(step, gameServerId)
+                return Outcome.LOST
+            case "late":
+                self.fleet.pending.append((step, gameServerId))
+                return Outcome.LOST
+            case "forgotten":
+                self.fleet.servers.pop(gameServerId, None)
+            case "stranger" if step is Step.REGISTER and gameServerId not in self.fleet.servers:
+                self.fleet.strangers.add(gameServerId)
+            case "taken" if gameServerId in self.fleet.servers:
+                self.fleet.servers[gameServerId] = True
+        return self.fleet.act(step, gameServerId)
+
+    def forget(self, step: Step, gameServerId: str, outcome: Answered | Outcome) -> None:
+        """An answer overtakes what was on its way, unless it is an inspect that found nothing."""
+        confirmed = isinstance(outcome, Answered) or outcome is Outcome.GONE
+        if confirmed and not (step is Step.INSPECT and outcome is Outcome.GONE):
+            self.fleet.pending = [late for late in self.fleet.pending if late[1] != gameServerId]
+            self.fleet.ghosts.discard(gameServerId)
+            if outcome is Outcome.GONE or gameServerId in self.fleet.strangers:
+                self.fleet.mayExist.discard(gameServerId)
+
+
+WANTS = st.one_of(st.just(Absent()), st.just(Available()), st.integers(1, 4).map(Utilized))
+DAYS = st.lists(st.tuples(st.none() | WANTS, st.sampled_from(FAULTS), st.booleans()), max_size=40)
+
+
+class LifeTests(SynchronousTestCase):
+    """Whatever happens, and in whatever order."""
+
+    @settings(deadline=None, max_examples=1000)
+    @given(DAYS, WANTS)
+    def test_comesToRest(self, days: list[tuple[Wanted | None, str, bool]], last: Wanted) -> None:
+        """
+        No second id while the first may exist, no spinning; and once calls succeed, all comes to
+        rest at what is wanted.
+        """
+        life, want = Life(self), last
+        for newWant, fault, beat in days:
+            if newWant is not None:
+                want, life.unpaused = newWant, 0
+            if fault == "late":
+                life.fleet.land()
+            if not life.towards(want, fault, beat=beat):
+                life.unpaused = 0
+                life.now += HEARTBEAT
+        life.fleet.land()
+        life.unpaused = 0
+        for _ in range(12):
+            moved = life.towards(last, "done", beat=True)
+            if not moved or nextStep(life.registration.known, last) is Step.REST:
+                life.now += TAKEN_FOR
+                life.unpaused = 0
+        known, gameServerId = life.registration.known, life.registration.gameServerId
+        self.assertEqual(last, known)
+        if last == Absent():
+            # A Register that lands after an inspect found nothing, and nobody asks again, lapses.
+            self.assertEqual(set(), set(life.fleet.servers) - life.fleet.ghosts)
+        else:
+            self.assertEqual({gameServerId: isinstance(last, Utilized)}, life.fleet.servers)
+
+    def test_doesNotSpin(self) -> None:
+        """The same trouble at every call: a pause comes at least every sixth step, and grows."""
+        wants: tuple[Wanted, ...] = (Absent(), Available(), ONE)
+        for fault in FAULTS:
+            for want in wants:
+                life = Life(self)
+                for _ in range(60):
+                    if not life.towards(want, fault):
+                        life.unpaused = 0
+                        life.now += HEARTBEAT
+                if fault == "forgotten" and want == ONE:
+                    self.assertGreater(life.now, 10 * 30.0)
