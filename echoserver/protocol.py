@@ -1,0 +1,282 @@
+"""A player's bytes: Echo, its factory, and the hooks they fire."""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Callable
+from typing import Any, ClassVar, ParamSpec, TypeVar
+from typing import Protocol as Seam
+
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import (
+    IAddress,
+    IDelayedCall,
+    IHalfCloseableProtocol,
+    IReactorTime,
+    ISystemHandle,
+    ITCPTransport,
+)
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.logger import Logger
+from twisted.protocols.policies import ProtocolWrapper
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+JOIN_AFTER = 0.5
+LAST_BYTES = 10.0
+FULL = b"FULL\n"
+
+_GOODBYE = re.compile(rb"[qQ]\r?\n")
+_GOODBYE_INSIDE = re.compile(rb"\n[qQ]\r?\n")
+_MAY_BECOME_GOODBYE = (b"", b"q", b"Q", b"q\r", b"Q\r")
+_KEEP_ALIVE = (
+    ("TCP_KEEPIDLE", 60),
+    ("TCP_KEEPALIVE", 60),
+    ("TCP_KEEPINTVL", 10),
+    ("TCP_KEEPCNT", 3),
+    ("TCP_USER_TIMEOUT", 60_000),
+)
+
+
+def findGoodbye(line: bytes | None, data: bytes) -> tuple[int, bytes | None]:
+    r"""
+    Find the line that is C{q} or C{Q} alone, ended by C{\n} or C{\r\n}, wherever TCP cuts it.
+
+    @param line: the unfinished line so far, if it may still become a goodbye: at most two bytes.
+        None if it may not. C{b""} at the start.
+    @param data: what has come now; never empty.
+    @return: how many bytes of C{data} stand before the goodbye, or -1 without one; and the
+        unfinished line, to be handed in with what comes next.
+    """
+    if line is not None and _GOODBYE.match(line + data[:3]):
+        return 0, None
+    inside = _GOODBYE_INSIDE.search(data)
+    if inside:
+        return inside.start() + 1, None
+    lineEnd = data.rfind(b"\n", -3)
+    if lineEnd >= 0:
+        line = data[lineEnd + 1 :]
+    elif line is not None:
+        line += data[:3]
+    return -1, line if line in _MAY_BECOME_GOODBYE else None
+
+
+class Player(Seam):
+    """
+    A player, as hooks see one.
+
+    @ivar address: the peer, C{host:port}.
+    @ivar received: bytes that have come from the player so far.
+    """
+
+    address: str
+    received: int
+
+
+class Hooks(Seam):
+    """
+    Who hears of players: L{echoserver.gameserver.GameServer}. All on the reactor thread.
+
+    A hook that raises is logged, and changes nothing for the player.
+    """
+
+    def refusal(self) -> bytes | None:
+        """What to tell a player who may not come in; None lets him in."""
+
+    def playerJoined(self, player: Player) -> None:
+        """A player sent his first byte, or was there for 0.5 s."""
+
+    def playerLeft(self, player: Player, reason: str) -> None:
+        """A player who had joined is gone; C{reason} completes the sentence C{left: …}."""
+
+
+@implementer(IHalfCloseableProtocol)
+class Echo(Protocol):
+    """
+    Sends back what comes, as it comes, until the player says goodbye.
+
+    The transport is its own producer: a player who does not read stops being read.
+    """
+
+    factory: EchoFactory
+    transport: Any
+
+    address = ""
+    received = 0
+    _joined = False
+    _reason: str | None = None
+    _line: bytes | None = b""
+    _lineEnded = False
+    _joining: IDelayedCall | None = None
+    _aborting: IDelayedCall | None = None
+
+    def connectionMade(self) -> None:
+        self.factory.connections.add(self)
+        keepAlive(self.transport)
+        self.transport.registerProducer(self.transport, True)
+        self._joining = self.factory.clock.callLater(JOIN_AFTER, self._join)
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._joining is not None:
+            self._join()
+        if self._reason is not None:
+            return
+        self.received += len(data)
+        if self.factory.seen is not None:
+            self.factory.seen(self, data)
+        if not self._lineEnded:
+            if len(data) == 1 and data in b"qQ":
+                # The workshop's client never ends a line: its chunk is its line.
+                self.leave("goodbye")
+                return
+            self._lineEnded = b"\n" in data
+        before, self._line = findGoodbye(self._line, data)
+        if before < 0:
+            self.transport.write(data)
+            return
+        self.transport.write(data[:before])
+        self.leave("goodbye")
+
+    def leave(self, reason: str, within: float = LAST_BYTES) -> None:
+        """
+        Let the player go, once all is written; abort whoever has not read it in time.
+
+        Where the transport can close one side alone, the other is read on, and what comes dropped:
+        closing with unread bytes would reset the connection, and lose what is still on its way.
+        """
+        self._abortIn(within)
+        if self._reason is None:
+            self._reason = reason
+            self.transport.unregisterProducer()
+            if isinstance(self.transport, ProtocolWrapper):
+                self.transport.loseConnection()
+            else:
+                self.transport.resumeProducing()
+                self.transport.loseWriteConnection()
+
+    def writeConnectionLost(self) -> None:
+        """All is written: the player is gone, though the socket waits for the peer's own end."""
+        self._tellLeft()
+
+    def readConnectionLost(self) -> None:
+        """The player has no more to say: what is buffered is still delivered."""
+        if self._reason is None:
+            self._reason = "closed the connection"
+            self.transport.unregisterProducer()
+        self._abortIn(LAST_BYTES)
+        self.transport.loseConnection()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        for call in (self._joining, self._aborting):
+            if call is not None and call.active():
+                call.cancel()
+        if self._reason is None:
+            clean = reason.check(ConnectionDone)
+            why = "closed the connection" if clean else f"vanished ({reason.getErrorMessage()})"
+            self._reason = why
+        # Out of the set first: who hears that he left may close all who are still in it.
+        self.factory.connections.discard(self)
+        self._tellLeft()
+        self.factory.tellIfEmpty()
+
+    def _join(self) -> None:
+        if self._joining is not None and self._joining.active():
+            self._joining.cancel()
+        self._joining = None
+        if self._reason is not None:
+            return
+        self.address = describe(self.transport.getPeer())
+        refusal = self.factory.tell(self.factory.hooks.refusal)
+        if refusal is not None:
+            self.transport.write(refusal)
+            self.leave("refused")
+            return
+        self._joined = True
+        self.factory.tell(self.factory.hooks.playerJoined, self)
+
+    def _tellLeft(self) -> None:
+        if self._joined:
+            self._joined = False
+            self.factory.tell(self.factory.hooks.playerLeft, self, self._reason or "")
+
+    def _abortIn(self, seconds: float) -> None:
+        if self._aborting is not None and self._aborting.active():
+            self._aborting.cancel()
+        self._aborting = self.factory.clock.callLater(seconds, self.transport.abortConnection)
+
+
+class EchoFactory(Factory):
+    """
+    Makes an L{Echo} for each connection.
+
+    @ivar hooks: who hears of players.
+    @ivar connections: everybody who is connected, joined or not.
+    @ivar seen: called with a player and what has come from him, if somebody wants to see it.
+    """
+
+    protocol = Echo  # type: ignore[assignment] # Twisted asks for a callable; a class is one
+    noisy = False
+    _log: ClassVar = Logger()
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        hooks: Hooks,
+        seen: Callable[[Player, bytes], None] | None = None,
+    ) -> None:
+        self.clock = clock
+        self.seen = seen
+        self.connections: set[Echo] = set()
+        self.hooks = hooks
+        self._empty: Deferred[None] | None = None
+
+    def tell(self, hook: Callable[P, T], *args: P.args, **kw: P.kwargs) -> T | None:
+        """Call a hook. What it raises is logged, and comes back as None."""
+        try:
+            return hook(*args, **kw)
+        except Exception:  # noqa: BLE001 # whatever it is, it changes nothing for the player
+            self._log.failure("A hook failed: {hook}.", hook=hook)
+            return None
+
+    def closeAll(self, reason: str, within: float) -> Deferred[None]:
+        """Let everybody go; fires when nobody is left, at most C{within} seconds later."""
+        for echo in list(self.connections):
+            echo.leave(reason, within)
+        empty: Deferred[None] = Deferred()
+        self._empty = empty
+        self.tellIfEmpty()
+        return empty
+
+    def tellIfEmpty(self) -> None:
+        """Somebody has gone: if it was the last of them, L{closeAll} is done."""
+        if self._empty is not None and not self.connections:
+            empty, self._empty = self._empty, None
+            empty.callback(None)
+
+
+def keepAlive(transport: Any) -> None:
+    """Have the kernel notice a player who vanished silently: 60 s idle, then 3 probes of 10 s."""
+    while isinstance(transport, ProtocolWrapper):
+        transport = transport.transport
+    if not ITCPTransport.providedBy(transport):
+        return
+    transport.setTcpNoDelay(True)
+    transport.setTcpKeepAlive(True)
+    handle: Any = ISystemHandle(transport).getHandle()
+    for name, value in _KEEP_ALIVE:
+        option = getattr(socket, name, None)
+        if option is not None:
+            handle.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
+def describe(address: IAddress) -> str:
+    """An address as people write it."""
+    host, port = getattr(address, "host", None), getattr(address, "port", None)
+    if host is None or port is None:
+        return str(address)
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,0 +1,298 @@
+"""A player's bytes: the echo, the goodbye, who joins and who leaves."""
+
+from itertools import pairwise
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol
+from twisted.internet.task import Clock
+from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from echoserver.protocol import (
+    FULL,
+    JOIN_AFTER,
+    LAST_BYTES,
+    EchoFactory,
+    Player,
+    describe,
+    findGoodbye,
+)
+from tests.doubles import PlayerTransport, RecordingHooks
+
+PEER = IPv4Address("TCP", "192.0.2.7", 4242)
+
+
+def cut(data: bytes, places: list[int]) -> list[bytes]:
+    """C{data} in pieces, cut at C{places}; none of them empty."""
+    ends = sorted({0, len(data), *(place % (len(data) + 1) for place in places)})
+    return [data[a:b] for a, b in pairwise(ends)]
+
+
+def lines(data: bytes) -> int:
+    """Where the first goodbye line begins, found the slow way; -1 without one."""
+    at = 0
+    for line in data.split(b"\n")[:-1]:
+        if line.removesuffix(b"\r") in (b"q", b"Q"):
+            return at
+        at += len(line) + 1
+    return -1
+
+
+NEAR_GOODBYE = st.lists(st.sampled_from([b"q", b"Q", b"\r", b"\n", b"x"]), max_size=12).map(
+    b"".join
+)
+CUTS = st.lists(st.integers(0, 100), max_size=6)
+
+
+class FindGoodbyeTests(SynchronousTestCase):
+    """The goodbye line is found however it is cut."""
+
+    @settings(deadline=None, max_examples=500)
+    @given(NEAR_GOODBYE, CUTS)
+    def test_likeTheSlowWay(self, data: bytes, places: list[int]) -> None:
+        """
+        It is found exactly where a reader of whole lines finds it, and all of it that stood in
+        earlier pieces is at most what came before its end was known.
+        """
+        line: bytes | None = b""
+        passed = 0
+        for piece in cut(data, places):
+            before, line = findGoodbye(line, piece)
+            if before >= 0:
+                at = lines(data)
+                self.assertGreaterEqual(at, 0)
+                self.assertEqual(passed + before, max(at, passed))
+                self.assertLess(passed, at + 3)
+                return
+            passed += len(piece)
+        self.assertEqual(-1, lines(data))
+
+
+class EchoTests(SynchronousTestCase):
+    """What a player sends, and gets."""
+
+    def connect(
+        self, hooks: RecordingHooks | None = None, *, flushed: bool = True, peer: IAddress = PEER
+    ) -> PlayerTransport:
+        """A player who has connected and not sent anything."""
+        self.clock = Clock()
+        self.hooks = hooks or RecordingHooks()
+        self.seen: list[bytes] = []
+        self.factory = EchoFactory(self.clock, self.hooks, self.see)
+        echo = self.factory.buildProtocol(peer)
+        assert echo is not None
+        transport = PlayerTransport(echo, peer, flushed=flushed)
+        echo.makeConnection(transport)
+        self.addCleanup(self.assertNothingLeft, transport)
+        return transport
+
+    def see(self, player: Player, data: bytes) -> None:
+        """Stands in for --show-bytes."""
+        self.seen.append(data)
+
+    def assertNothingLeft(self, transport: PlayerTransport) -> None:
+        """Once the connection is gone, so is everything kept of it."""
+        transport.lose(ConnectionDone())
+        self.assertEqual([], self.clock.getDelayedCalls())
+        self.assertEqual(set(), self.factory.connections)
+
+    def send(self, transport: PlayerTransport, *pieces: bytes) -> bytes:
+        """What comes back for these pieces."""
+        for piece in pieces:
+            transport.protocol.dataReceived(piece)
+        came: bytes = transport.value()
+        return came
+
+    @settings(deadline=None, max_examples=200)
+    @given(st.binary(max_size=200) | NEAR_GOODBYE, CUTS)
+    def test_anyBytesComeBack(self, data: bytes, places: list[int]) -> None:
+        """Any bytes without a goodbye, cut anywhere, come back in order, none lost."""
+        data = b"\n" + data
+        if lines(data) >= 0:
+            return
+        transport = self.connect()
+        self.assertEqual(data, self.send(transport, *cut(data, places)))
+        self.assertFalse(transport.ended)
+        self.doCleanups()
+
+    @settings(deadline=None, max_examples=300)
+    @given(NEAR_GOODBYE, st.sampled_from([b"q\n", b"Q\r\n"]), st.binary(max_size=20), CUTS)
+    def test_goodbye(self, before: bytes, goodbye: bytes, rest: bytes, places: list[int]) -> None:
+        """All before the goodbye is echoed, of itself at most its beginning, nothing after it."""
+        data = b"\n" + before + b"\n" + goodbye + rest
+        transport = self.connect()
+        came = self.send(transport, *cut(data, places))
+        at = lines(data)
+        self.assertEqual(data[: len(came)], came)
+        self.assertIn(len(came) - at, range(3))
+        self.assertTrue(transport.ended)
+        self.doCleanups()
+
+    def test_nothingIsHeldBack(self) -> None:
+        """A piece that may become a goodbye is echoed all the same."""
+        transport = self.connect()
+        self.assertEqual(b"hello\nq", self.send(transport, b"hello\nq"))
+        self.assertEqual(b"hello\nqx", self.send(transport, b"x"))
+
+    def test_workshopsClient(self) -> None:
+        """From a player who never ends a line, a chunk of q or Q alone is a goodbye."""
+        for goodbye in (b"q", b"Q"):
+            transport = self.connect()
+            self.assertEqual(b"hello", self.send(transport, b"hello", goodbye))
+            self.assertTrue(transport.ended)
+
+    def test_onlyWithoutLineEnds(self) -> None:
+        """From a player who has ended a line, a chunk of q alone is only the begin of one."""
+        transport = self.connect()
+        self.assertEqual(b"a\nq", self.send(transport, b"a\n", b"q"))
+        self.assertFalse(transport.ended)
+
+    def test_goodbyeReadsOn(self) -> None:
+        """After a goodbye what comes is read and dropped, until the player ends his side."""
+        transport = self.connect()
+        self.send(transport, b"hello")
+        transport.pauseProducing()
+        self.send(transport, b"q")
+        self.assertEqual(b"hello", self.send(transport, b"more", b"still more"))
+        self.assertEqual("producing", transport.producerState)
+        transport.protocol.readConnectionLost()
+        self.assertTrue(transport.closed)
+        self.assertFalse(transport.aborted)
+
+    def test_goodbyeTellsAtOnce(self) -> None:
+        """The session need not wait for the player's socket: once all is written he has left."""
+        self.connect().protocol.dataReceived(b"q")
+        self.assertEqual("left", self.hooks.told[-1][0])
+
+    def test_goodbyeUnread(self) -> None:
+        """Who does not read the rest within 10 s is aborted, and leaves but then."""
+        transport = self.connect(flushed=False)
+        self.send(transport, b"hello", b"q")
+        self.clock.advance(LAST_BYTES - 0.1)
+        self.assertEqual([("joined", "192.0.2.7:4242")], self.hooks.told)
+        self.clock.advance(0.1)
+        self.assertTrue(transport.aborted)
+        self.assertEqual(("left", "192.0.2.7:4242", "goodbye", "6"), self.hooks.told[-1])
+
+    def test_halfCloseable(self) -> None:
+        """Only who is known to care for one side's end is told of it, and not cut."""
+        verifyObject(IHalfCloseableProtocol, self.connect().protocol)
+
+    def test_finDelivers(self) -> None:
+        """FIN means no more to say: the server closes once all is written, or aborts after 10 s."""
+        transport = self.connect(flushed=False)
+        self.send(transport, b"hello")
+        transport.protocol.readConnectionLost()
+        self.assertTrue(transport.disconnecting)
+        self.assertIsNone(transport.producer)
+        self.assertFalse(transport.closed)
+        self.clock.advance(LAST_BYTES)
+        self.assertTrue(transport.aborted)
+
+    def test_backPressure(self) -> None:
+        """The transport is its own producer: who does not read stops being read."""
+        transport = self.connect()
+        self.assertIs(transport, transport.producer)
+        self.assertTrue(transport.streaming)
+
+    def test_joinsWithFirstByte(self) -> None:
+        """The first byte joins, before it is echoed, and once."""
+        transport = self.connect()
+        self.assertEqual([], self.hooks.told)
+        self.send(transport, b"a", b"b")
+        self.clock.advance(JOIN_AFTER)
+        self.assertEqual([("joined", "192.0.2.7:4242")], self.hooks.told)
+
+    def test_joinsSilently(self) -> None:
+        """Who is there for half a second has joined."""
+        self.connect()
+        self.clock.advance(JOIN_AFTER)
+        self.assertEqual([("joined", "192.0.2.7:4242")], self.hooks.told)
+
+    def test_scanCostsNothing(self) -> None:
+        """Who connects and closes was never there."""
+        transport = self.connect()
+        transport.protocol.readConnectionLost()
+        self.clock.advance(JOIN_AFTER)
+        transport.lose(ConnectionDone())
+        self.assertEqual([], self.hooks.told)
+
+    def test_reasons(self) -> None:
+        """FIN, RST and a clean end each have their words; bytes are counted."""
+        for ends, reason in (
+            (lambda t: t.protocol.readConnectionLost(), "closed the connection"),
+            (lambda t: t.lose(ConnectionDone()), "closed the connection"),
+            (lambda t: t.lose(ConnectionLost("Connection reset by peer")), "vanished ("),
+        ):
+            transport = self.connect()
+            self.send(transport, b"four")
+            ends(transport)
+            what, _, why, received = self.hooks.told[-1]
+            self.assertEqual(("left", "4"), (what, received))
+            self.assertTrue(why.startswith(reason), why)
+
+    def test_refused(self) -> None:
+        """A player too many is told FULL, is not echoed, and fires no hook."""
+        transport = self.connect(RecordingHooks(FULL))
+        self.assertEqual(FULL, self.send(transport, b"hello", b"hello"))
+        self.assertTrue(transport.ended)
+        transport.lose(ConnectionDone())
+        self.assertEqual([], self.hooks.told)
+
+    def test_failingHooks(self) -> None:
+        """A hook that raises is logged, and changes nothing for the player."""
+        transport = self.connect(RecordingHooks(failing=True))
+        self.assertEqual(b"hello", self.send(transport, b"hello", b"q"))
+        self.assertTrue(transport.ended)
+        self.assertEqual(3, len(self.flushLoggedErrors(ValueError)))
+
+    def test_seen(self) -> None:
+        """Who wants to see the bytes sees each piece, the goodbye among them."""
+        self.send(self.connect(), b"hello", b"q")
+        self.assertEqual([b"hello", b"q"], self.seen)
+
+    def test_closeAll(self) -> None:
+        """Everybody is let go; who has not gone in time is aborted, and then it fires."""
+        transport = self.connect(flushed=False)
+        self.send(transport, b"hello")
+        gone: Deferred[None] = self.factory.closeAll("the server stops", 1.0)
+        self.assertTrue(transport.ended)
+        self.assertNoResult(gone)
+        self.clock.advance(1.0)
+        self.assertTrue(transport.aborted)
+        self.successResultOf(gone)
+        self.assertEqual("the server stops", self.hooks.told[-1][2])
+
+    def test_closeNobody(self) -> None:
+        """With nobody there it fires at once."""
+        factory = EchoFactory(Clock(), RecordingHooks())
+        self.successResultOf(factory.closeAll("the server stops", 1.0))
+
+    def test_wrapped(self) -> None:
+        """TLS and PROXY wrappers have no half-close: the connection is closed after the rest."""
+        self.connect()
+        wrapping: WrappingFactory[Any] = WrappingFactory(self.factory)
+        wrapper = wrapping.buildProtocol(PEER)
+        assert isinstance(wrapper, ProtocolWrapper)
+        transport = PlayerTransport(wrapper, PEER)
+        wrapper.makeConnection(transport)
+        wrapper.dataReceived(b"hello\nq\n")
+        self.assertEqual(b"hello\n", transport.value())
+        self.assertTrue(transport.closed)
+        self.assertFalse(transport.ended)
+
+
+class DescribeTests(SynchronousTestCase):
+    """Addresses as people write them."""
+
+    def test_forms(self) -> None:
+        """IPv6 stands in brackets; what has no port is said as it is."""
+        self.assertEqual("192.0.2.7:4242", describe(PEER))
+        self.assertEqual("[2001:db8::1]:80", describe(IPv6Address("TCP", "2001:db8::1", 80)))
+        self.assertIn("/run/game", describe(UNIXAddress("/run/game")))
