@@ -1,0 +1,119 @@
+"""FleetIQ's sentences for game servers and players, as Deferreds and values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred
+
+from echoserver.failures import unreadable
+
+Reply = dict[str, Any]
+
+
+class Calls(Protocol):
+    """Where calls are made: L{echoserver.aws.GameLift}."""
+
+    def call(self, operation: str, **request: Any) -> Deferred[Reply]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class GameServer:
+    """
+    A game server, as a reply of FleetIQ describes it.
+
+    Members never set may be missing, null or empty on the wire (AWS does not document which); here
+    they are empty. Times are as boto3 gives them, with a zone.
+    """
+
+    group: str
+    gameServerId: str
+    instanceId: str
+    connectionInfo: str
+    gameServerData: str = field(repr=False)
+    claimed: bool
+    utilized: bool
+    registered: datetime | None
+    lastClaim: datetime | None
+    lastHealthReport: datetime | None
+
+    @classmethod
+    def fromReply(cls, members: Reply) -> GameServer:
+        """From the C{GameServer} member of a reply."""
+        return cls(
+            group=members.get("GameServerGroupName") or "",
+            gameServerId=members.get("GameServerId") or "",
+            instanceId=members.get("InstanceId") or "",
+            connectionInfo=members.get("ConnectionInfo") or "",
+            gameServerData=members.get("GameServerData") or "",
+            claimed=members.get("ClaimStatus") == "CLAIMED",
+            utilized=members.get("UtilizationStatus") == "UTILIZED",
+            registered=members.get("RegistrationTime") or None,
+            lastClaim=members.get("LastClaimTime") or None,
+            lastHealthReport=members.get("LastHealthCheckTime") or None,
+        )
+
+
+class FleetIQ:
+    """
+    One game server group. Every method makes one call, fires with a L{GameServer} unless it says
+    otherwise, and fails with L{echoserver.failures.CallFailed}, which says whether to retry.
+    """
+
+    def __init__(self, gameLift: Calls, group: str) -> None:
+        self._gameLift = gameLift
+        self.group = group
+
+    def register(
+        self, gameServerId: str, instanceId: str, connectionInfo: str, data: str | None = None
+    ) -> Deferred[GameServer]:
+        """Register: AVAILABLE from now on, and the first health report."""
+        return self._ask(
+            "RegisterGameServer",
+            GameServerId=gameServerId,
+            InstanceId=instanceId,
+            ConnectionInfo=connectionInfo,
+            GameServerData=data,
+        )
+
+    def utilize(self, gameServerId: str) -> Deferred[GameServer]:
+        """Report players and health. The only way back to AVAILABLE is to deregister."""
+        return self._ask(
+            "UpdateGameServer",
+            GameServerId=gameServerId,
+            UtilizationStatus="UTILIZED",
+            HealthCheck="HEALTHY",
+        )
+
+    def heartbeat(self, gameServerId: str) -> Deferred[GameServer]:
+        """Report health, and nothing else: a claim stays as it is."""
+        return self._ask("UpdateGameServer", GameServerId=gameServerId, HealthCheck="HEALTHY")
+
+    def describe(self, gameServerId: str) -> Deferred[GameServer]:
+        """Ask what FleetIQ knows of a game server."""
+        return self._ask("DescribeGameServer", GameServerId=gameServerId)
+
+    def claim(
+        self, gameServerId: str | None = None, data: str | None = None
+    ) -> Deferred[GameServer]:
+        """Reserve a free game server, or that one, for 60 s. Repeated, it may reserve a second."""
+        return self._ask("ClaimGameServer", GameServerId=gameServerId, GameServerData=data)
+
+    def deregister(self, gameServerId: str) -> Deferred[None]:
+        """Take a game server out of the group; fires with None."""
+        gone = self._gameLift.call(
+            "DeregisterGameServer", GameServerGroupName=self.group, GameServerId=gameServerId
+        )
+        return gone.addCallback(lambda _: None)
+
+    def _ask(self, operation: str, **request: Any) -> Deferred[GameServer]:
+        def read(reply: Reply) -> GameServer:
+            members = reply.get("GameServer")
+            if not members:
+                raise unreadable(operation, "it holds no GameServer")
+            return GameServer.fromReply(members)
+
+        asked = self._gameLift.call(operation, GameServerGroupName=self.group, **request)
+        return asked.addCallback(read)
