@@ -1,0 +1,264 @@
+"""Who this instance is: the instance metadata service, version 2, through treq."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from string import Formatter
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+from urllib.parse import urlsplit
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.web.http_headers import Headers
+
+if TYPE_CHECKING:
+    from treq.client import HTTPClient
+
+CONNECT_TIMEOUT = 1.0
+ANSWER_TIMEOUT = 2.0
+TOKEN_TTL = 21600
+LONGEST = 512
+
+_IPV4 = "http://169.254.169.254"
+_IPV6 = "http://[fd00:ec2::254]"
+_PATHS = {
+    "public_hostname": "public-hostname",
+    "public_ipv4": "public-ipv4",
+    "local_ipv4": "local-ipv4",
+    "ipv6": "ipv6",
+}
+_HOSTS = ("public-hostname", "public-ipv4", "local-hostname", "local-ipv4", "ipv6")
+FIELDS = ("host", "port", *_PATHS, "instance_id", "index")
+
+
+class NoIdentity(Exception):
+    """What is to be registered cannot be said of this instance. A sentence; do not retry."""
+
+
+class NoMetadata(NoIdentity):
+    """The metadata service is switched off, does not answer, or answers as none does."""
+
+
+def serviceURL(environ: Mapping[str, str]) -> str:
+    """
+    Where the metadata service is, by the variables that AWS's own tools honour; without a final /.
+
+    @raise NoMetadata: if it is switched off, or its variable is no URL.
+    """
+    if environ.get("AWS_EC2_METADATA_DISABLED", "").lower() == "true":
+        raise NoMetadata("AWS_EC2_METADATA_DISABLED is true: the instance metadata is not asked.")
+    ipv6 = environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE", "").lower() == "ipv6"
+    url = environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT") or (_IPV6 if ipv6 else _IPV4)
+    try:
+        parts = urlsplit(url)
+        isURL = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        isURL = False
+    if not isURL:
+        raise NoMetadata(
+            f"AWS_EC2_METADATA_SERVICE_ENDPOINT is '{url}': write a URL, for instance {_IPV4}."
+        )
+    return url.rstrip("/")
+
+
+def newClient(reactor: Any) -> HTTPClient:
+    """An HTTP client that gives up connecting after a second."""
+    from treq.client import HTTPClient
+    from twisted.web.client import Agent
+
+    return HTTPClient(Agent(reactor, connectTimeout=CONNECT_TIMEOUT))
+
+
+class InstanceMetadata:
+    """
+    The metadata service. One token serves until it is refused, then one more.
+
+    @param url: names where it is, once something is asked.
+    """
+
+    def __init__(self, clock: IReactorTime, http: HTTPClient, url: Callable[[], str]) -> None:
+        self._clock = clock
+        self._http = http
+        self._url = url
+        self._token: str | None = None
+
+    async def get(self, path: str) -> str | None:
+        """
+        One item below C{/latest/meta-data/}; None if the instance does not have it.
+
+        @raise NoMetadata: if the service is silent, or answers neither 200 nor 404.
+        """
+        status, body = await self._ask(path)
+        if status == 401:
+            self._token = None
+            status, body = await self._ask(path)
+        if status == 404:
+            return None
+        if status != 200:
+            raise NoMetadata(
+                f"The instance metadata at {self._url()} answers {path} with {status}."
+            )
+        return body.strip() or None
+
+    async def _ask(self, path: str) -> tuple[int, str]:
+        if self._token is None:
+            ttl = {"X-aws-ec2-metadata-token-ttl-seconds": [str(TOKEN_TTL)]}
+            status, token = await self._request("PUT", "/latest/api/token", ttl)
+            if status != 200:
+                raise NoMetadata(
+                    f"The instance metadata at {self._url()} gives no token, but {status}."
+                )
+            self._token = token
+        headers = {"X-aws-ec2-metadata-token": [self._token]}
+        return await self._request("GET", f"/latest/meta-data/{path}", headers)
+
+    async def _request(
+        self, method: str, path: str, headers: dict[str, list[str]]
+    ) -> tuple[int, str]:
+        url = self._url()
+        exchange = Deferred.fromCoroutine(self._exchange(method, url + path, headers))
+        try:
+            return await exchange.addTimeout(ANSWER_TIMEOUT, self._clock, _tooLate)
+        except Exception as error:
+            raise NoMetadata(
+                f"The instance metadata at {url} does not answer: {_reason(error)}."
+            ) from error
+
+    async def _exchange(
+        self, method: str, url: str, headers: dict[str, list[str]]
+    ) -> tuple[int, str]:
+        response = await self._http.request(method, url, headers=Headers(headers))
+        return response.code, await response.text()
+
+
+def _tooLate(_: object, timeout: float) -> NoReturn:
+    raise TimeoutError(f"nothing whole within {timeout:.0f} s")
+
+
+def _reason(error: Exception) -> str:
+    from twisted.web.client import ResponseFailed
+
+    if isinstance(error, ResponseFailed):
+        error = error.reasons[0].value
+    return str(error).rstrip(".") or type(error).__name__
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionInfo:
+    """
+    What players are told to connect to.
+
+    @ivar template: with L{FIELDS} in braces. C{host} is the first name or address that the
+        metadata has; an IPv6 address stands in brackets.
+    """
+
+    template: str
+
+    _log: ClassVar = Logger()
+
+    def check(self) -> None:
+        """@raise ValueError: with a sentence, if the template cannot be filled in."""
+        allowed = ", ".join(f"{{{field}}}" for field in FIELDS)
+        try:
+            wrong = [name for name in self._fields() if name not in FIELDS]
+        except ValueError as error:
+            raise ValueError(f"'{self.template}' is no template: {error}.") from error
+        if wrong:
+            raise ValueError(
+                f"'{self.template}' has the field {{{wrong[0]}}}; there are {allowed}."
+            )
+        if not self.template.strip():
+            raise ValueError(f"it is blank; write an address, of {allowed} and plain text.")
+        plain = sum(len(text) for text, *_ in Formatter().parse(self.template))
+        if plain > LONGEST:
+            raise ValueError(f"it has {plain} characters; FleetIQ takes 1 to {LONGEST}.")
+
+    async def known(self, metadata: InstanceMetadata, instanceId: str) -> dict[str, str]:
+        """
+        The values of the template's fields, but for C{port} and C{index}.
+
+        @raise NoIdentity: if the instance does not have one of them.
+        """
+        values = {"instance_id": instanceId}
+        for field in _PATHS:
+            if field not in self._fields():
+                continue
+            value = await metadata.get(_PATHS[field])
+            if value is None:
+                raise NoIdentity(
+                    f"This instance has no {_PATHS[field]}: give another --connection-info."
+                )
+            values[field] = _bracketed(value)
+        if "host" in self._fields():
+            values["host"] = await self._host(metadata)
+        return values
+
+    def fill(self, values: Mapping[str, str], port: int, index: int) -> str:
+        """
+        @raise NoIdentity: if what comes out is longer than FleetIQ takes.
+        """
+        info = self.template.format(**values, port=port, index=index)
+        if len(info) > LONGEST:
+            raise NoIdentity(
+                f"--connection-info comes out with {len(info)} characters; FleetIQ takes"
+                f" 1 to {LONGEST}."
+            )
+        return info
+
+    async def _host(self, metadata: InstanceMetadata) -> str:
+        for path in _HOSTS:
+            value = await metadata.get(path)
+            if value is not None:
+                if path.startswith("local-"):
+                    self._log.warn(
+                        "Players are told {host}, a private address ({path}): this instance has"
+                        " no public one. They must be in its network.",
+                        host=value,
+                        path=path,
+                    )
+                return _bracketed(value)
+        raise NoIdentity("This instance has no address in its metadata: give --connection-info.")
+
+    def _fields(self) -> set[str]:
+        return {
+            name + (f"!{conversion}" if conversion else "") + (f":{spec}" if spec else "")
+            for _, name, spec, conversion in Formatter().parse(self.template)
+            if name is not None
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """
+    Who we are.
+
+    @ivar source: where the instance id comes from, in words.
+    @ivar values: for L{ConnectionInfo.fill}.
+    """
+
+    instanceId: str
+    source: str
+    values: Mapping[str, str]
+
+
+async def identify(
+    metadata: InstanceMetadata, instanceId: str | None, connectionInfo: ConnectionInfo
+) -> Instance:
+    """
+    Ask the metadata what is not given. Nothing is asked that is not needed.
+
+    @raise NoIdentity: if it does not say.
+    """
+    source = "--instance-id"
+    if instanceId is None:
+        source = "the instance metadata"
+        instanceId = await metadata.get("instance-id")
+        if instanceId is None:
+            raise NoMetadata("The instance metadata has no instance-id.")
+    return Instance(instanceId, source, await connectionInfo.known(metadata, instanceId))
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

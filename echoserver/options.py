@@ -1,0 +1,237 @@
+"""What may be said on the command line of C{twistd fleetiq-echo}; what is wrong is one sentence."""
+
+from __future__ import annotations
+
+import getopt
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from twisted.python import usage
+
+from echoserver.fleets import AWS, Local
+from echoserver.gameserver import Rules
+from echoserver.metadata import ConnectionInfo
+from echoserver.ports import descriptions
+
+LISTEN = "tcp:5000"
+LOCAL = "tcp:4570:interface=127.0.0.1"
+ENDPOINT_VARIABLE = "AWS_ENDPOINT_URL_GAMELIFT"
+_GRACE = 20.0
+_GRACE_EMBEDDED = 3.0
+# The patterns of botocore's model of GameLift 2015-10-01, matched in full.
+_GROUP = r"[a-zA-Z0-9.-]{1,128}|arn:.{1,200}:gameservergroup/[a-zA-Z0-9.-]{1,128}"
+_SERVER_ID = r"[a-zA-Z0-9.-]{3,128}"
+_INSTANCE_ID = r"i-[0-9a-zA-Z]{17}"
+_LOCAL_URL = (
+    r"(?P<api>http://([a-zA-Z0-9._-]+|\[[0-9a-fA-F:.]+\]):(?P<port>[0-9]{1,5}))"
+    rf"(/instances/{_INSTANCE_ID})?/?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """A local FleetIQ to be started in this process, at this endpoint description."""
+
+    listen: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All that was asked for, checked. C{listen}: an endpoint description for each game server."""
+
+    fleet: AWS | Embedded | Local
+    listen: tuple[str, ...]
+    connectionInfo: ConnectionInfo
+    rules: Rules
+    gameServerId: str | None
+    gameServerData: str | None
+    showBytes: bool
+
+
+class Options(usage.Options):
+    """
+    @ivar settings: what was asked for, once parsed.
+    """
+
+    synopsis = "[options]"
+    longdesc = (
+        "A TCP echo game server on Amazon GameLift FleetIQ. Without --group it brings its own"
+        " FleetIQ along, and AWS is not contacted."
+    )
+    optParameters: list[Sequence[Any]] = [  # noqa: RUF012 # usage.Options reads it from the class
+        ["listen", None, LISTEN, "Endpoint description of the game port."],
+        ["servers", None, "1", "Game servers in this process, on consecutive ports."],
+        ["group", None, None, "Game server group; none starts the local FleetIQ embedded."],
+        [
+            "local",
+            None,
+            None,
+            (
+                f"Where the embedded FleetIQ listens ({LOCAL}), or"
+                " http://HOST:PORT[/instances/ID] to join the one that runs there."
+            ),
+        ],
+        ["region", None, None, "AWS region; else AWS_REGION, the profile's, the instance's."],
+        ["instance-id", None, None, "EC2 instance id; else the instance metadata is asked."],
+        ["connection-info", None, "{host}:{port}", "What players are told to connect to."],
+        ["game-server-id", None, None, "A fixed game server id; else one is drawn."],
+        ["game-server-data", None, None, "A string published with the registration."],
+        ["max-players", None, None, "Players of each game server; no limit if not given."],
+        ["session", None, "reregister", "After a session: reregister, or exit."],
+        ["heartbeat", None, "60", "Seconds of silence towards FleetIQ before a heartbeat."],
+        [
+            "grace",
+            None,
+            None,
+            (
+                "Seconds that running sessions get when the process is told to stop"
+                f" ({_GRACE:.0f}, embedded {_GRACE_EMBEDDED:.0f})."
+            ),
+        ],
+    ]
+    optFlags: list[Sequence[Any]] = [  # noqa: RUF012 # usage.Options reads it from the class
+        ["show-bytes", None, "Log what players send, escaped, at most 80 characters."]
+    ]
+
+    settings: Settings
+
+    def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
+        super().__init__()
+        self._environ = environ
+
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        """@raise SystemExit: with a sentence and status 1; twistd itself would end with 0."""
+        try:
+            super().parseOptions(options)
+        except usage.UsageError as error:
+            unread = isinstance(error.__context__, getopt.GetoptError)
+            hint = "; 'twistd fleetiq-echo --help' lists the options." if unread else ""
+            raise SystemExit(f"twistd fleetiq-echo: {error}{hint}") from error
+
+    def parseArgs(self, *rest: str) -> None:
+        if rest:
+            raise usage.UsageError(
+                f"{_shown(rest[0])} is one word too many: options begin with --, and what has"
+                " blanks stands in quotes."
+            )
+
+    def postOptions(self) -> None:
+        parent = self.parent
+        if parent is not None and parent.get("nodaemon") and parent["pidfile"] == "twistd.pid":
+            # In the foreground a pid file only keeps a second program out of this folder.
+            parent["pidfile"] = ""
+        servers = _whole(self, "servers", 1)
+        fleet = self._fleet()
+        grace = _GRACE_EMBEDDED if isinstance(fleet, Embedded) else _GRACE
+        if self["game-server-id"] is not None and servers > 1:
+            raise usage.UsageError(
+                f"--game-server-id names one game server, --servers asks for {servers}: leave one"
+                " of them out."
+            )
+        self.settings = Settings(
+            fleet=fleet,
+            listen=tuple(_checked("listen", lambda: descriptions(self["listen"], servers))),
+            connectionInfo=self._connectionInfo(),
+            rules=Rules(
+                heartbeat=_seconds(self, "heartbeat", 1),
+                grace=grace if self["grace"] is None else _seconds(self, "grace", 0),
+                maxPlayers=None if self["max-players"] is None else _whole(self, "max-players", 1),
+                oneSession=self._session() == "exit",
+            ),
+            gameServerId=_matching(
+                self, "game-server-id", _SERVER_ID, "3 to 128 letters, digits, '.' or '-'"
+            ),
+            gameServerData=self._data(),
+            showBytes=bool(self["show-bytes"]),
+        )
+
+    def _fleet(self) -> AWS | Embedded | Local:
+        group, local = self["group"], self["local"]
+        if group is not None:
+            if local is not None:
+                raise usage.UsageError(
+                    "--group is for AWS, --local for the FleetIQ of this machine: give one."
+                )
+            _matching(self, "group", _GROUP, "1 to 128 letters, digits, '.' or '-', or an ARN")
+            _matching(self, "region", r"[a-z]{2,}(-[a-z0-9]+)+", "a region such as ap-northeast-2")
+            instanceId = _matching(
+                self, "instance-id", _INSTANCE_ID, "'i-' and 17 letters or digits"
+            )
+            endpoint = self._environ.get(ENDPOINT_VARIABLE) or None
+            return AWS(group, self["region"], instanceId, endpoint)
+        for option in ("region", "instance-id"):
+            if self[option] is not None:
+                raise usage.UsageError(
+                    f"--{option} is for AWS: name a --group too, or leave it out to use the"
+                    " local FleetIQ."
+                )
+        if endpoint := self._environ.get(ENDPOINT_VARIABLE):
+            raise usage.UsageError(
+                f"{ENDPOINT_VARIABLE} is {_shown(endpoint)}, but no --group is named: name one,"
+                " or unset it to use the local FleetIQ."
+            )
+        if local is None or not local.startswith(("http:", "https:")):
+            return Embedded(LOCAL if local is None else local)
+        url = re.fullmatch(_LOCAL_URL, local)
+        if url is None or not 1 <= int(url["port"]) <= 65535:
+            raise _wrong("local", local, "http://HOST:PORT, or http://HOST:PORT/instances/ID")
+        return Local(url["api"], local.rstrip("/"))
+
+    def _connectionInfo(self) -> ConnectionInfo:
+        info = ConnectionInfo(self["connection-info"])
+        _checked("connection-info", info.check)
+        return info
+
+    def _session(self) -> str:
+        session: str = self["session"]
+        if session not in ("reregister", "exit"):
+            raise _wrong("session", session, "reregister or exit")
+        return session
+
+    def _data(self) -> str | None:
+        data: str | None = self["game-server-data"]
+        if data is not None and not (data.strip() and len(data) <= 1024):
+            raise usage.UsageError(
+                f"--game-server-data has {len(data)} characters: FleetIQ takes 1 to 1024, and not"
+                " blanks alone. Shorten it, or leave it out."
+            )
+        return data
+
+
+def _checked(option: str, check: Callable[[], Any]) -> Any:
+    try:
+        return check()
+    except ValueError as error:
+        raise usage.UsageError(f"--{option}: {error}") from error
+
+
+def _whole(options: Options, name: str, least: int) -> int:
+    value: str = options[name]
+    if not (re.fullmatch("[0-9]{1,5}", value) and least <= int(value) <= 65535):
+        raise _wrong(name, value, f"a whole number from {least} to 65535")
+    return int(value)
+
+
+def _seconds(options: Options, name: str, least: float) -> float:
+    value: str = options[name]
+    if not (re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", value) and float(value) >= least):
+        raise _wrong(name, value, f"seconds from {least:.0f} to 999999, for instance 60")
+    return float(value)
+
+
+def _matching(options: Options, name: str, pattern: str, allowed: str) -> str | None:
+    value: str | None = options[name]
+    if value is not None and not re.fullmatch(pattern, value):
+        raise _wrong(name, value, allowed)
+    return value
+
+
+def _wrong(name: str, value: str, allowed: str) -> usage.UsageError:
+    return usage.UsageError(f"--{name} is {_shown(value)}: write {allowed}.")
+
+
+def _shown(value: str) -> str:
+    return repr(value if len(value) <= 80 else f"{value[:77]}...")
