@@ -1,0 +1,301 @@
+"""
+Walks lifecycle's steps: one call to FleetIQ at a time, towards what is wanted now.
+
+What is wanted may change during a call; the worker looks again after each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from random import Random
+from string import ascii_lowercase, digits
+from typing import ClassVar
+from typing import Protocol as Seam
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from echoserver.alarm import Alarm
+from echoserver.failures import CallFailed, Conflict, NotFound
+from echoserver.fleetiq import GameServer
+from echoserver.lifecycle import (
+    NOBODYS,
+    TAKEN_FOR,
+    Absent,
+    Answered,
+    Contested,
+    Known,
+    Outcome,
+    Registration,
+    Step,
+    Taken,
+    Unknown,
+    Utilized,
+    Wanted,
+    after,
+    backoff,
+    nextStep,
+    settle,
+)
+
+_JITTER = 0.1
+_HEALTH_REPORTS = (Step.REGISTER, Step.UTILIZE, Step.HEARTBEAT)
+
+
+class Fleet(Seam):
+    """What is asked of FleetIQ: L{echoserver.fleetiq.FleetIQ}."""
+
+    def register(
+        self, gameServerId: str, instanceId: str, connectionInfo: str, data: str | None
+    ) -> Deferred[GameServer]: ...
+    def utilize(self, gameServerId: str) -> Deferred[GameServer]: ...
+    def heartbeat(self, gameServerId: str) -> Deferred[GameServer]: ...
+    def describe(self, gameServerId: str) -> Deferred[GameServer]: ...
+    def deregister(self, gameServerId: str) -> Deferred[None]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """
+    What a registration says.
+
+    @ivar port: the one bound; a part of each id drawn.
+    @ivar data: published with it, at most 1,024 characters. None for none.
+    @ivar fixedId: the game server id; None draws one an attempt.
+    """
+
+    instanceId: str
+    connectionInfo: str
+    port: int
+    data: str | None = None
+    fixedId: str | None = None
+
+    def drawId(self, dice: Random) -> str:
+        """A game server id for one attempt to register."""
+        drawn = "".join(dice.choices(ascii_lowercase + digits, k=10))
+        return self.fixedId or f"{self.instanceId}-{self.port}-{drawn}"
+
+
+class Worker:
+    """
+    Keeps one game server's registration at what is wanted.
+
+    @param heartbeat: seconds of silence towards FleetIQ before a heartbeat.
+    @param wants: what is wanted, given what is known. Absent, once known too, ends the worker.
+    @param registered: called when FleetIQ confirms a registration for the first time.
+    @param refused: asked, with a sentence, if FleetIQ refuses for good before that: True ends the
+        worker, else it goes on at the longest backoff.
+    @ivar registration: where it stands.
+    @ivar calling: whether a call is out.
+    """
+
+    _log: ClassVar = Logger()
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        dice: Random,
+        fleet: Fleet,
+        identity: Identity,
+        heartbeat: float,
+        wants: Callable[[Known], Wanted],
+        registered: Callable[[], None],
+        refused: Callable[[str], bool],
+    ) -> None:
+        self._clock = clock
+        self._dice = dice
+        self._fleet = fleet
+        self._identity = identity
+        self._heartbeat = heartbeat
+        self._wants = wants
+        self._registered = registered
+        self._refused = refused
+        self.registration = Registration(identity.drawId(dice))
+        self.calling = False
+        self._confirmed = False
+        self._givenUp = False
+        self._trouble = ""
+        self._claim: datetime | None = None
+        self._beatDue = clock.seconds()
+        self._alarm = Alarm(clock)
+        self._pausing = False
+        self._stepWaiters: list[Deferred[None]] = []
+
+    def work(self) -> Deferred[None]:
+        """Start. Fires when nothing is wanted and nothing is known; cancel it to abandon a call."""
+        return Deferred.fromCoroutine(self._walk())
+
+    def changed(self) -> None:
+        """What is wanted may have changed. A backoff goes on all the same."""
+        if not self._pausing:
+            self._alarm.ring()
+
+    def hasten(self) -> None:
+        """What is wanted has changed, and a backoff ends now."""
+        self.registration = replace(self.registration, failures=0)
+        self._alarm.ring()
+
+    def stepDone(self) -> Deferred[None]:
+        """Fires when the call that is out now has ended, however it ends."""
+        waiter: Deferred[None] = Deferred()
+        self._stepWaiters.append(waiter)
+        return waiter
+
+    async def _walk(self) -> None:
+        while True:
+            now = self._clock.seconds()
+            towards = self._wants(self.registration.known)
+            self._settle(towards, now)
+            step = nextStep(self.registration.known, towards)
+            if step is Step.REST:
+                if self.registration.known == Absent():
+                    return
+                if now < self._beatDue:
+                    await self._alarm.sleep(self._untilDue() - now)
+                    continue
+                step = Step.HEARTBEAT
+            failures = self.registration.failures
+            await self._take(step, towards)
+            if self._givenUp:
+                return
+            if self.registration.failures > failures:
+                await self._pause()
+
+    def _settle(self, towards: Wanted, now: float) -> None:
+        known = settle(self.registration.known, towards, now)
+        if known == self.registration.known:
+            return
+        said = "renewing the registration" if known == NOBODYS else "this session adopts it"
+        self._log.info("UTILIZED by somebody else before: {said}.", said=said)
+        self.registration = replace(self.registration, known=known)
+
+    def _untilDue(self) -> float:
+        known = self.registration.known
+        return min(self._beatDue, known.since + TAKEN_FOR if isinstance(known, Taken) else 1e99)
+
+    async def _pause(self) -> None:
+        seconds = backoff(self.registration.failures, self._dice.uniform(0, 1))
+        self._log.warn(
+            "{trouble} The next try is in {seconds:.1f} s.", trouble=self._trouble, seconds=seconds
+        )
+        self._pausing = True
+        try:
+            await self._alarm.sleep(seconds)
+        finally:
+            self._pausing = False
+
+    async def _take(self, step: Step, towards: Wanted) -> None:
+        sent = self._clock.seconds()
+        before, confirmed = self.registration, self._confirmed
+        outcome = await self._perform(step, before.gameServerId)
+        if isinstance(outcome, Answered) and step in _HEALTH_REPORTS:
+            self._beatDue = sent + self._heartbeat * (1 - self._dice.uniform(0, _JITTER))
+        self.registration = after(
+            self.registration,
+            step,
+            towards,
+            outcome,
+            self._clock.seconds(),
+            self._heartbeat,
+            self._identity.drawId(self._dice),
+        )
+        self._tell(step, before, outcome)
+        if self._confirmed and not confirmed:
+            self._registered()
+
+    async def _perform(self, step: Step, gameServerId: str) -> Answered | Outcome:
+        self.calling = True
+        self._trouble = "FleetIQ does not do as it is asked."
+        try:
+            seen = await self._call(step, gameServerId)
+        except NotFound as error:
+            return self._failed(step, Outcome.GONE, error)
+        except Conflict as error:
+            return self._failed(step, Outcome.CONFLICT, error)
+        except CallFailed as error:
+            refusal = Outcome.REFUSED if error.retry else Outcome.FORBIDDEN
+            return self._failed(step, Outcome.LOST if error.mayHaveHappened else refusal, error)
+        except CancelledError:
+            raise
+        except Exception:  # noqa: BLE001 # a fault of ours must not end the heartbeats
+            self._log.failure("The step {step} failed by a fault of ours.", step=step.value)
+            self._trouble = "This is a fault of ours."
+            return Outcome.LOST
+        finally:
+            self.calling = False
+            waiters, self._stepWaiters = self._stepWaiters, []
+            for waiter in waiters:
+                waiter.callback(None)
+        return Outcome.GONE if seen is None else self._read(step, seen)
+
+    def _call(self, step: Step, gameServerId: str) -> Deferred[GameServer] | Deferred[None]:
+        match step:
+            case Step.REGISTER:
+                self._log.info("Registering {id}.", id=gameServerId)
+                identity = self._identity
+                return self._fleet.register(
+                    gameServerId, identity.instanceId, identity.connectionInfo, identity.data
+                )
+            case Step.UTILIZE:
+                return self._fleet.utilize(gameServerId)
+            case Step.DEREGISTER:
+                return self._fleet.deregister(gameServerId)
+            case Step.INSPECT:
+                return self._fleet.describe(gameServerId)
+        return self._fleet.heartbeat(gameServerId)
+
+    def _failed(self, step: Step, outcome: Outcome, error: CallFailed) -> Outcome:
+        self._trouble = str(error)
+        unregistrable = outcome is Outcome.GONE and step is Step.REGISTER
+        if outcome is Outcome.FORBIDDEN or unregistrable:
+            self._forbidden()
+        return outcome
+
+    def _forbidden(self) -> None:
+        if not self._confirmed:
+            self._givenUp = self._refused(self._trouble)
+
+    def _read(self, step: Step, seen: GameServer) -> Answered | Outcome:
+        identity = self._identity
+        ours = (seen.instanceId, seen.connectionInfo) == (
+            identity.instanceId,
+            identity.connectionInfo,
+        )
+        if step is Step.INSPECT and not ours and identity.fixedId is not None:
+            self._trouble = (
+                f"The game server id {identity.fixedId} is taken by {seen.connectionInfo} on"
+                f" {seen.instanceId}: give another --game-server-id, or leave it out."
+            )
+            self._forbidden()
+            return Outcome.FORBIDDEN
+        if seen.claimed and seen.lastClaim != self._claim:
+            self._claim = seen.lastClaim
+            self._log.info("Claimed: a player has 60 s to come.")
+        self._confirmed = self._confirmed or ours
+        return Answered(seen.utilized, ours)
+
+    def _tell(self, step: Step, before: Registration, outcome: Answered | Outcome) -> None:
+        known, newId = self.registration.known, self.registration.gameServerId
+        gameServerId = before.gameServerId
+        match step, known:
+            case Step.REGISTER, Absent():
+                return
+            case _, Contested() if before.known != known:
+                self._log.warn("Is {id} registered, and is it ours? Asking.", id=gameServerId)
+            case _, Unknown() if before.known != known:
+                self._log.warn("It may have happened: {id} is asked about.", id=gameServerId)
+            case Step.DEREGISTER, Absent():
+                self._log.info("Deregistered {id}.", id=gameServerId)
+            case _, Absent() if outcome is Outcome.GONE and newId != gameServerId:
+                self._log.warn("FleetIQ no longer knows {id}.", id=gameServerId)
+            case _, Absent() if newId != gameServerId:
+                self._log.warn("{id} is a stranger's.", id=gameServerId)
+            case _, Utilized(session=session) if before.known != known:
+                self._log.info("UTILIZED: session {session}.", session=session)
+            case _, Taken() if before.known != known:
+                self._log.warn("FleetIQ says UTILIZED, but nobody is here: waiting for players.")
+            case ((Step.REGISTER | Step.INSPECT), _) if before.known != known:
+                self._log.info("AVAILABLE as {id}.", id=gameServerId)

@@ -1,0 +1,278 @@
+"""A game server: its port, its session, and how it leaves."""
+
+from functools import partial
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from echoserver.gameserver import ABORT_AFTER, IN_FLIGHT, LAST_STEP, GameServer, Rules
+from echoserver.protocol import FULL, EchoFactory
+from echoserver.worker import Identity
+from tests.doubles import LongDice, MemoryEndpoint, PendingFleet, callFailed
+
+IDENTITY = Identity("i-0123456789abcdef0", "localhost:5000", 5000)
+
+
+class GameServerTests(SynchronousTestCase):
+    """A game server in memory."""
+
+    def start(self, rules: Rules | None = None, *, enrolled: bool = True) -> GameServer:
+        """A game server that listens, and has asked to be registered."""
+        self.clock = Clock()
+        self.fleet = PendingFleet()
+        self.endpoint = MemoryEndpoint()
+        self.server = GameServer(
+            self.clock,
+            LongDice(7),
+            self.endpoint,
+            partial(EchoFactory, self.clock),
+            rules or Rules(grace=20.0),
+        )
+        self.server.startService()
+        self.assertEqual(5000, self.successResultOf(self.server.listen()))
+        self.refusals: list[str] = []
+        if enrolled:
+            self.enroll()
+        return self.server
+
+    def enroll(self) -> None:
+        """Hand it FleetIQ."""
+        self.server.enroll(self.fleet, IDENTITY, lambda: None, self.refuse)
+
+    def refuse(self, sentence: str) -> bool:
+        """Writes down the sentence, and goes on."""
+        self.refusals.append(sentence)
+        return False
+
+    def stop(self) -> Deferred[None]:
+        """Tell it to stop."""
+        self.stopped = self.server.stopService()
+        return self.stopped
+
+    def assertStopped(self) -> None:
+        """It has left, and nothing of it is left."""
+        self.successResultOf(self.stopped)
+        self.assertFalse(self.endpoint.listening)
+        self.assertEqual([], self.clock.getDelayedCalls())
+
+    def test_bytesDoNotWait(self) -> None:
+        """Players are served before FleetIQ is there, and while it is silent."""
+        self.start(enrolled=False)
+        self.assertEqual(b"hello", self.endpoint.play(b"hello").value())
+        self.enroll()
+        self.assertEqual(b"again", self.endpoint.play(b"again").value())
+        self.assertEqual(["register"], self.fleet.made)
+
+    def test_session(self) -> None:
+        """UTILIZED with the first player; the second joins him; over when the last leaves."""
+        self.start()
+        self.fleet.reply()
+        first, second = self.endpoint.play(), self.endpoint.play()
+        self.fleet.reply()
+        first.protocol.dataReceived(b"q")
+        self.assertEqual([], self.fleet.waiting)
+        second.protocol.dataReceived(b"q")
+        self.fleet.reply()
+        self.fleet.reply()
+        self.assertEqual(["register", "utilize", "deregister", "register"], self.fleet.made)
+
+    def test_maxPlayers(self) -> None:
+        """One too many is told FULL and let go; when one leaves there is room."""
+        self.start(Rules(maxPlayers=1))
+        first = self.endpoint.play()
+        self.assertEqual(FULL, self.endpoint.play().value())
+        first.protocol.dataReceived(b"q")
+        self.assertEqual(b"hello", self.endpoint.play().value())
+
+    def test_failingFleet(self) -> None:
+        """A fleet that fails never drops a player."""
+        self.start()
+        player = self.endpoint.play()
+        self.fleet.fail(callFailed(retry=False))
+        player.protocol.dataReceived(b" still")
+        self.assertEqual(b"hello still", player.value())
+        self.assertEqual(1, len(self.refusals))
+
+    def test_stopIdle(self) -> None:
+        """An idle server stays open until it is deregistered: it may just have been claimed."""
+        self.start()
+        self.fleet.reply()
+        self.stop()
+        self.assertEqual("deregister", self.fleet.theCall().operation)
+        self.assertTrue(self.endpoint.listening)
+        self.fleet.reply()
+        self.assertStopped()
+
+    def test_stopIdleButClaimed(self) -> None:
+        """Who comes while an idle server deregisters is served, and has the grace."""
+        self.start()
+        self.fleet.reply()
+        self.stop()
+        player = self.endpoint.play()
+        self.fleet.reply()
+        self.assertFalse(self.endpoint.listening)
+        self.assertNoResult(self.stopped)
+        player.protocol.dataReceived(b"q")
+        self.assertNoResult(self.stopped)
+        player.protocol.readConnectionLost()
+        self.assertStopped()
+        self.assertEqual(["register", "deregister"], self.fleet.made)
+
+    def test_stopInPlay(self) -> None:
+        """In play the port closes at once, the players have the grace, then it deregisters."""
+        self.start()
+        self.fleet.reply()
+        player = self.endpoint.play()
+        self.fleet.reply(utilized=True)
+        self.stop()
+        self.assertFalse(self.endpoint.listening)
+        player.protocol.dataReceived(b" more")
+        self.assertEqual(b"hello more", player.value())
+        self.clock.advance(19.9)
+        self.assertFalse(player.ended)
+        self.clock.advance(0.1)
+        self.assertTrue(player.ended)
+        self.assertFalse(player.aborted)
+        self.clock.advance(ABORT_AFTER)
+        self.assertTrue(player.aborted)
+        self.assertEqual("deregister", self.fleet.theCall().operation)
+        self.fleet.reply()
+        self.assertStopped()
+
+    def test_heartbeatsInGrace(self) -> None:
+        """A session that is finished in a long grace keeps its heartbeats."""
+        self.start(Rules(grace=300.0))
+        self.fleet.reply()
+        self.endpoint.play()
+        self.fleet.reply()
+        self.stop()
+        self.clock.advance(60.0)
+        self.assertEqual("heartbeat", self.fleet.theCall().operation)
+        self.fleet.reply(utilized=True)
+        self.server.hurry()
+        self.clock.advance(ABORT_AFTER)
+        self.fleet.reply()
+        self.assertStopped()
+
+    def test_lostInGrace(self) -> None:
+        """A registration lost while leaving is not renewed."""
+        self.start(Rules(grace=300.0))
+        self.fleet.reply()
+        player = self.endpoint.play()
+        self.fleet.reply()
+        self.stop()
+        self.clock.advance(60.0)
+        self.fleet.fail(callFailed(retry=False, mayHaveHappened=False))
+        player.protocol.dataReceived(b"q")
+        player.protocol.readConnectionLost()
+        self.fleet.reply()
+        self.assertStopped()
+        self.assertEqual(["register", "utilize", "heartbeat", "deregister"], self.fleet.made)
+
+    def test_sessionEndsInGrace(self) -> None:
+        """The grace is over when the last player has gone."""
+        self.start()
+        self.fleet.reply()
+        player = self.endpoint.play()
+        self.fleet.reply()
+        self.stop()
+        player.protocol.readConnectionLost()
+        self.fleet.reply()
+        self.assertStopped()
+
+    def test_hurry(self) -> None:
+        """A second signal cuts the grace to nothing."""
+        self.start()
+        self.fleet.reply()
+        player = self.endpoint.play()
+        self.fleet.reply()
+        self.stop()
+        self.server.hurry()
+        self.assertTrue(player.ended)
+        player.protocol.readConnectionLost()
+        self.fleet.reply()
+        self.assertStopped()
+
+    def test_hurryEarly(self) -> None:
+        """Nor does a grace begin that was cut before it began."""
+        self.start()
+        self.fleet.reply()
+        self.stop()
+        player = self.endpoint.play()
+        self.server.hurry()
+        self.fleet.reply()
+        self.assertTrue(player.ended)
+        player.protocol.readConnectionLost()
+        self.assertStopped()
+
+    def test_stopWhileRegistering(self) -> None:
+        """A Register in flight has 8 s; what it registered is deregistered."""
+        self.start()
+        self.stop()
+        self.clock.advance(IN_FLIGHT - 0.1)
+        self.fleet.reply()
+        self.assertEqual("deregister", self.fleet.theCall().operation)
+        self.fleet.reply()
+        self.assertStopped()
+
+    def test_silentInFlight(self) -> None:
+        """After 8 s a call in flight is abandoned."""
+        self.start()
+        self.stop()
+        self.clock.advance(IN_FLIGHT)
+        self.assertStopped()
+
+    def test_silentAtTheEnd(self) -> None:
+        """The last step has 3 s; then it is abandoned, and its late result ignored."""
+        self.start()
+        self.fleet.reply()
+        self.stop()
+        self.clock.advance(LAST_STEP)
+        self.assertStopped()
+        self.fleet.reply()
+
+    def test_triesAgainAtTheEnd(self) -> None:
+        """A Deregister that fails is repeated within its 3 s, however long the backoff was."""
+        self.start()
+        self.fleet.reply()
+        for _ in range(8):
+            self.clock.advance(100.0)
+            self.fleet.fail(callFailed())
+        self.stop()
+        self.fleet.fail(callFailed())
+        self.clock.advance(1.0)
+        self.fleet.reply()
+        self.assertStopped()
+
+    def test_stopBeforeFleetIQ(self) -> None:
+        """Told to stop before there was a FleetIQ, it just closes, and never registers."""
+        self.start(enrolled=False)
+        self.stop()
+        self.enroll()
+        self.assertStopped()
+        self.assertEqual([], self.fleet.made)
+
+    def test_oneSession(self) -> None:
+        """With --session exit it leaves after its first session, its port closed at once."""
+        self.start(Rules(oneSession=True))
+        self.fleet.reply()
+        player = self.endpoint.play()
+        self.fleet.reply()
+        player.protocol.dataReceived(b"q")
+        self.assertFalse(self.endpoint.listening)
+        player.protocol.readConnectionLost()
+        self.assertNoResult(self.server.finished)
+        self.fleet.reply()
+        self.successResultOf(self.server.finished)
+        self.assertEqual(["register", "utilize", "deregister"], self.fleet.made)
+
+    def test_stopTwice(self) -> None:
+        """Stopping again waits for the same end."""
+        self.start()
+        self.fleet.reply()
+        self.stop()
+        again = self.server.stopService()
+        self.fleet.reply()
+        self.successResultOf(again)
+        self.assertStopped()

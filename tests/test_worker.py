@@ -1,0 +1,349 @@
+"""The worker: one call at a time, heartbeats when due, pauses after failures, ids of attempts."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
+from twisted.trial.unittest import SynchronousTestCase
+
+from echoserver.failures import CallFailed, Conflict, NotFound
+from echoserver.lifecycle import (
+    Absent,
+    Available,
+    Contested,
+    Known,
+    Taken,
+    Unknown,
+    Utilized,
+    Wanted,
+)
+from echoserver.worker import Identity, Worker
+from tests.doubles import LongDice, PendingFleet, callFailed
+
+INSTANCE = "i-0123456789abcdef0"
+
+
+class WorkerTests(SynchronousTestCase):
+    """A worker against a FleetIQ that answers when told."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.fleet = PendingFleet()
+        self.want: Wanted = Available()
+        self.registered = 0
+        self.refusals: list[str] = []
+        self.givesUp = False
+
+    def start(self, **members: Any) -> Worker:
+        """A worker that has just begun."""
+        identity = Identity(INSTANCE, "localhost:5000", 5000, **members)
+        self.worker = Worker(
+            self.clock,
+            LongDice(7),
+            self.fleet,
+            identity,
+            60.0,
+            self.wants,
+            self.countRegistered,
+            self.refuse,
+        )
+        self.working: Deferred[None] = self.worker.work()
+        return self.worker
+
+    def wants(self, known: Known) -> Wanted:
+        """What the test wants now."""
+        return self.want
+
+    def refuse(self, sentence: str) -> bool:
+        """Writes down the sentence; the test says whether that is the end."""
+        self.refusals.append(sentence)
+        return self.givesUp
+
+    def countRegistered(self) -> None:
+        """Counts what is told."""
+        self.registered += 1
+
+    def change(self, want: Wanted) -> None:
+        """Something else is wanted."""
+        self.want = want
+        self.worker.changed()
+
+    @property
+    def known(self) -> Known:
+        """What the worker knows."""
+        return self.worker.registration.known
+
+    def test_registers(self) -> None:
+        """It registers with what it was given, once, and says so."""
+        self.start(data="map=7")
+        call = self.fleet.theCall()
+        self.assertEqual((INSTANCE, "localhost:5000", "map=7"), call.rest)
+        self.assertRegex(call.gameServerId, f"^{INSTANCE}-5000-[a-z0-9]{{10}}$")
+        self.assertEqual(0, self.registered)
+        self.fleet.reply()
+        self.assertEqual((Available(), 1), (self.known, self.registered))
+
+    def test_aWholeSession(self) -> None:
+        """A session costs three calls: Register, Update, Deregister; the next id is another."""
+        self.start()
+        first = self.fleet.reply().gameServerId
+        self.change(Utilized(1))
+        self.assertEqual(first, self.fleet.reply().gameServerId)
+        self.change(Available())
+        self.assertEqual(first, self.fleet.reply().gameServerId)
+        self.assertEqual(["register", "utilize", "deregister", "register"], self.fleet.made)
+        self.assertNotEqual(first, self.fleet.reply().gameServerId)
+
+    def test_oneAtATime(self) -> None:
+        """What changes during a call waits for its end, and only the last of it counts."""
+        self.start()
+        self.change(Utilized(1))
+        self.change(Available())
+        self.change(Utilized(2))
+        self.assertEqual(["register"], self.fleet.made)
+        self.fleet.reply()
+        self.fleet.reply()
+        self.assertEqual(Utilized(2), self.known)
+
+    def test_anotherSession(self) -> None:
+        """A session that ended and began again during a call is another one for FleetIQ too."""
+        self.start()
+        self.fleet.reply()
+        self.change(Utilized(1))
+        self.want = Utilized(2)
+        self.fleet.reply()
+        self.assertEqual(["register", "utilize", "deregister"], self.fleet.made)
+
+    def test_heartbeat(self) -> None:
+        """After 60 s less a tenth of silence, a heartbeat; any report of health puts it off."""
+        self.start()
+        self.fleet.reply()
+        self.clock.advance(30.0)
+        self.change(Utilized(1))
+        self.fleet.reply()
+        self.clock.advance(53.9)
+        self.assertEqual(["register", "utilize"], self.fleet.made)
+        self.clock.advance(0.2)
+        self.assertEqual("heartbeat", self.fleet.made[-1])
+        self.fleet.reply(utilized=True)
+        self.assertEqual(Utilized(1), self.known)
+        self.clock.advance(54.0)
+        self.assertEqual("heartbeat", self.fleet.theCall().operation)
+
+    def test_healthIsWhenSent(self) -> None:
+        """The next heartbeat is counted from when the last was sent: replies may be slow."""
+        self.start()
+        self.fleet.reply()
+        self.clock.advance(54.0)
+        self.clock.advance(4.0)
+        self.fleet.reply()
+        self.clock.advance(50.0)
+        self.assertEqual(["register", "heartbeat", "heartbeat"], self.fleet.made)
+
+    def test_pause(self) -> None:
+        """After a failure it pauses, longer each time, and what changes does not cut it short."""
+        self.start()
+        for pause in (1.0, 2.0, 4.0):
+            self.fleet.fail(callFailed())
+            self.clock.advance(pause - 0.1)
+            self.change(Utilized(1))
+            self.assertEqual([], self.fleet.waiting)
+            self.clock.advance(0.1)
+            self.assertEqual("register", self.fleet.theCall().operation)
+        self.assertEqual([], self.refusals)
+
+    def test_hasten(self) -> None:
+        """Only hastening cuts a pause short."""
+        self.start()
+        self.fleet.fail(callFailed())
+        self.want = Absent()
+        self.worker.hasten()
+        self.successResultOf(self.working)
+        self.assertEqual([], self.clock.getDelayedCalls())
+
+    def test_sameIdUntilConfirmed(self) -> None:
+        """A Register that was lost is asked about, then repeated with the same id."""
+        self.start()
+        first = self.fleet.fail(callFailed(mayHaveHappened=True)).gameServerId
+        self.assertEqual(Contested(), self.known)
+        self.clock.advance(1.0)
+        self.assertEqual("describe", self.fleet.theCall().operation)
+        self.fleet.fail(callFailed(NotFound, retry=False))
+        self.clock.advance(2.0)
+        self.assertEqual(
+            ("register", first), (self.fleet.made[-1], self.worker.registration.gameServerId)
+        )
+
+    def test_lostButDone(self) -> None:
+        """A Register that was lost but carried out is found, and ours: no second one."""
+        self.start()
+        self.fleet.fail(callFailed(mayHaveHappened=True))
+        self.clock.advance(1.0)
+        self.fleet.reply()
+        self.assertEqual(("describe", Available()), (self.fleet.made[1], self.known))
+        self.assertEqual(1, self.registered)
+
+    def test_conflictWithAStranger(self) -> None:
+        """An id that a stranger has is given up for another one."""
+        self.start()
+        first = self.fleet.fail(callFailed(Conflict, retry=False)).gameServerId
+        self.clock.advance(1.0)
+        self.fleet.reply(connectionInfo="elsewhere:5000")
+        self.assertEqual("register", self.fleet.theCall().operation)
+        self.assertNotEqual(first, self.fleet.theCall().gameServerId)
+        self.assertEqual((0, []), (self.registered, self.refusals))
+
+    def test_fixedIdOfAStranger(self) -> None:
+        """With a fixed id, a stranger's is a sentence that names both."""
+        self.start(fixedId="my-server")
+        self.fleet.fail(callFailed(Conflict, retry=False))
+        self.clock.advance(1.0)
+        self.fleet.reply(connectionInfo="elsewhere:5000")
+        [sentence] = self.refusals
+        self.assertIn("my-server is taken by elsewhere:5000", sentence)
+        self.assertIn("--game-server-id", sentence)
+
+    def test_refusedAtTheStart(self) -> None:
+        """What FleetIQ refuses for good before the first registration is told."""
+        for error in (callFailed(retry=False), callFailed(NotFound, retry=False)):
+            self.fleet = PendingFleet()
+            self.refusals = []
+            self.givesUp = True
+            self.start()
+            self.fleet.fail(error)
+            self.assertEqual([str(error)], self.refusals)
+            self.successResultOf(self.working)
+            self.assertEqual([], self.clock.getDelayedCalls())
+
+    def test_refusedAndGoesOn(self) -> None:
+        """Unless that is not the end: then the longest backoff follows, and another try."""
+        self.start()
+        self.fleet.fail(callFailed(retry=False))
+        self.clock.advance(30.0)
+        self.assertEqual(["register", "register"], self.fleet.made)
+
+    def test_refusedLater(self) -> None:
+        """After it nothing is told: the longest backoff goes on."""
+        self.start()
+        self.fleet.reply()
+        self.change(Utilized(1))
+        self.fleet.fail(callFailed(retry=False))
+        self.assertEqual([], self.refusals)
+        self.clock.advance(29.9)
+        self.assertEqual([], self.fleet.waiting)
+        self.clock.advance(0.1)
+        self.assertEqual("utilize", self.fleet.theCall().operation)
+
+    def test_lostUtilize(self) -> None:
+        """A lost Utilize is asked about by a heartbeat; found UTILIZED it was ours."""
+        self.start()
+        self.fleet.reply()
+        self.change(Utilized(1))
+        self.fleet.fail(callFailed(mayHaveHappened=True))
+        self.assertEqual(Unknown(Utilized(1)), self.known)
+        self.clock.advance(1.0)
+        self.assertEqual("heartbeat", self.fleet.theCall().operation)
+        self.fleet.reply(utilized=True)
+        self.assertEqual(Utilized(1), self.known)
+
+    def test_dropped(self) -> None:
+        """An old registration that is gone is renewed at once, under another id."""
+        self.start()
+        first = self.fleet.reply().gameServerId
+        self.clock.advance(54.0)
+        self.fleet.reply()
+        self.clock.advance(54.0)
+        self.fleet.fail(callFailed(NotFound, retry=False))
+        self.assertEqual("register", self.fleet.theCall().operation)
+        self.assertNotEqual(first, self.fleet.theCall().gameServerId)
+
+    def test_takenIsAdopted(self) -> None:
+        """UTILIZED by somebody else is the next session's, without a call."""
+        self.start()
+        self.fleet.reply()
+        self.clock.advance(54.0)
+        self.fleet.reply(utilized=True)
+        self.assertIsInstance(self.known, Taken)
+        self.change(Utilized(1))
+        self.assertEqual(Utilized(1), self.known)
+        self.assertEqual(["register", "heartbeat"], self.fleet.made)
+
+    def test_takenIsRenewed(self) -> None:
+        """If nobody comes within 60 s, it is deregistered and registered afresh."""
+        self.start()
+        self.fleet.reply()
+        self.clock.advance(54.0)
+        self.fleet.reply(utilized=True)
+        self.clock.advance(54.0)
+        self.fleet.reply(utilized=True)
+        self.clock.advance(6.0)
+        self.fleet.reply()
+        self.assertEqual(
+            ["register", "heartbeat", "heartbeat", "deregister", "register"], self.fleet.made
+        )
+
+    def test_claimIsLogged(self) -> None:
+        """A claim is learnt from a heartbeat's reply, and told once."""
+        self.start()
+        self.fleet.reply()
+        claim = datetime(2026, 1, 1, tzinfo=UTC)
+        with capturedLogs() as events:
+            for _ in range(2):
+                self.clock.advance(54.0)
+                self.fleet.reply(claimed=True, lastClaim=claim)
+        self.assertEqual(Available(), self.known)
+        self.assertEqual(1, sum("Claimed" in str(event["log_format"]) for event in events))
+
+    def test_faultOfOurs(self) -> None:
+        """An exception nobody thought of is logged, and may have happened; the work goes on."""
+        self.start()
+        self.fleet.reply()
+        self.change(Utilized(1))
+        self.fleet.fail(RuntimeError("a fault"))
+        self.assertEqual(1, len(self.flushLoggedErrors(RuntimeError)))
+        self.clock.advance(1.0)
+        self.assertEqual("heartbeat", self.fleet.theCall().operation)
+
+    def test_ends(self) -> None:
+        """Absent, wanted and known, is the end."""
+        self.start()
+        self.fleet.reply()
+        self.change(Absent())
+        self.assertNoResult(self.working)
+        self.fleet.reply()
+        self.successResultOf(self.working)
+        self.assertEqual([], self.clock.getDelayedCalls())
+
+    def test_stepDone(self) -> None:
+        """Who waits for the call that is out hears of its end, and of the next one's not."""
+        self.start()
+        done = self.worker.stepDone()
+        self.assertTrue(self.worker.calling)
+        self.assertNoResult(done)
+        self.fleet.reply()
+        self.successResultOf(done)
+        self.assertFalse(self.worker.calling)
+
+    def test_abandoned(self) -> None:
+        """Cancelled, it drops the call; a late reply changes nothing."""
+        self.start()
+        call = self.fleet.theCall()
+        self.working.cancel()
+        self.failureResultOf(self.working, CancelledError)
+        call.answer.callback(None)
+        self.assertEqual((Absent(), 0), (self.known, self.registered))
+
+    def test_kinds(self) -> None:
+        """Each failure says whether it may have happened."""
+        for error, known in (
+            (callFailed(retry=True), Absent()),
+            (callFailed(retry=True, mayHaveHappened=True), Contested()),
+            (callFailed(CallFailed, retry=False), Absent()),
+            (callFailed(Conflict, retry=False), Contested()),
+        ):
+            self.fleet = PendingFleet()
+            self.start()
+            self.fleet.fail(error)
+            self.assertEqual(known, self.known, error)
