@@ -1,0 +1,1 @@
+"""The C{fleetiq} command, one file a group of subcommands."""

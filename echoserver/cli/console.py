@@ -1,0 +1,80 @@
+"""What a command shows and says, on a terminal or to a script."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import unicodedata
+from datetime import UTC, datetime
+from typing import Any, TextIO
+
+Reply = dict[str, Any]
+
+
+class Refused(Exception):
+    """A sentence for the user; the command ends with exit status 1."""
+
+
+def printable(text: str) -> str:
+    """The text with control characters, but for newlines, as backslash escapes."""
+    return "".join(
+        char.encode("unicode_escape").decode()
+        if char != "\n" and unicodedata.category(char) == "Cc"
+        else char
+        for char in text
+    )
+
+
+class Console:
+    """
+    Where a command writes. Control characters are escaped, whoever they came from.
+
+    @ivar lost: why standard output can no longer be written to: C{BrokenPipeError} if its reader
+        has left.
+    @ivar json: whether replies are for machines: one JSON object a line.
+    """
+
+    def __init__(self, stdout: TextIO, stderr: TextIO, *, json: bool = False) -> None:
+        self.lost: OSError | None = None
+        self.json = json
+        self._stdout = stdout
+        self._stderr = stderr
+
+    def show(self, text: str) -> None:
+        """Write to standard output; the newlines are the caller's."""
+        if self.lost is None:
+            try:
+                self._stdout.write(printable(text))
+                self._stdout.flush()
+            except OSError as error:
+                self.lost = error
+
+    def say(self, sentence: str) -> None:
+        """Write one line to standard error; where that is gone, nobody is left to be told."""
+        with contextlib.suppress(OSError):
+            self._stderr.write(printable(" ".join(sentence.split())) + "\n")
+            self._stderr.flush()
+
+    def showCall(self, operation: str, request: Reply, reply: Reply) -> None:
+        """Show a call of FleetIQ: for machines, the game server it was about."""
+        if self.json:
+            self.showLine(reply.get("GameServer", request))
+        else:
+            self.showOperation(operation, request)
+            self.show(f"{_json(reply, indent=2)}\n")
+
+    def showOperation(self, operation: str, request: Reply) -> None:
+        """Show what FleetIQ was asked, for people."""
+        self.show(f"{operation} {_json(request)}\n")
+
+    def showLine(self, reply: Reply) -> None:
+        """Show something for machines."""
+        self.show(f"{_json(reply, ascii=True)}\n")
+
+
+def _json(value: Reply, *, indent: int | None = None, ascii: bool = False) -> str:
+    return json.dumps(value, indent=indent, ensure_ascii=ascii, default=_date)
+
+
+def _date(value: datetime) -> str:
+    return value.astimezone(UTC).isoformat(timespec="milliseconds")
