@@ -1,0 +1,102 @@
+"""What is wrong on the command line or around it: one sentence, and the right exit status."""
+
+import re
+
+from tests.endtoend.processes import ANY_PORT, Child, EndToEndTestCase
+
+_ERROR = re.compile(r"#(?:error|critical)\] (.*)$")
+
+
+class BadInputTestCase(EndToEndTestCase):
+    """Reads what a process that cannot go on has to say."""
+
+    async def sentence(self, child: Child, status: int) -> str:
+        """The one sentence of a process that ends with this status."""
+        self.assertEqual(await child.ends(), status, child.story())
+        said = child.lines
+        if len(said) > 1:
+            said = [found[1] for line in child.lines if (found := _ERROR.search(line))]
+        self.assertEqual(len(said), 1, child.story())
+        for word in ("Traceback", "Usage:", "Failure", " object at "):
+            self.assertNotIn(word, child.story())
+        return said[0]
+
+
+class WrongSettingTests(BadInputTestCase):
+    """Settings that are refused before anything begins: exit status 1."""
+
+    async def test_options(self) -> None:
+        """Each wrong option is named, with its value and what to write."""
+        wrong = {
+            ("--group=",): "--group is '': write 1 to 128",
+            ("--group=g", f"--local={ANY_PORT}"): "--group is for AWS, --local for the FleetIQ of",
+            ("--region=eu-west-1",): "--region is for AWS: name a --group too, or leave it out",
+            ("--max-players=none",): "--max-players is 'none': write a whole number from 1 to",
+            (f"--game-server-data={'x' * 2000}",): "--game-server-data has 2000 characters:",
+            ("--nope",): "--nope",
+            ("--listen=nope:5",): "--listen 'nope:5' is no endpoint:",
+        }
+        children = [self.echo(*options) for options in wrong]
+        for child, expected in zip(children, wrong.values(), strict=True):
+            sentence = await self.sentence(child, 1)
+            self.assertTrue(sentence.startswith("twistd fleetiq-echo: "), sentence)
+            self.assertIn(expected, sentence)
+            self.assertEqual(len(child.lines), 1, child.story())
+
+    async def test_portsInUse(self) -> None:
+        """The port is named, and the option that chooses another: the next one."""
+        port = self.heldPort()
+        players = self.echo(f"--listen=tcp:{port}", f"--local={ANY_PORT}")
+        fleetIQ = self.echo(f"--listen={ANY_PORT}", f"--local=tcp:{port}:interface=127.0.0.1")
+        sentence = await self.sentence(players, 1)
+        self.assertIn(f"cannot listen for players on port {port} ", sentence)
+        self.assertIn(f" --listen tcp:{port + 1}.", sentence)
+        sentence = await self.sentence(fleetIQ, 1)
+        self.assertIn(f"the local FleetIQ cannot listen on port {port} ", sentence)
+        self.assertIn(f" --local http://127.0.0.1:{port};", sentence)
+
+
+class RefusedTests(BadInputTestCase):
+    """What only FleetIQ or the instance metadata can say: exit status 3."""
+
+    async def test_noSuchGroup(self) -> None:
+        """The sentence names operation and group."""
+        fleet = await self.local()
+        child = self.echo(
+            "--group=nope",
+            AWS_ENDPOINT_URL_GAMELIFT=fleet.url,
+            AWS_EC2_METADATA_SERVICE_ENDPOINT=fleet.url,
+            AWS_ACCESS_KEY_ID="dummy",
+            AWS_SECRET_ACCESS_KEY="dummy",
+        )
+        sentence = await self.sentence(child, 3)
+        self.assertIn("RegisterGameServer was refused: NotFoundException: ", sentence)
+        self.assertIn("nope", sentence)
+
+    async def test_nobodyThereToAsk(self) -> None:
+        """No credentials, a silent metadata service, no metadata service: how to go on."""
+        silent = f"http://127.0.0.1:{self.heldPort()}"
+        nobody = self.echo(
+            "--group=g",
+            "--region=eu-west-1",
+            "--instance-id=i-0123456789abcdef0",
+            "--connection-info=example.org:{port}",
+            AWS_EC2_METADATA_DISABLED="true",
+        )
+        silence = self.echo("--group=g", AWS_EC2_METADATA_SERVICE_ENDPOINT=silent)
+        disabled = self.echo("--group=g", AWS_EC2_METADATA_DISABLED="true")
+        self.assertRegex(
+            await self.sentence(nobody, 3),
+            r"^RegisterGameServer was not sent: .* credentials\. .*AWS_PROFILE",
+        )
+        for child, what in (
+            (silence, rf"^The instance metadata at {silent} [^<>]+\."),
+            (disabled, "^AWS_EC2_METADATA_DISABLED is true: "),
+        ):
+            sentence = await self.sentence(child, 3)
+            self.assertRegex(sentence, what)
+            self.assertIn(
+                " Leave out --group to use the local FleetIQ, or give --region, --instance-id and"
+                " --connection-info.",
+                sentence,
+            )

@@ -1,0 +1,83 @@
+"""What signals do to a game server: at rest, in play, while it starts, while FleetIQ is slow."""
+
+import signal
+
+from twisted.internet.error import ConnectionRefusedError
+
+from tests.endtoend.processes import EndToEndTestCase
+
+BY_SIGTERM = -signal.SIGTERM
+STOPPING = r" Stopping\. A second signal ends the grace of running sessions\.$"
+
+
+class AtRestTests(EndToEndTestCase):
+    """Nobody plays."""
+
+    async def test_deregistersThenEnds(self) -> None:
+        """The port is closed once nobody can be sent there; the process ends by the signal."""
+        child, _, port = await self.embedded("--grace=600")
+        gameServerId = await child.available()
+        await child.says(r" Ready\.")
+        child.transport.signalProcess("TERM")
+        await child.says(STOPPING)
+        await child.says(rf" Deregistered {gameServerId}\.$")
+        await child.says(rf"\(TCP Port {port} Closed\)$")
+        self.assertEqual(await child.ends(), BY_SIGTERM)
+
+    async def test_slowFleetIQ(self) -> None:
+        """The process ends all the same, and says what it leaves behind."""
+        child, fleet, _ = await self.embedded()
+        gameServerId = await child.available()
+        await fleet.order(operation="*", kind="slow", seconds=60)
+        child.transport.signalProcess("TERM")
+        await child.says(rf" FleetIQ did not answer in time: {gameServerId} stays until ")
+        self.assertEqual(await child.ends(), BY_SIGTERM)
+
+    async def test_whileStarting(self) -> None:
+        """No wait for a metadata service that is silent; a Register under way is undone."""
+        fleet = await self.local()
+        await fleet.order(operation="RegisterGameServer", kind="slow", seconds=1)
+        asking = self.echo(f"--local=http://127.0.0.1:{self.heldPort()}")
+        registering = self.echo(f"--local={fleet.url}")
+        await self.gamePort(asking)
+        asking.transport.signalProcess("TERM")
+        gameServerId = (await registering.says(r" Registering (\S+)\.$"))[1]
+        registering.transport.signalProcess("TERM")
+        await registering.says(rf" Deregistered {gameServerId}\.$")
+        self.assertEqual(await registering.ends(), BY_SIGTERM)
+        self.assertEqual(await asking.ends(), BY_SIGTERM)
+        self.assertEqual(await fleet.gameServers(), {})
+
+
+class InPlayTests(EndToEndTestCase):
+    """A session runs."""
+
+    async def test_terminated(self) -> None:
+        """See L{endsTheGrace}."""
+        await self.endsTheGrace("TERM", "default")
+
+    async def test_interruptedUnderAsyncio(self) -> None:
+        """See L{endsTheGrace}."""
+        await self.endsTheGrace("INT", "asyncio")
+
+    async def endsTheGrace(self, name: str, reactor: str) -> None:
+        """The first signal closes the port and leaves players the grace; the second ends it."""
+        child, fleet, port = await self.embedded("--grace=600", reactor=reactor)
+        gameServerId = await child.available()
+        player = await self.player(port)
+        player.say(b"before")
+        await player.hears(b"before")
+        await child.says(r" UTILIZED: session 1\.$")
+        child.transport.signalProcess(name)
+        await child.says(STOPPING)
+        await child.says(r" The session has 600 s to end\.$")
+        with self.assertRaises(ConnectionRefusedError):
+            await self.player(port)
+        player.say(b"after")
+        await player.hears(b"after")
+        self.assertEqual(await fleet.gameServers(), {gameServerId: "UTILIZED"})
+        child.transport.signalProcess(name)
+        await child.says(r" A second signal: the grace ends now\.$")
+        self.assertEqual(await player.isClosed(), b"beforeafter")
+        await child.says(rf" Deregistered {gameServerId}\.$")
+        self.assertEqual(await child.ends(), -signal.Signals[f"SIG{name}"])
