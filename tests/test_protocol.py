@@ -1,5 +1,6 @@
 """A player's bytes: the echo, the goodbye, who joins and who leaves."""
 
+import socket
 from itertools import pairwise
 from typing import Any
 
@@ -8,10 +9,18 @@ from hypothesis import strategies as st
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol
+from twisted.internet.interfaces import (
+    IAddress,
+    IHalfCloseableProtocol,
+    ISystemHandle,
+    ITCPTransport,
+)
+from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import directlyProvides
 from zope.interface.verify import verifyObject
 
 from echoserver.protocol import (
@@ -22,6 +31,7 @@ from echoserver.protocol import (
     Player,
     describe,
     findGoodbye,
+    keepAlive,
 )
 from tests.doubles import PlayerTransport, RecordingHooks
 
@@ -286,6 +296,51 @@ class EchoTests(SynchronousTestCase):
         self.assertEqual(b"hello\n", transport.value())
         self.assertTrue(transport.closed)
         self.assertFalse(transport.ended)
+
+
+class TCPTransport(StringTransport):
+    """A TCP transport with a real socket, which nobody is connected to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        directlyProvides(self, ITCPTransport, ISystemHandle)
+        self.socket = socket.socket()
+
+    def getHandle(self) -> socket.socket:
+        return self.socket
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, enabled)
+
+    def setTcpKeepAlive(self, enabled: bool) -> None:
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, enabled)
+
+
+class KeepAliveTests(SynchronousTestCase):
+    """Players who vanish silently."""
+
+    def test_options(self) -> None:
+        """The kernel probes after 60 s, three times in 30 s, and waits 60 s for unsent bytes."""
+        transport = TCPTransport()
+        self.addCleanup(transport.socket.close)
+        wrapper: ProtocolWrapper = ProtocolWrapper(WrappingFactory(Factory()), Protocol())
+        wrapper.transport = transport
+        keepAlive(wrapper)
+        get = transport.socket.getsockopt
+        self.assertTrue(get(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
+        self.assertTrue(get(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        for name, value in (
+            ("TCP_KEEPIDLE", 60),
+            ("TCP_KEEPINTVL", 10),
+            ("TCP_KEEPCNT", 3),
+            ("TCP_USER_TIMEOUT", 60_000),
+        ):
+            if hasattr(socket, name):
+                self.assertEqual(value, get(socket.IPPROTO_TCP, getattr(socket, name)), name)
+
+    def test_others(self) -> None:
+        """What is not TCP is left alone."""
+        keepAlive(StringTransport())
 
 
 class DescribeTests(SynchronousTestCase):
