@@ -154,7 +154,7 @@ class Worker:
                 if self.registration.known == Absent():
                     return
                 if now < self._beatDue:
-                    await self._alarm.sleep(self._untilDue() - now)
+                    await self._alarm.sleep(self._nextDue() - now)
                     continue
                 step = Step.HEARTBEAT
             failures = self.registration.failures
@@ -172,9 +172,11 @@ class Worker:
         self._log.info("UTILIZED by somebody else before: {said}.", said=said)
         self.registration = replace(self.registration, known=known)
 
-    def _untilDue(self) -> float:
+    def _nextDue(self) -> float:
         known = self.registration.known
-        return min(self._beatDue, known.since + TAKEN_FOR if isinstance(known, Taken) else 1e99)
+        if isinstance(known, Taken):
+            return min(self._beatDue, known.since + TAKEN_FOR)
+        return self._beatDue
 
     async def _pause(self) -> None:
         seconds = backoff(self.registration.failures, self._dice.uniform(0, 1))
