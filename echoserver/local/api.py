@@ -15,12 +15,13 @@ from echoserver.local.actions import Actions
 from echoserver.local.faults import Faults
 from echoserver.local.site import PLAIN_TEXT, LocalRequest, Missing
 from echoserver.local.values import Refusal
-from echoserver.local.wire import Reply, WireProtocol, protocolOf
+from echoserver.local.wire import Reply, WireProtocol, isCall, protocolOf
 
 
 class FleetIQEndpoint(Resource):
     """
-    The root of the site: POST is a call, GET says what this is, its children are all the rest.
+    The root of the site: calls are its own, at whatever path; GET says what this is, and its
+    children are all the rest.
 
     @ivar calls: how many calls came in for each operation, whatever became of them.
     """
@@ -47,6 +48,12 @@ class FleetIQEndpoint(Resource):
         self._performed = performed
         self._waiting: set[IDelayedCall] = set()
 
+    def getChildWithDefault(self, path: bytes, request: LocalRequest) -> IResource:
+        if isCall(request.method, request.path):
+            return self
+        child: IResource = super().getChildWithDefault(path, request)
+        return child
+
     def getChild(self, path: bytes, _request: LocalRequest) -> IResource:
         return Missing() if path else self
 
@@ -61,7 +68,7 @@ class FleetIQEndpoint(Resource):
 
     def render_POST(self, request: LocalRequest) -> int:
         requestId = str(UUID(int=self._dice.getrandbits(128), version=4))
-        protocol = protocolOf(request.header)
+        protocol = protocolOf(request.header, request.path)
         try:
             operation = protocol.operationOf()
             self._actions.check(operation)

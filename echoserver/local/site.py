@@ -18,7 +18,7 @@ from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
 from echoserver.local.values import Refusal
-from echoserver.local.wire import Headers, protocolOf
+from echoserver.local.wire import Headers, isCall, protocolOf
 
 PLAIN_TEXT: Headers = ((b"Content-Type", b"text/plain; charset=utf-8"),)
 
@@ -98,8 +98,8 @@ class LocalRequest(Request):
             return (
                 f"Pages of another origin may not speak to this FleetIQ, and {origin[:100]} is one."
             )
-        isCall = self.method == b"POST" and self.path == b"/"
-        if isCall or self.path.startswith(_FOR_ANY_HOST) or self._isOurs(host):
+        forAnyHost = isCall(self.method, self.path) or self.path.startswith(_FOR_ANY_HOST)
+        if forAnyHost or self._isOurs(host):
             return None
         return f"Host is {host[:100]!r}: here it must be localhost or the address listened on."
 
@@ -144,8 +144,9 @@ class Missing(Resource):
 
     def render(self, request: LocalRequest) -> int:
         sentence = (
-            b"There is nothing at this path. POST / is the API, /latest/meta-data/ the instance "
-            b"metadata, /_local/state the state.\n"
+            b"There is nothing at this path. POST / is the API in AWS JSON, and in CBOR POST "
+            b"/service/GameLift/operation/<name>; /latest/meta-data/ is the instance metadata, "
+            b"/_local/state the state.\n"
         )
         request.answer(404, PLAIN_TEXT, sentence)
         return NOT_DONE_YET

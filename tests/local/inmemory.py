@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+import cbor2
 from twisted.internet.address import IPv4Address
 from twisted.internet.testing import MemoryReactorClock, StringTransportWithDisconnection
 
@@ -21,6 +22,13 @@ class Response:
     @property
     def json(self) -> Any:
         return json.loads(self.body)
+
+    @property
+    def cbor(self) -> Any:
+        """The body of a reply in CBOR, which must say that it is one."""
+        assert self.headers["smithy-protocol"] == "rpc-v2-cbor", self
+        assert self.headers["content-type"] == "application/cbor", self
+        return cbor2.loads(self.body)
 
 
 class Connection:
@@ -85,8 +93,19 @@ class MemoryFleetIQ:
         """One call of the API in AWS JSON."""
         return self.ask("POST", "/", callHeaders(operation), json.dumps(request).encode())
 
+    def callInCbor(self, operation: str, **request: Any) -> Response:
+        """One call of the API in CBOR."""
+        return self.ask("POST", rpcPath(operation), CBOR_HEADERS, cbor2.dumps(request))
+
     def state(self) -> Any:
         return self.ask("GET", "/_local/state").json
+
+
+CBOR_HEADERS = {"smithy-protocol": "rpc-v2-cbor", "Content-Type": "application/cbor"}
+
+
+def rpcPath(operation: str) -> str:
+    return f"/service/GameLift/operation/{operation}"
 
 
 def callHeaders(operation: str) -> Headers:

@@ -1,14 +1,16 @@
-"""The local FleetIQ keeps the contract: in memory, and over loopback through real boto3."""
+"""The local FleetIQ keeps the contract: in memory, and through real boto3 in both protocols."""
 
 import os
 from collections.abc import Callable
+from datetime import datetime
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
-from twisted.trial.unittest import TestCase
+from twisted.trial.unittest import SkipTest, TestCase
 
 from echoserver.local.actions import Actions
 from echoserver.local.state import FleetState
@@ -66,11 +68,18 @@ class ShiftedReactor:
         self._shift += seconds
 
 
-def makeClient(url: str) -> Any:
+JSON, CBOR = "json", "smithy-rpc-v2-cbor"
+
+
+def makeClient(url: str, protocol: str) -> Any:
     """A boto3 client that reads no file or variable of this machine; to be called in a thread."""
     import boto3.session
     import botocore.session
     from botocore.config import Config
+    from botocore.serialize import SERIALIZERS
+
+    if protocol not in SERIALIZERS:
+        raise SkipTest(f"This botocore does not speak {protocol}.")
 
     core = botocore.session.Session(
         session_vars={
@@ -79,6 +88,9 @@ def makeClient(url: str) -> Any:
             "credentials_file": (None, None, os.devnull, None),
         }
     )
+    # The loader keeps what it has read, and botocore takes of these the one it prefers: JSON.
+    model = core.get_component("data_loader").load_service_model("gamelift", "service-2")
+    model["metadata"]["protocols"] = [protocol]
     session = boto3.session.Session(
         aws_access_key_id="local",
         aws_secret_access_key="local",
@@ -96,6 +108,8 @@ class Boto3Door:
 
     group = "local"
     instances = INSTANCES
+
+    client: Any
 
     def __init__(self, reactor: Any, pool: ThreadPool) -> None:
         self._reactor = reactor
@@ -115,11 +129,8 @@ class Boto3Door:
         del reply["ResponseMetadata"]
         return reply
 
-    async def connect(self, url: str) -> None:
-        self.client = await self.inThread(makeClient, url)
 
-
-async def openBoto3(test: TestCase) -> Boto3Door:
+async def openBoto3(protocol: str, test: TestCase) -> Boto3Door:
     from twisted.internet import reactor
 
     shifted = ShiftedReactor(reactor)
@@ -130,9 +141,25 @@ async def openBoto3(test: TestCase) -> Boto3Door:
     pool.start()
     test.addCleanup(pool.stop)
     door = Boto3Door(shifted, pool)
-    await door.connect(fleetIQ.url)
+    door.client = await door.inThread(makeClient, fleetIQ.url, protocol)
     return door
 
 
-class OverLoopbackTests(fleetIQContract(openBoto3)):  # type: ignore[misc] # a computed base class
+class JsonTests(fleetIQContract(partial(openBoto3, JSON))):  # type: ignore[misc] # a computed base class
     """The contract, over a socket and through boto3, which keeps its connections open."""
+
+
+class CborTests(fleetIQContract(partial(openBoto3, CBOR))):  # type: ignore[misc] # a computed base class
+    """The contract once more, through a boto3 whose model of GameLift offers CBOR alone."""
+
+    async def test_onTheWire(self) -> None:
+        """It is CBOR that boto3 reads, with dates; an operation without output has no body."""
+        replies = []
+        self.door.client.meta.events.register("before-parse", lambda **event: replies.append(event))
+        server = await self.register("srv-1")
+        self.assertIsInstance(server["RegistrationTime"], datetime)
+        await self.call("DeregisterGameServer", GameServerId="srv-1")
+        full, empty = (reply["response_dict"] for reply in replies)
+        self.assertEqual("application/cbor", full["headers"]["Content-Type"])
+        self.assertEqual((200, b""), (empty["status_code"], empty["body"]))
+        self.assertNotIn("Content-Type", empty["headers"])

@@ -8,11 +8,19 @@ from twisted.internet.testing import StringTransportWithDisconnection
 from twisted.trial.unittest import SynchronousTestCase
 
 from echoserver.local.site import CLOSING_SECONDS, LONGEST_BODY
-from tests.local.inmemory import MemoryFleetIQ, callHeaders, requestBytes
+from tests.local.inmemory import (
+    CBOR_HEADERS,
+    MemoryFleetIQ,
+    callHeaders,
+    requestBytes,
+    rpcPath,
+)
 
 PATHS = (
     ("GET", "/"),
     ("POST", "/"),
+    ("POST", rpcPath("ListGameServerGroups")),
+    ("POST", "/any/prefix" + rpcPath("ListGameServerGroups")),
     ("GET", "/latest/meta-data/instance-id"),
     ("GET", "/_local/state"),
     ("POST", "/_local/faults"),
@@ -64,6 +72,17 @@ class GuardTests(SynchronousTestCase):
             self.assertEqual(200, metadata, host)
             headers = {"Host": host, **callHeaders("ListGameServerGroups")}
             self.assertEqual(200, self.status("POST", "/", **headers), host)
+            for prefix in ("", "/v1", "/_local/faults"):
+                path = prefix + rpcPath("ListGameServerGroups")
+                headers = {"Host": host, **CBOR_HEADERS}
+                self.assertEqual(200, self.status("POST", path, **headers), host)
+
+    def test_foreignHostElsewhere(self) -> None:
+        """What only looks like a path of the API is for this machine's names."""
+        path = rpcPath("ListGameServerGroups")
+        for method, wrong in (("GET", path), ("DELETE", path), ("POST", path + "/"), *PATHS[-2:]):
+            headers = {"Host": "evil.example", **CBOR_HEADERS}
+            self.assertEqual(403, self.status(method, wrong, **headers), (method, wrong))
 
     def test_listeningAddress(self) -> None:
         """The address that a connection came to is this machine's as well."""
@@ -115,6 +134,16 @@ class BodyTests(SynchronousTestCase):
         self.assertTooLarge()
         self.connection.send(b"x" * size)
         self.assertFalse(self.connection.transport.connected)
+
+    def test_announcedInCbor(self) -> None:
+        """A call in CBOR is refused in CBOR, even this early."""
+        headers = {**CBOR_HEADERS, "Content-Length": str(LONGEST_BODY + 1)}
+        self.connection.send(requestBytes("POST", rpcPath("ListGameServers"), headers, b""))
+        response = self.connection.response()
+        assert response is not None
+        self.assertEqual(413, response.status)
+        shape = "com.amazonaws.gamelift#RequestEntityTooLargeException"
+        self.assertEqual(shape, response.cbor["__type"])
 
     def test_chunked(self) -> None:
         """A body without a length is refused when it has become too large, and not kept."""
