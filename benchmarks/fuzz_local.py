@@ -1,0 +1,122 @@
+"""
+Whether the local FleetIQ lives through 100,000 calls as nobody means them, and in how much memory.
+
+Starts C{twistd fleetiq-local}, sends it the calls of C{tests/local/fuzzing.py} in both protocols,
+one in a hundred as half a request that is hung up on, and prints what it answered and its memory:
+C{.venv/bin/python benchmarks/fuzz_local.py [SEED]}.
+"""
+
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+from collections import Counter, deque
+from http.client import HTTPConnection
+from pathlib import Path
+from random import Random
+from threading import Thread
+from time import perf_counter
+from typing import IO
+
+from tests.local.fuzzing import Call, drawCall
+from tests.local.inmemory import CBOR_HEADERS, callHeaders, requestBytes, rpcPath
+
+CALLS = 100_000
+# What is imported and cached at the first calls is no growth.
+WARM_UP = CALLS // 10
+LARGEST_GROWTH_MIB = 8.0
+
+
+def main() -> int:
+    """Send, print, and end with 1 if an answer was missing or wrong, or the memory grew."""
+    dice = Random(int(sys.argv[1]) if len(sys.argv) > 1 else 1)
+    twistd = str(Path(sys.executable).with_name("twistd"))
+    listen = ["--listen", "tcp:0:interface=127.0.0.1"]
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        subprocess.Popen(
+            [twistd, "-n", "fleetiq-local", *listen], stdout=subprocess.PIPE, text=True, cwd=folder
+        ) as server,
+    ):
+        try:
+            assert server.stdout is not None
+            port = portOf(server.stdout)
+            Thread(target=deque, args=(server.stdout, 0), daemon=True).start()
+            return fuzz(dice, port, server.pid)
+        finally:
+            server.terminate()
+
+
+def portOf(log: IO[str]) -> int:
+    for line in log:
+        if found := re.search(r"FleetIQ for this machine on http://127.0.0.1:(\d+)", line):
+            return int(found[1])
+    raise SystemExit("fleetiq-local ended before it listened.")
+
+
+def fuzz(dice: Random, port: int, pid: int) -> int:
+    memory = [memoryOf(pid)]
+    answers: Counter[str] = Counter()
+    began = perf_counter()
+    connection = HTTPConnection("127.0.0.1", port, timeout=10)
+    for number in range(CALLS):
+        if number == WARM_UP:
+            memory.append(memoryOf(pid))
+        call = drawCall(dice)
+        if number % 100 == 0:
+            sendHalf(dice, port, call)
+            answers["hung up on"] += 1
+        else:
+            answers[answerTo(connection, call)] += 1
+    took = perf_counter() - began
+    memory.append(memoryOf(pid))
+    for answer, count in sorted(answers.items()):
+        sys.stdout.write(f"{count:7,d} {answer}\n")
+    start, warm, end = memory
+    sys.stdout.write(
+        f"{CALLS:7,d} calls in {took:.0f} s; memory {start:.1f} MiB at the start, {warm:.1f} after "
+        f"{WARM_UP:,d} calls, {end:.1f} at the end (goal: under {LARGEST_GROWTH_MIB:.0f} more)\n"
+    )
+    lives = answersBoth(connection)
+    sys.stdout.write(f"It {'still answers' if lives else 'no longer answers'} in both protocols.\n")
+    known = all(re.match(r"hung|(JSON|CBOR) (200|400)", answer) for answer in answers)
+    return int(not (lives and known and end - warm < LARGEST_GROWTH_MIB))
+
+
+def answerTo(connection: HTTPConnection, call: Call) -> str:
+    """The protocol and status of the answer; one that does not come in 10 s ends the program."""
+    connection.request("POST", call.path, call.body, call.headers)
+    response = connection.getresponse()
+    response.read()
+    inCbor = response.headers["smithy-protocol"] == "rpc-v2-cbor"
+    wrong = "" if inCbor == call.inCbor else "in the wrong protocol: "
+    return f"{wrong}{'CBOR' if inCbor else 'JSON'} {response.status}"
+
+
+def sendHalf(dice: Random, port: int, call: Call) -> None:
+    """Part of a request, some of its bytes wrong, and no more of it."""
+    request = bytearray(requestBytes("POST", call.path, call.headers, call.body))
+    for _ in range(dice.randrange(5)):
+        request[dice.randrange(len(request))] = dice.randrange(256)
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as caller:
+        caller.sendall(request[: dice.randrange(len(request))])
+
+
+def answersBoth(connection: HTTPConnection) -> bool:
+    operation = "ListGameServerGroups"
+    calls = (
+        Call("/", callHeaders(operation), b"{}", inCbor=False),
+        Call(rpcPath(operation), CBOR_HEADERS, b"\xa0", inCbor=True),
+    )
+    return [answerTo(connection, call) for call in calls] == ["JSON 200", "CBOR 200"]
+
+
+def memoryOf(pid: int) -> float:
+    """The resident memory of a process in MiB."""
+    shown = subprocess.run(["ps", "-o", "rss=", "-p", str(pid)], capture_output=True, check=True)
+    return int(shown.stdout) / 1024
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,116 @@
+"""Calls as nobody means them: random and mutated requests in both protocols, the same by seed."""
+
+import json
+import string
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+import cbor2
+
+from echoserver.local.values import instanceIdOf
+from tests.local.inmemory import CBOR_HEADERS, Headers, callHeaders, rpcPath
+
+ONE = {"GameServerGroupName": "local", "GameServerId": "srv-1"}
+GROUP = {"GameServerGroupName": "local"}
+RIGHT: Mapping[str, dict[str, Any]] = {
+    "RegisterGameServer": {
+        **ONE,
+        "InstanceId": instanceIdOf("local", 0),
+        "ConnectionInfo": "localhost:5000",
+        "GameServerData": '{"map": "한국"}',
+    },
+    "UpdateGameServer": {**ONE, "UtilizationStatus": "UTILIZED", "HealthCheck": "HEALTHY"},
+    "DeregisterGameServer": ONE,
+    "DescribeGameServer": ONE,
+    "ListGameServers": {**GROUP, "SortOrder": "ASCENDING", "Limit": 10, "NextToken": "none"},
+    "ClaimGameServer": {**GROUP, "FilterOption": {"InstanceStatuses": ["ACTIVE", "DRAINING"]}},
+    "DescribeGameServerInstances": {**GROUP, "InstanceIds": [instanceIdOf("local", 1)]},
+    "DescribeGameServerGroup": GROUP,
+    "ListGameServerGroups": {"Limit": 1},
+    "CreateFleet": {"Name": "a fleet of managed GameLift"},
+}
+# Beginnings of items and of tokens, whose lengths and ends are then missing or wrong.
+TELLING = (
+    *(
+        bytes([first])
+        for first in b"\x1b\x3b\x5b\x5f\x7b\x7f\x9b\x9f\xbb\xbf\xc1\xc2\xd8\xf7\xfb\xff"
+    ),
+    *(bytes([first]) + b"\x40" + bytes(7) for first in b"\x5b\x7b\x9b\xbb\xdb"),
+    *(b'"', b"\\u", b"\\ud800", b"{", b"}", b"[", b"]", b",", b":", b"1e999", b"NaN", b"null"),
+)
+ODD: tuple[Any, ...] = (
+    *(None, True, 0, -1, 2**31, 2**63, -(2**63), 1.5, 1e300, "", " ", "\n", "\x00", "é" * 1025),
+    *("srv-1\n", "x" * 5000, "UTILIZED", [], {}, [[]], [None], {"": {}}, ["ACTIVE"] * 100),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request; C{inCbor} says in which protocol it must be answered."""
+
+    path: str
+    headers: Headers
+    body: bytes
+    inCbor: bool
+
+
+def drawCall(dice: Random) -> Call:
+    operation = dice.choice(list(RIGHT))
+    given = dict(RIGHT[operation])
+    for _ in range(dice.choice((0, 0, 0, 1, 2))):
+        given[dice.choice((*given, "Tags"))] = dice.choice(ODD)
+    if dice.random() < 0.03:
+        operation = _text(dice, string.ascii_letters + string.digits + "._%#'")
+    inCbor = dice.random() < 0.5
+    encode: Callable[[object], bytes] = _cbor(dice) if inCbor else _json
+    body = _drawBody(dice, encode(given))
+    path, headers = (rpcPath(operation), CBOR_HEADERS) if inCbor else ("/", callHeaders(operation))
+    if inCbor and dice.random() < 0.1:
+        path = f"/{_text(dice, string.ascii_letters + '/.%')}{path}"
+    if dice.random() < 0.1:
+        name = dice.choice(("Content-Type", "X-Amz-Target", "smithy-protocol", "X-Other"))
+        headers = {**headers, name: _text(dice, string.printable[:94] + "ÿ")}
+    if dice.random() < 0.03:
+        headers = dict(list(headers.items())[1:])
+    return Call(path, headers, body, path != "/" or "smithy-protocol" in headers)
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value).encode()
+
+
+def _cbor(dice: Random) -> Callable[[object], bytes]:
+    indefinite = dice.random() < 0.3
+    return lambda value: cbor2.dumps(value, indefinite_containers=indefinite)
+
+
+def _drawBody(dice: Random, right: bytes) -> bytes:
+    kind = dice.random()
+    if kind < 0.4:
+        return right
+    if kind < 0.45:
+        return dice.randbytes(dice.randrange(200))
+    if kind < 0.47:
+        return dice.choice((b"[", b'{"a":', b"\x81", b"\xa1\x61a", b"\xc6", b"\xbf\x61a")) * 10_000
+    body = bytearray(right)
+    for _ in range(dice.randint(1, 6)):
+        at = dice.randrange(len(body) + 1)
+        to = at + dice.randrange(9)
+        match dice.randrange(5):
+            case 0:
+                body[at:to] = b""
+            case 1:
+                body[at : at + 1] = dice.randbytes(1)
+            case 2:
+                body[at:at] = dice.choice(TELLING)
+            case 3:
+                body[at:at] = body[at:to] * dice.randrange(20)
+            case _:
+                del body[at + 1 :]
+    return bytes(body)
+
+
+def _text(dice: Random, characters: str) -> str:
+    return "".join(dice.choices(characters, k=dice.randrange(1, 30)))

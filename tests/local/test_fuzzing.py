@@ -1,0 +1,47 @@
+"""Whatever comes in, the local FleetIQ answers in the caller's protocol, and lives on."""
+
+import json
+from collections import Counter
+from random import Random
+
+import cbor2
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.local.fuzzing import Call, drawCall
+from tests.local.inmemory import MemoryFleetIQ, Response, requestBytes
+
+CALLS = 3000
+
+
+class FuzzingTests(SynchronousTestCase):
+    """Random and mutated requests, to one local FleetIQ, on one connection."""
+
+    def assertSpeaks(self, call: Call, response: Response) -> None:
+        """A result or a refusal, whole, in the protocol of the call."""
+        self.assertIn(response.status, (200, 400), (call, response))
+        headers = response.headers
+        self.assertEqual(call.inCbor, headers.get("smithy-protocol") == "rpc-v2-cbor", call)
+        self.assertEqual(str(len(response.body)), headers["content-length"], call)
+        if response.body:
+            contentType = "application/cbor" if call.inCbor else "application/x-amz-json-1.1"
+            self.assertEqual(contentType, headers["content-type"], call)
+            body = (cbor2.loads if call.inCbor else json.loads)(response.body)
+            self.assertEqual(response.status == 400, "__type" in body, (call, response))
+        else:
+            self.assertEqual(200, response.status, call)
+
+    def test_everyCallIsAnswered(self) -> None:
+        """3,000 calls are answered one by one, some with results and most with refusals."""
+        dice = Random(20261122)
+        fleetIQ = MemoryFleetIQ(seed=1)
+        connection = fleetIQ.connect()
+        statuses: Counter[tuple[bool, int]] = Counter()
+        for _ in range(CALLS):
+            call = drawCall(dice)
+            connection.send(requestBytes("POST", call.path, call.headers, call.body))
+            response = connection.response()
+            assert response is not None, call
+            self.assertSpeaks(call, response)
+            statuses[call.inCbor, response.status] += 1
+        self.assertEqual(4, len(statuses))
+        self.assertGreater(min(statuses.values()), CALLS / 20)
