@@ -7,14 +7,15 @@ from collections.abc import Callable, Collection, Mapping
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from sys import float_info
 from typing import Any
 
 # Says what is wrong with a value that stands at a path, or None.
 Check = Callable[[Any, str], str | None]
 
-# The model writes "any character beyond the BMP" in UTF-16 halves, unknown to Python's patterns.
-_SURROGATES = r"\uD800\uDC00-\uDBFF\uDFFF"
-_BEYOND_BMP = r"\U00010000-\U0010FFFF"
+# A range of characters beyond the BMP, its ends in UTF-16 halves: unknown to Python's patterns.
+_HALVES = r"\\u(d[89ab][0-9a-f]{2})\\u(d[c-f][0-9a-f]{2})"
+_RANGE_OF_HALVES = re.compile(f"{_HALVES}-{_HALVES}", re.IGNORECASE)
 _SHOWN_CHARACTERS = 60
 
 
@@ -34,9 +35,13 @@ class ServiceModel:
         """The first thing wrong with an operation's input, a sentence; C{None} if it is right."""
         check = self._checks.get(operation)
         if check is None:
-            shapeName = self._operations[operation]["input"]["shape"]
-            check = self._checks[operation] = self._compile(shapeName)
+            check = self._checks[operation] = self._compile(self.inputShape(operation))
         return check(request, "")
+
+    def inputShape(self, operation: str) -> str:
+        """The name of the shape of an operation's input."""
+        name: str = self._operations[operation]["input"]["shape"]
+        return name
 
     def _compile(self, shapeName: str) -> Check:
         shape = self.shapes[shapeName]
@@ -51,6 +56,8 @@ class ServiceModel:
             return _stringCheck(shape)
         if shape["type"] == "integer":
             return _integerCheck(shape)
+        if shape["type"] == "double":
+            return _doubleCheck(shape)
         raise NotImplementedError(f"No check for the type {shape['type']} of {shapeName}.")
 
 
@@ -68,8 +75,21 @@ def gameLift() -> ServiceModel:
 
 
 def compilePattern(pattern: str) -> re.Pattern[str]:
-    """A pattern of the model as Python's, to be matched in full."""
-    return re.compile(pattern.replace(_SURROGATES, _BEYOND_BMP))
+    """
+    A pattern of the model as Python's, to be matched in full. It is written for engines that see
+    UTF-16 and whose C{\\w} is ASCII's.
+
+    @raise re.error: It has something that no rule here translates.
+    """
+    return re.compile(_RANGE_OF_HALVES.sub(_rangeOfCharacters, pattern), re.ASCII)
+
+
+def _rangeOfCharacters(halves: re.Match[str]) -> str:
+    first, last = (
+        0x10000 + ((int(high, 16) - 0xD800) << 10) + int(low, 16) - 0xDC00
+        for high, low in (halves.group(1, 2), halves.group(3, 4))
+    )
+    return rf"\U{first:08x}-\U{last:08x}"
 
 
 def _structureCheck(members: Mapping[str, Check], required: tuple[str, ...]) -> Check:
@@ -140,6 +160,21 @@ def _integerCheck(shape: Mapping[str, Any]) -> Check:
             return f"{path} is {_show(value)}: it must be a whole number."
         if not least <= value <= most:
             return f"{path} is {_show(value)}: it must be from {least} to {most}."
+        return None
+
+    return check
+
+
+def _doubleCheck(shape: Mapping[str, Any]) -> Check:
+    # What JSON does not have but Python's reader takes, NaN and infinities, is in no range.
+    least = shape.get("min", -float_info.max)
+    most = shape.get("max", float_info.max)
+
+    def check(value: Any, path: str) -> str | None:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return f"{path} is {_show(value)}: it must be a number."
+        if not least <= value <= most:
+            return f"{path} is {_show(value)}: it must be from {least:g} to {most:g}."
         return None
 
     return check
