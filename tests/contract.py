@@ -5,8 +5,11 @@ from typing import Any, Protocol
 
 from twisted.trial.unittest import TestCase
 
+from tests.groupcontract import GroupFacts
+
 Reply = dict[str, Any]
 STRANGER = "i-00000000000000000"
+ACTION = "REPLACE_INSTANCE_TYPES"
 
 
 class Refused(Exception):
@@ -41,8 +44,10 @@ def fleetIQContract(
     @param openDoor: opens a fresh FleetIQ for one test, and cleans it up with the test.
     """
 
-    class FleetIQContract(TestCase):
+    class FleetIQContract(GroupFacts):
         """What any FleetIQ does."""
+
+        door: Door
 
         # setUp may only return a Deferred or a coroutine that trial waits for.
         async def setUp(self) -> None:  # type: ignore[override] # trial awaits it
@@ -55,8 +60,13 @@ def fleetIQContract(
 
         async def refusal(self, operation: str, **request: Any) -> str:
             """The error code of a call that must fail."""
+            return await self.bareRefusal(
+                operation, {"GameServerGroupName": self.door.group, **request}
+            )
+
+        async def bareRefusal(self, operation: str, request: dict[str, Any]) -> str:
             try:
-                reply = await self.call(operation, **request)
+                reply = await self.door.call(operation, request)
             except Refused as refused:
                 return refused.code
             raise self.failureException(f"{operation} was not refused: {reply}")
@@ -133,6 +143,10 @@ def fleetIQContract(
                 await self.refusal("ClaimGameServer", **group),
                 await self.refusal("DescribeGameServerInstances", **group),
                 await self.refusal("DescribeGameServerGroup", **group),
+                await self.refusal("UpdateGameServerGroup", **group),
+                await self.refusal("DeleteGameServerGroup", **group),
+                await self.refusal("SuspendGameServerGroup", SuspendActions=[ACTION], **group),
+                await self.refusal("ResumeGameServerGroup", ResumeActions=[ACTION], **group),
             }
             self.assertEqual({"NotFoundException"}, codes)
 

@@ -10,9 +10,9 @@ from twisted.web.error import UnsupportedMethod
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET
 
-from echoserver.local.actions import wordGameServer, wordGroup, wordInstance
 from echoserver.local.api import FleetIQEndpoint
 from echoserver.local.faults import Faults
+from echoserver.local.operation import wordGameServer, wordGroup, wordInstance
 from echoserver.local.site import LocalRequest, Missing
 from echoserver.local.state import FleetState
 from echoserver.local.wire import readObject
@@ -38,14 +38,15 @@ class StateControl(Resource):
 
     def render_GET(self, request: LocalRequest) -> int:
         now = self._seconds()
+        groups = self._state.groups(now)
         return _answer(
             request,
             200,
             {
                 "now": round(now, 3),
                 "timeScale": 1.0,
-                "groups": [wordGroup(each) for each in self._state.groups()],
-                "instances": [wordInstance(each) for each in self._state.instances.values()],
+                "groups": [wordGroup(each) for each in groups.all()],
+                "instances": [wordInstance(each) for each in groups.instances.values()],
                 "gameServers": [wordGameServer(each) for each in self._state.allGameServers(now)],
                 "faults": [
                     {"id": faultId, **asdict(order)} for faultId, order in self._faults.orders()

@@ -11,7 +11,8 @@ from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET
 
 from echoserver.local.site import LocalRequest
-from echoserver.local.values import REGION, Instance
+from echoserver.local.state import FleetState
+from echoserver.local.values import REGION, Instance, autoScalingGroupOf
 from echoserver.local.wire import Headers
 
 LONGEST_TTL = 21600
@@ -37,8 +38,8 @@ _ERROR_PAGE = """<?xml version="1.0" encoding="iso-8859-1"?>
 
 class Tokens:
     """
-    Issues and checks one instance's tokens. A token carries its own end and is signed, so that none
-    need be kept: as with the real service, one may ask for any number of them.
+    Issues and checks tokens, each good at one instance. A token carries its own end and is signed,
+    so that none need be kept: as with the real service, one may ask for any number of them.
     """
 
     # The first bytes make tokens begin as real ones do; 40 bytes are 56 characters.
@@ -51,12 +52,12 @@ class Tokens:
         self._dice = dice
         self._key = dice.randbytes(32)
 
-    def issue(self, ttl: int, now: float) -> str:
+    def issue(self, instanceId: str, ttl: int, now: float) -> str:
         """A token that works for C{ttl} seconds."""
         body = self._BODY.pack(self._PREFIX, now + ttl, self._dice.randbytes(5))
-        return urlsafe_b64encode(body + self._sign(body)).decode("ascii")
+        return urlsafe_b64encode(body + self._sign(instanceId, body)).decode("ascii")
 
-    def secondsLeft(self, token: str, now: float) -> float:
+    def secondsLeft(self, instanceId: str, token: str, now: float) -> float:
         """How long this instance's token still works: 0 or less if it does not, or never did."""
         if len(token) != self._CHARACTERS:
             return 0.0
@@ -65,27 +66,43 @@ class Tokens:
         except ValueError:
             return 0.0
         body, signature = raw[: self._BODY.size], raw[self._BODY.size :]
-        if not compare_digest(signature, self._sign(body)):
+        if not compare_digest(signature, self._sign(instanceId, body)):
             return 0.0
         end: float = self._BODY.unpack(body)[1]
         return end - now
 
-    def _sign(self, body: bytes) -> bytes:
-        return digest(self._key, body, "sha256")[: self._SIGNATURE_BYTES]
+    def _sign(self, instanceId: str, body: bytes) -> bytes:
+        signature = digest(self._key, instanceId.encode("ascii") + body, "sha256")
+        return signature[: self._SIGNATURE_BYTES]
 
 
 class InstanceMetadata(Resource):
-    """What one instance's processes find below C{/latest}."""
+    """
+    What one instance's processes find below C{/latest}. The instance is looked for at each request,
+    for instances come and go.
+    """
 
     isLeaf = True
 
-    def __init__(self, tree: Tree, tokens: Tokens, seconds: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        find: Callable[[float], Instance | None],
+        tokens: Tokens,
+        seconds: Callable[[], float],
+    ) -> None:
+        """
+        @param find: the instance that is here at a time, if one is.
+        """
         super().__init__()
-        self._tree = tree
+        self._find = find
         self._tokens = tokens
         self._seconds = seconds
 
     def render_PUT(self, request: LocalRequest) -> int:
+        now = self._seconds()
+        instance = self._find(now)
+        if instance is None:
+            return _fail(request, 404)
         if _pathOf(request) != ["api", "token"]:
             return _fail(request, 405)
         if request.header("X-Forwarded-For") is not None:
@@ -96,19 +113,23 @@ class InstanceMetadata(Resource):
         ttl = int(given)
         if not 1 <= ttl <= LONGEST_TTL:
             return _fail(request, 400)
-        return _answer(request, self._tokens.issue(ttl, self._seconds()), ttl)
+        return _answer(request, self._tokens.issue(instance.instanceId, ttl, now), ttl)
 
     def render_GET(self, request: LocalRequest) -> int:
+        now = self._seconds()
+        instance = self._find(now)
+        if instance is None:
+            return _fail(request, 404)
         token = request.header(TOKEN_HEADER)
         left = None
         if token is not None:
-            left = self._tokens.secondsLeft(token, self._seconds())
+            left = self._tokens.secondsLeft(instance.instanceId, token, now)
             if left <= 0:
                 return _fail(request, 401)
         path = _pathOf(request)
         if path == ["api", "token"]:
             return _fail(request, 405)
-        text = _textAt(self._tree, path)
+        text = _textAt(treeOf(instance), path)
         return _fail(request, 404) if text is None else _answer(request, text, left)
 
 
@@ -125,17 +146,24 @@ class MissingMetadata(Resource):
 class Instances(MissingMetadata):
     """C{/instances/<InstanceId>/latest/...}: the metadata of each instance."""
 
-    def __init__(self, metadata: Mapping[str, InstanceMetadata]) -> None:
+    def __init__(self, state: FleetState, tokens: Tokens, seconds: Callable[[], float]) -> None:
         super().__init__()
-        self._metadata = metadata
+        self._state = state
+        self._tokens = tokens
+        self._seconds = seconds
 
     def getChild(self, path: bytes, _request: LocalRequest) -> IResource:
-        metadata = self._metadata.get(path.decode("latin-1"))
-        if metadata is None:
-            return MissingMetadata()
-        instance = MissingMetadata()
-        instance.putChild(b"latest", metadata)
-        return instance
+        instanceId = path.decode("latin-1")
+        here = MissingMetadata()
+        here.putChild(
+            b"latest",
+            InstanceMetadata(
+                lambda now: self._state.groups(now).instance(instanceId),
+                self._tokens,
+                self._seconds,
+            ),
+        )
+        return here
 
 
 def treeOf(instance: Instance) -> Tree:
@@ -155,7 +183,7 @@ def treeOf(instance: Instance) -> Tree:
             "tags": {
                 "instance": {
                     "GameLift": "GameServerGroups",
-                    "aws:autoscaling:groupName": f"gamelift-gameservergroup-{instance.groupName}",
+                    "aws:autoscaling:groupName": autoScalingGroupOf(instance.groupName),
                 }
             },
         }

@@ -1,20 +1,13 @@
-"""Pure: groups, instances, game servers, claims, and their rules; time is an argument."""
+"""Pure: game servers, claims, and their rules, in groups; time is an argument."""
 
-from bisect import insort
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from heapq import heappop, heappush
 
+from echoserver.local.groups import Groups
 from echoserver.local.paging import cutPage
 from echoserver.local.placement import CLAIMABLE_STATUSES, Standing, discard
-from echoserver.local.values import (
-    Event,
-    GameServer,
-    GameServerGroup,
-    Instance,
-    Refusal,
-    instanceIdOf,
-)
+from echoserver.local.values import Event, GameServer, GameServerGroup, Refusal, some
 
 CLAIM_SECONDS = 60.0
 
@@ -35,8 +28,7 @@ class FleetState:
     def __init__(self, happened: Callable[[Event], None], healthTimeout: float = 180.0) -> None:
         self.happened = happened
         self.healthTimeout = healthTimeout
-        self.instances: dict[str, Instance] = {}
-        self._groups: dict[str, GameServerGroup] = {}
+        self._groups = Groups(happened, self._dropAll)
         self._servers: dict[int, GameServer] = {}
         self._serialOf: dict[str, int] = {}
         self._lastSerial = 0
@@ -44,21 +36,18 @@ class FleetState:
         self._claimEnds: list[tuple[float, int]] = []
         self._lapses: list[tuple[float, int]] = []
 
+    def groups(self, now: float) -> Groups:
+        """The groups as they are at this time."""
+        self.sweep(now)
+        return self._groups
+
     def addGroup(self, name: str, instances: int, now: float) -> None:
-        group = self._groups[name] = GameServerGroup(name, now)
-        for index in range(instances):
-            instance = Instance(instanceIdOf(name, index), name)
-            self.instances[instance.instanceId] = instance
-            group.instanceIds.append(instance.instanceId)
-            insort(group.sortedInstanceIds, instance.instanceId)
-            group.placement.addInstance(instance.instanceId, instance.status)
+        """See L{Groups.add}."""
+        self._groups.add(name, instances, now)
 
     def setInstanceStatus(self, instanceId: str, status: str, now: float) -> None:
-        instance = self.instances[instanceId] = replace(self.instances[instanceId], status=status)
-        self._groups[instance.groupName].placement.setStatus(instanceId, status)
-        self.happened(
-            Event(now, "instance-status", instance.groupName, instanceId, None, f"is {status}")
-        )
+        """See L{Groups.setInstanceStatus}."""
+        self.groups(now).setInstanceStatus(instanceId, status, now)
 
     def register(
         self,
@@ -69,13 +58,23 @@ class FleetState:
         gameServerData: str | None,
         now: float,
     ) -> GameServer:
-        self.sweep(now)
-        group = self.group(groupName)
-        if instanceId not in self.instances or self.instances[instanceId].groupName != group.name:
+        """
+        Only in a group that is ACTIVE. That DELETE_SCHEDULED blocks registrations is AWS's word,
+        with which error, and what the other statuses do, is our choice: ConflictException, all.
+        """
+        group = self.groups(now).group(groupName)
+        if group.status != "ACTIVE":
+            raise Refusal(
+                "ConflictException",
+                f"Game server group {group.name} is {group.status}: game servers can register "
+                "only while it is ACTIVE.",
+            )
+        instance = self._groups.instances.get(instanceId)
+        if instance is None or instance.groupName != group.name:
             raise Refusal(
                 "InvalidRequestException",
                 f"Instance {instanceId} is not in game server group {group.name}, which has "
-                f"{_some(group.instanceIds)}.",
+                f"{some(group.instanceIds) or 'none'}.",
             )
         if gameServerId in self._serialOf:
             known = self._servers[self._serialOf[gameServerId]]
@@ -137,7 +136,7 @@ class FleetState:
     def deregister(self, groupName: str, gameServerId: str, now: float) -> None:
         self.sweep(now)
         server = self._find(groupName, gameServerId)
-        self._remove(server)
+        self._remove(server, now)
         age = now - server.registrationTime
         self._tell(server, now, "deregistered", f"deregistered after {age:.0f} s")
 
@@ -149,9 +148,11 @@ class FleetState:
         statuses: Collection[str] | None,
         now: float,
     ) -> GameServer:
-        """Claim this game server or, with C{None}, the one that placement prefers."""
-        self.sweep(now)
-        group = self.group(groupName)
+        """
+        Claim this game server or, with C{None}, the one that placement prefers. AWS does not say
+        that DELETE_SCHEDULED blocks claims, so it does not; DELETING has nothing left to claim.
+        """
+        group = self.groups(now).group(groupName)
         if statuses is not None and "ACTIVE" not in statuses:
             raise Refusal(
                 "InvalidRequestException",
@@ -187,33 +188,22 @@ class FleetState:
         descending: bool = False,
     ) -> tuple[list[GameServer], bool]:
         """A page of a group's game servers by age, beyond a serial; and whether more follow."""
-        self.sweep(now)
-        serials, more = cutPage(self.group(groupName).serials, after, limit, descending)
+        group = self.groups(now).group(groupName)
+        serials, more = cutPage(group.serials, after, limit, descending)
         return [self._servers[serial] for serial in serials], more
 
     def allGameServers(self, now: float) -> Iterable[GameServer]:
         self.sweep(now)
         return self._servers.values()
 
-    def group(self, nameOrArn: str) -> GameServerGroup:
-        name = nameOrArn.rpartition(":gameservergroup/")[2]
-        if name not in self._groups:
-            raise Refusal(
-                "NotFoundException",
-                f"Game server group {name} does not exist. This FleetIQ has {_some(self._groups)}.",
-            )
-        return self._groups[name]
-
-    def groups(self) -> Iterable[GameServerGroup]:
-        return self._groups.values()
-
     def nextDeadline(self) -> float | None:
         """The time before which nothing can happen of itself; C{None} if nothing will."""
         heads = [heap[0][0] for heap in (self._claimEnds, self._lapses) if heap]
-        return min(heads, default=None)
+        status = self._groups.nextDeadline()
+        return min(heads if status is None else [*heads, status], default=None)
 
     def sweep(self, now: float) -> None:
-        """End the claims and drop the game servers that are due."""
+        """End the claims, drop the game servers, and change the groups that are due."""
         while self._claimEnds and self._claimEnds[0][0] <= now:
             claimant = self._servers.get(heappop(self._claimEnds)[1])
             if claimant is not None and claimant.claimed:
@@ -222,6 +212,7 @@ class FleetState:
             silent = self._servers.get(heappop(self._lapses)[1])
             if silent is not None:
                 self._dropOrWait(silent, now)
+        self._groups.sweep(now)
 
     def _endClaim(self, server: GameServer, now: float) -> None:
         # UTILIZED is for good, so an end that is due never belongs to a later claim.
@@ -238,9 +229,15 @@ class FleetState:
         if lapse >= now:
             heappush(self._lapses, (lapse, server.serial))
             return
-        self._remove(server)
+        self._remove(server, now)
         silence = now - server.lastHealthCheckTime
         self._tell(server, now, "dropped", f"dropped: last health report {silence:.0f} s ago")
+
+    def _dropAll(self, group: GameServerGroup, now: float) -> None:
+        for serial in list(group.serials):
+            server = self._servers[serial]
+            self._remove(server, now)
+            self._tell(server, now, "dropped", f"dropped: its group is {group.status}")
 
     def _nextFree(self, group: GameServerGroup, allowed: Collection[str]) -> GameServer:
         serial = group.placement.best(allowed)
@@ -253,7 +250,7 @@ class FleetState:
         return self._servers[serial]
 
     def _checkClaimable(self, server: GameServer, allowed: Collection[str]) -> None:
-        status = self.instances[server.instanceId].status
+        status = self._groups.instances[server.instanceId].status
         if server.utilized:
             why = "is UTILIZED"
         elif server.claimed:
@@ -265,7 +262,7 @@ class FleetState:
         raise Refusal("ConflictException", f"Game server {server.gameServerId} {why}.")
 
     def _find(self, groupName: str, gameServerId: str) -> GameServer:
-        group = self.group(groupName)
+        group = self._groups.group(groupName)
         serial = self._serialOf.get(gameServerId)
         if serial is None or self._servers[serial].groupName != group.name:
             raise Refusal(
@@ -276,22 +273,24 @@ class FleetState:
 
     def _replace(self, before: GameServer, after: GameServer) -> None:
         self._servers[after.serial] = after
-        placement = self._groups[after.groupName].placement
-        placement.move(after.instanceId, after.serial, _standingOf(before), _standingOf(after))
+        group = self._groups.group(after.groupName)
+        group.utilized += after.utilized - before.utilized
+        group.placement.move(
+            after.instanceId, after.serial, _standingOf(before), _standingOf(after)
+        )
 
-    def _remove(self, server: GameServer) -> None:
+    def _remove(self, server: GameServer, now: float) -> None:
         del self._servers[server.serial]
         del self._serialOf[server.gameServerId]
-        group = self._groups[server.groupName]
+        group = self._groups.group(server.groupName)
         discard(group.serials, server.serial)
         group.placement.move(server.instanceId, server.serial, _standingOf(server), Standing.ABSENT)
+        if server.utilized:
+            group.utilized -= 1
+            if not group.utilized:
+                self._groups.playEnded(group, now)
 
     def _tell(self, server: GameServer, now: float, event: str, sentence: str) -> None:
         self.happened(
             Event(now, event, server.groupName, server.instanceId, server.gameServerId, sentence)
         )
-
-
-def _some(names: Collection[str]) -> str:
-    shown = list(names)[:5]
-    return ", ".join(shown) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

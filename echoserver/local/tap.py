@@ -20,14 +20,14 @@ from echoserver.local.actions import Actions
 from echoserver.local.api import FleetIQEndpoint
 from echoserver.local.control import Controls, FaultsControl, StateControl
 from echoserver.local.faults import Faults
-from echoserver.local.metadata import InstanceMetadata, Instances, Tokens, treeOf
+from echoserver.local.groups import MOST_INSTANCES
+from echoserver.local.metadata import InstanceMetadata, Instances, Tokens
 from echoserver.local.site import LocalSite
 from echoserver.local.state import FleetState
 from echoserver.local.sweep import Sweep
 from echoserver.local.values import Event
 
 DEFAULT_LISTEN = "tcp:4570:interface=127.0.0.1"
-MOST_INSTANCES = 1000
 _LISTEN = re.compile(r"tcp6?:(?:port=)?([0-9]{1,5})(?::|$)")
 _GROUP_NAME = re.compile(r"[a-zA-Z0-9.-]{1,128}")
 
@@ -69,16 +69,14 @@ class LocalFleetIQ(Service):
         actions = Actions(state, seconds)
         faults = Faults(actions.operations, Random(seed))
         self._api = FleetIQEndpoint(reactor, actions, faults, dice, self._sweep.schedule)
-        metadata = {
-            instance.instanceId: InstanceMetadata(treeOf(instance), Tokens(dice), seconds)
-            for instance in state.instances.values()
-        }
+        tokens = Tokens(dice)
         controls = Controls()
         controls.putChild(b"state", StateControl(state, faults, self._api, seconds))
         controls.putChild(b"faults", FaultsControl(faults))
         self._api.putChild(b"_local", controls)
-        self._api.putChild(b"instances", Instances(metadata))
-        self._api.putChild(b"latest", next(iter(metadata.values())))
+        self._api.putChild(b"instances", Instances(state, tokens, seconds))
+        first = InstanceMetadata(lambda now: state.groups(now).firstInstance(), tokens, seconds)
+        self._api.putChild(b"latest", first)
         self._site = LocalSite(self._api, reactor)
 
     def startService(self) -> None:
@@ -108,7 +106,7 @@ class LocalFleetIQ(Service):
     def _happened(self, event: Event) -> None:
         self._log.info(
             "{who} {sentence}",
-            who=event.gameServerId or event.instanceId,
+            who=event.gameServerId or event.instanceId or event.groupName,
             sentence=event.sentence,
             event=event,
         )

@@ -1,7 +1,9 @@
 """Pure: the values that state.py keeps and hands out, and how FleetIQ names things and refuses."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from hashlib import sha256
+from itertools import islice
 
 from echoserver.local.placement import Placement
 
@@ -20,12 +22,12 @@ class Refusal(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What happened to a game server or, where C{gameServerId} is C{None}, to an instance."""
+    """What happened to a game server; without C{gameServerId} to an instance, else to a group."""
 
     time: float
     event: str
     groupName: str
-    instanceId: str
+    instanceId: str | None
     gameServerId: str | None
     sentence: str
 
@@ -54,22 +56,73 @@ class GameServer:
     utilized: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class InstanceDefinition:
+    instanceType: str
+    weightedCapacity: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GroupSettings:
+    """What UpdateGameServerGroup may change of a group."""
+
+    roleArn: str
+    instanceDefinitions: tuple[InstanceDefinition, ...]
+    balancingStrategy: str = "SPOT_PREFERRED"
+    gameServerProtectionPolicy: str = "NO_PROTECTION"
+
+
 @dataclass(slots=True)
 class GameServerGroup:
-    """A group and the indexes of what is in it, sorted but for C{instanceIds}, which is as made."""
+    """
+    A group and the indexes of what is in it, sorted but for C{instanceIds}, which is as made.
+
+    @ivar minSize: how many instances it launches as it becomes ACTIVE.
+    @ivar launch: names one launch of a group, so that instance ids do not return with its name.
+    @ivar isScaled: whether it has its Auto Scaling group, which it has once it was ACTIVE.
+    @ivar utilized: how many of its game servers are UTILIZED.
+    @ivar deleteOption: how it is deleted, once it is.
+    @ivar awaitsPlay: whether its deletion waits for its last UTILIZED game server to go.
+    """
 
     name: str
+    settings: GroupSettings
+    minSize: int
+    launch: str
     creationTime: float
+    lastUpdatedTime: float
+    status: str = "NEW"
+    statusReason: str | None = None
+    suspendedActions: tuple[str, ...] = ()
+    isScaled: bool = False
+    utilized: int = 0
+    deleteOption: str = "SAFE_DELETE"
+    awaitsPlay: bool = False
+    tags: dict[str, str] = field(default_factory=dict)
     instanceIds: list[str] = field(default_factory=list)
     sortedInstanceIds: list[str] = field(default_factory=list)
     serials: list[int] = field(default_factory=list)
     placement: Placement = field(default_factory=Placement)
 
 
-def instanceIdOf(groupName: str, index: int) -> str:
-    """The id of a group's instance: the same after every restart, and of a real one's form."""
-    return "i-" + sha256(f"{groupName}/{index}".encode()).hexdigest()[:17]
+def instanceIdOf(launch: str, index: int) -> str:
+    """
+    The id of an instance, of a real one's form: a group that is there from the start, whose name is
+    C{launch}, has the same ones after every restart.
+    """
+    return "i-" + sha256(f"{launch}/{index}".encode()).hexdigest()[:17]
 
 
 def groupArnOf(groupName: str) -> str:
     return f"arn:aws:gamelift:{REGION}:{ACCOUNT}:gameservergroup/{groupName}"
+
+
+def autoScalingGroupOf(groupName: str) -> str:
+    """The name of a group's Auto Scaling group, as FleetIQ makes it."""
+    return f"gamelift-gameservergroup-{groupName}"
+
+
+def some(names: Collection[str]) -> str:
+    """The first of these names, for a sentence."""
+    shown = list(islice(names, 5))
+    return ", ".join(shown) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

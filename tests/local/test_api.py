@@ -12,14 +12,22 @@ from tests.local.inmemory import Connection, MemoryFleetIQ, Response, callHeader
 
 SERVED = {
     "ClaimGameServer",
+    "CreateGameServerGroup",
+    "DeleteGameServerGroup",
     "DeregisterGameServer",
     "DescribeGameServer",
     "DescribeGameServerGroup",
     "DescribeGameServerInstances",
     "ListGameServerGroups",
     "ListGameServers",
+    "ListTagsForResource",
     "RegisterGameServer",
+    "ResumeGameServerGroup",
+    "SuspendGameServerGroup",
+    "TagResource",
+    "UntagResource",
     "UpdateGameServer",
+    "UpdateGameServerGroup",
 }
 
 
@@ -108,7 +116,7 @@ class EndpointTests(SynchronousTestCase):
         """An operation that is not served says so, and whether GameLift has it at all."""
         for operation, sentence in (
             ("CreateFleet", "CreateFleet is an operation of GameLift that the local FleetIQ does"),
-            ("Dance", "Dance is not an operation of GameLift. Served are ClaimGameServer, Der"),
+            ("Dance", "Dance is not an operation of GameLift. Served are ClaimGameServer, Cre"),
         ):
             response = self.fleetIQ.call(operation)
             self.assertEqual(400, response.status)

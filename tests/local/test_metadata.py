@@ -8,6 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from echoserver.local.metadata import Tokens
 from echoserver.local.values import instanceIdOf
+from tests.groupcontract import NEW_GROUP
 from tests.local.inmemory import MemoryFleetIQ, Response
 
 FIRST, SECOND = (instanceIdOf("local", index) for index in range(2))
@@ -87,6 +88,41 @@ class MetadataTests(SynchronousTestCase):
         path = f"/instances/{FIRST}/latest/meta-data/instance-id"
         self.assertEqual(FIRST.encode(), self.get(path).body)
 
+    def test_instancesComeAndGo(self) -> None:
+        """An instance has its metadata when it appears, and no longer than it runs."""
+        self.fleetIQ.call("CreateGameServerGroup", **NEW_GROUP)
+        for seconds in (1, 4):
+            self.assertEqual(2, len(self.fleetIQ.state()["instances"]))
+            self.fleetIQ.clock.advance(seconds)
+        new = self.fleetIQ.state()["instances"][-1]
+        self.assertEqual(NEW_GROUP["GameServerGroupName"], new["GameServerGroupName"])
+        path = f"/instances/{new['InstanceId']}/latest"
+        value = self.get(f"{path}/meta-data/instance-id").body
+        self.assertEqual(new["InstanceId"].encode(), value)
+        token = self.token(path=f"{path}/api/token")
+        self.assertEqual(200, self.get(f"{path}/meta-data/", token).status)
+        self.assertPage(401, self.get("/latest/meta-data/", token))
+        self.fleetIQ.call("DeleteGameServerGroup", GameServerGroupName=new["GameServerGroupName"])
+        # The timer of the service may be late: a request finds what is true by now all the same.
+        self.fleetIQ.clock.rightNow += 5
+        self.assertPage(404, self.get(f"{path}/meta-data/", token))
+        self.assertPage(404, self.put("60", f"{path}/api/token"))
+
+    def test_firstInstanceGoes(self) -> None:
+        """/latest is the first instance that runs: another's when it goes, and at last nobody's."""
+        self.fleetIQ.call("CreateGameServerGroup", **NEW_GROUP)
+        self.fleetIQ.clock.pump([1] * 5)
+        self.fleetIQ.call("DeleteGameServerGroup", GameServerGroupName="local")
+        self.assertEqual(FIRST.encode(), self.get("/latest/meta-data/instance-id").body)
+        self.fleetIQ.clock.pump([1] * 5)
+        [last] = self.fleetIQ.state()["instances"]
+        value = self.get("/latest/meta-data/instance-id").body
+        self.assertEqual(last["InstanceId"].encode(), value)
+        group = NEW_GROUP["GameServerGroupName"]
+        self.fleetIQ.call("DeleteGameServerGroup", GameServerGroupName=group)
+        self.fleetIQ.clock.pump([1] * 5)
+        self.assertPage(404, self.get("/latest/meta-data/instance-id"))
+
     def test_token(self) -> None:
         """A token has 56 characters; its answers say how many seconds it has left."""
         response = self.put("21600")
@@ -142,8 +178,8 @@ class TokensTests(SynchronousTestCase):
     def test_anyChange(self, index: int, character: str) -> None:
         """A token that was changed anywhere that matters is worth nothing."""
         tokens = Tokens(Random(1))
-        token = tokens.issue(60, 1000.0)
+        token = tokens.issue(FIRST, 60, 1000.0)
         changed = token[:index] + character + token[index + 1 :]
-        left = tokens.secondsLeft(changed, 1000.0)
+        left = tokens.secondsLeft(FIRST, changed, 1000.0)
         # The padding and the last character's spare bits carry nothing.
         self.assertEqual(left > 0, changed == token or (index >= 53 and left == 60))

@@ -232,7 +232,7 @@ class SentenceTests(SynchronousTestCase):
         self.events: list[Event] = []
         self.state = FleetState(self.events.append)
         self.state.addGroup("one", 1, START)
-        [self.instance] = self.state.group("one").instanceIds
+        [self.instance] = self.state.groups(START).group("one").instanceIds
         self.state.register("one", "srv-1", self.instance, None, None, START)
 
     def told(self) -> list[tuple[str, str]]:
@@ -265,7 +265,7 @@ class SentenceTests(SynchronousTestCase):
 
     def test_refusalsSayWhatThereIs(self) -> None:
         """A refusal names what was asked for and what there is instead."""
-        refusal = self.assertRaises(Refusal, self.state.group, "two")
+        refusal = self.assertRaises(Refusal, self.state.groups(START).group, "two")
         self.assertEqual(
             "Game server group two does not exist. This FleetIQ has one.", refusal.sentence
         )

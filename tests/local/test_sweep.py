@@ -19,7 +19,7 @@ class SweepTests(SynchronousTestCase):
         self.sweep = Sweep(self.clock, self.state)
 
     def register(self, gameServerId: str) -> None:
-        [instance] = self.state.group("one").instanceIds
+        [instance] = self.state.groups(self.clock.seconds()).group("one").instanceIds
         self.state.register("one", gameServerId, instance, None, None, self.clock.seconds())
         self.sweep.schedule()
 
@@ -41,6 +41,45 @@ class SweepTests(SynchronousTestCase):
         self.sweep.schedule()
         self.clock.pump([1] * 61)
         self.assertEqual([(70.0, "claim-expired")], self.told()[1:])
+
+    def test_groupsLiveOn(self) -> None:
+        """A group becomes ACTIVE, and goes, when nobody calls; then there is no timer."""
+        settings = self.state.groups(0.0).group("one").settings
+        self.state.groups(0.0).create("two", settings, 1, {}, 0.0)
+        self.sweep.schedule()
+        self.clock.pump([1] * 6)
+        self.assertEqual([], self.clock.getDelayedCalls())
+        self.state.groups(6.0).delete("two", "SAFE_DELETE", 6.0)
+        self.sweep.schedule()
+        self.clock.pump([1] * 6)
+        self.assertEqual([], self.clock.getDelayedCalls())
+        self.assertEqual(
+            [
+                (0.0, "is NEW"),
+                (1.0, "is ACTIVATING"),
+                (5.0, "is ACTIVE with 1 instance"),
+                (6.0, "is DELETE_SCHEDULED with SAFE_DELETE"),
+                (7.0, "is DELETING"),
+                (11.0, "is DELETED"),
+            ],
+            [(each.time, each.sentence) for each in self.events],
+        )
+
+    def test_waitingForPlayDoesNotSpin(self) -> None:
+        """A deletion that waits for a game server has no timer of its own."""
+        self.register("srv-1")
+        self.state.update("one", "srv-1", None, "UTILIZED", None, 0.0)
+        self.state.groups(0.0).delete("one", "SAFE_DELETE", 0.0)
+        self.sweep.schedule()
+        self.clock.advance(1)
+        [call] = self.clock.getDelayedCalls()
+        self.assertEqual(180.0, call.getTime())
+        self.clock.advance(0.5)
+        self.state.deregister("one", "srv-1", 1.5)
+        self.sweep.schedule()
+        self.clock.pump([1] * 6)
+        self.assertEqual("is DELETED", self.events[-1].sentence)
+        self.assertEqual(5.5, self.events[-1].time)
 
     def test_oneTimer(self) -> None:
         """Any number of game servers has one timer."""

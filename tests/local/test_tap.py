@@ -17,6 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from echoserver.local.tap import LocalFleetIQ, LocalProgram, Options, makeService
 from echoserver.local.values import instanceIdOf
+from tests.groupcontract import NEW_GROUP
 from tests.local.inmemory import MemoryFleetIQ
 
 TWISTD = Path(sys.executable).with_name("twistd")
@@ -133,6 +134,20 @@ class EmbeddedTests(SynchronousTestCase):
             ],
             [formatEvent(event) for event in events],
         )
+
+    def test_storyOfAGroup(self) -> None:
+        """A group's life goes on, and is told by its name, when nobody calls."""
+        fleetIQ = MemoryFleetIQ()
+        with capturedLogs() as events:
+            fleetIQ.call("CreateGameServerGroup", **NEW_GROUP)
+            fleetIQ.clock.pump([1] * 6)
+        self.assertEqual(
+            ["is NEW", "is ACTIVATING", "is ACTIVE with 1 instance"],
+            [formatEvent(event).removeprefix("fleetiq-contract ") for event in events],
+        )
+        statuses = [each["Status"] for each in fleetIQ.state()["groups"]]
+        self.assertEqual(["ACTIVE", "ACTIVE"], statuses)
+        self.assertEqual([], fleetIQ.clock.getDelayedCalls())
 
     def test_url(self) -> None:
         """The URL is one that connects on this machine, whatever the interface."""

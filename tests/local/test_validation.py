@@ -1,11 +1,15 @@
 """Inputs against the service model."""
 
 import re
+from math import inf
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from echoserver.local.actions import Actions
+from echoserver.local.state import FleetState
 from echoserver.local.validation import ServiceModel, compilePattern, gameLift
+from tests.groupcontract import NEW_GROUP
 
 RIGHT: dict[str, dict[str, Any]] = {
     "RegisterGameServer": {
@@ -21,11 +25,45 @@ RIGHT: dict[str, dict[str, Any]] = {
     },
     "ListGameServers": {"GameServerGroupName": "local", "Limit": 1, "SortOrder": "ASCENDING"},
     "ListGameServerGroups": {},
+    "CreateGameServerGroup": {
+        **NEW_GROUP,
+        "AutoScalingPolicy": {"TargetTrackingConfiguration": {"TargetValue": 75}},
+    },
     "DescribeGameServerInstances": {
         "GameServerGroupName": "local",
         "InstanceIds": ["i-0123456789abcdef0"] * 20,
     },
 }
+
+# Of each pattern, what it takes and what it refuses.
+_GROUP_ARN = "arn:aws:gamelift:us-east-1:000000000000:gameservergroup/my-Group.1"
+EXAMPLES: dict[str, tuple[list[str], list[str]]] = {
+    "GameServerConnectionInfo": (["localhost:5000", " x "], [" ", "x\n"]),
+    "GameServerData": (['{"map": 1}'], ["\t ", "x\n"]),
+    "GameServerGroupName": (["my-Group.1"], ["my_group", "my group", "name\n", _GROUP_ARN]),
+    "GameServerGroupNameOrArn": (["my-Group.1", _GROUP_ARN], ["my_group", _GROUP_ARN + "\n"]),
+    "GameServerId": (["srv-1.A"], ["srv_1", "srv-1\n"]),
+    "GameServerInstanceId": (
+        ["i-0123456789abcdefZ"],
+        ["i-0123456789abcdef", "0123456789abcdefZi-"],
+    ),
+    "IamRoleArn": (
+        ["arn:aws:iam::000000000000:role/Fleet_IQ+=,.@-"],
+        ["arn:aws:iam::000000000000:user/a", "arn:aws:iam::0:role/a b", "arn:aws:iam::0:role/역할"],
+    ),
+    "LaunchTemplateId": (["lt-0123", "\U0001f600\t"], ["\x1f", "\ufffe", "\ud800"]),
+    "LaunchTemplateName": (["game(1).-/_"], ["game 1", "게임"]),
+    "LaunchTemplateVersion": (["$Default", "1 \U0010ffff\n"], ["\x01", "\uffff"]),
+    "VpcSubnet": (["subnet-0123abcd"], ["subnet-0123ABCD", "subnet-"]),
+    "WeightedCapacity": (["1", "999"], ["0", "01", "1000", "1.5"]),
+}
+
+
+def shapesOf(name: str) -> set[str]:
+    """This shape's name, and those of all that it is made of."""
+    shape = gameLift().shapes[name]
+    parts = [*shape.get("members", {}).values(), *filter(None, [shape.get("member")])]
+    return {name}.union(*(shapesOf(part["shape"]) for part in parts))
 
 
 class GameLiftTests(SynchronousTestCase):
@@ -65,6 +103,26 @@ class GameLiftTests(SynchronousTestCase):
             ("ListGameServers", {"Limit": 1.0}, "Limit is 1.0: it must be a whole number."),
             ("ListGameServers", {"SortOrder": "UP"}, "must be one of ASCENDING, DESCENDING."),
             ("ListGameServers", {"SortOrder": []}, "SortOrder is a list: it must be a string."),
+            (
+                "CreateGameServerGroup",
+                {"AutoScalingPolicy": {"TargetTrackingConfiguration": {"TargetValue": True}}},
+                "AutoScalingPolicy.TargetTrackingConfiguration.TargetValue is true: it must be a n",
+            ),
+            (
+                "CreateGameServerGroup",
+                {"AutoScalingPolicy": {"TargetTrackingConfiguration": {"TargetValue": -0.5}}},
+                "TargetValue is -0.5: it must be from 0 to 1.79769e+308.",
+            ),
+            (
+                "CreateGameServerGroup",
+                {"AutoScalingPolicy": {"TargetTrackingConfiguration": {"TargetValue": inf}}},
+                "TargetValue is Infinity: it must be from 0 to 1.79769e+308.",
+            ),
+            (
+                "CreateGameServerGroup",
+                {"LaunchTemplate": {"LaunchTemplateName": "game", "Version": "1\x00"}},
+                "LaunchTemplate.Version is '1\\x00': it must match ^[",
+            ),
             ("ClaimGameServer", {"FilterOption": []}, "FilterOption is a list: it must be an ob"),
             ("ClaimGameServer", {"FilterOption": {"A": 1}}, "'A' is not known in FilterOption:"),
             (
@@ -107,12 +165,38 @@ class PatternTests(SynchronousTestCase):
         self.assertTrue(pattern.fullmatch("1 \U0001f600\t"))
         self.assertIsNone(pattern.fullmatch("\x01"))
 
+    def test_anyRangeOfHalves(self) -> None:
+        """The rule reads the ends of a range, whichever they are; what it cannot is an error."""
+        pattern = compilePattern(r"[\uD83D\uDE00-\uD83D\ude4f]")
+        self.assertTrue(pattern.fullmatch("\U0001f600"))
+        self.assertTrue(pattern.fullmatch("\U0001f64f"))
+        self.assertIsNone(pattern.fullmatch("\U0001f650"))
+        self.assertRaises(re.error, compilePattern, r"[\p{L}]")
+
     def test_everyPatternCompiles(self) -> None:
         """No pattern of GameLift's model is one that Python cannot read."""
         patterns = [shape["pattern"] for shape in gameLift().shapes.values() if "pattern" in shape]
         self.assertGreater(len(patterns), 50)
         for pattern in patterns:
             self.assertIsInstance(compilePattern(pattern), re.Pattern)
+
+    def test_everyPatternOfFleetIQ(self) -> None:
+        """Each pattern of FleetIQ's inputs takes what is right, and refuses what is wrong."""
+        names: set[str] = set()
+        for operation in Actions(FleetState(lambda _event: None), lambda: 0.0).operations:
+            names |= shapesOf(gameLift().inputShape(operation))
+        patterns = {
+            name: gameLift().shapes[name]["pattern"]
+            for name in names
+            if "pattern" in gameLift().shapes[name]
+        }
+        self.assertEqual(EXAMPLES.keys(), patterns.keys())
+        for name, (right, wrong) in EXAMPLES.items():
+            matches = compilePattern(patterns[name]).fullmatch
+            for text in right:
+                self.assertTrue(matches(text), (name, text))
+            for text in (*wrong, ""):
+                self.assertIsNone(matches(text), (name, text))
 
 
 class UnknownTypeTests(SynchronousTestCase):
