@@ -21,7 +21,7 @@ from twisted.python.failure import Failure
 
 from echoserver.alarm import Alarm
 from echoserver.lifecycle import Absent, Known, Utilized, Wanted, wanted
-from echoserver.protocol import FULL, Hooks, Player, describe
+from echoserver.protocol import FULL, LAST_BYTES, Hooks, Player, describe
 from echoserver.session import Session
 from echoserver.worker import Fleet, Identity, Worker
 
@@ -89,6 +89,8 @@ class GameServer(Service):
         self._leaving = False
         self._renounced = False
         self._hurried = False
+        self._stopping = False
+        self._abandoned = False
         self._grace = Alarm(clock)
         self.finished: Deferred[None] = Deferred()
 
@@ -170,6 +172,9 @@ class GameServer(Service):
         play closes its port at once, and its players have the grace.
         """
         super().stopService()
+        self._stopping = True
+        if self._leaving:
+            self._closeAll()
         self._leave()
         return self.finished
 
@@ -188,7 +193,9 @@ class GameServer(Service):
             done.chainDeferred(self.finished)
 
     def _workFailed(self, failure: Failure) -> None:
-        if not failure.check(CancelledError):
+        if failure.check(CancelledError):
+            self._abandoned = True
+        else:
             self._log.failure("The worker ended by a fault of ours.", failure=failure)
 
     def _departureFailed(self, failure: Failure) -> None:
@@ -202,11 +209,15 @@ class GameServer(Service):
         if self._port is not None:
             await maybeDeferred(self._port.stopListening)
         left = graceEnds - self._clock.seconds()
-        if self._session.running and not self._hurried and left > 0:
+        if self._session.running and not self._hurried:
             self._log.info("The session has {seconds:.0f} s to end.", seconds=left)
             await self._grace.sleep(left)
-        await self._factory.closeAll("the server stops", ABORT_AFTER)
+        await self._closeAll()
         await self._renounce()
+
+    def _closeAll(self) -> Deferred[None]:
+        within = ABORT_AFTER if self._stopping else LAST_BYTES
+        return self._factory.closeAll("the server stops", within)
 
     async def _renounce(self) -> None:
         """Deregister, within the caps: 8 s for a call that is out, 3 s after it."""
@@ -220,9 +231,8 @@ class GameServer(Service):
             inFlight = self._worker.stepDone().addTimeout(IN_FLIGHT, self._clock)
             await inFlight.addErrback(lambda _: working.cancel())
         await working.addTimeout(LAST_STEP, self._clock)
-        left = self._worker.registration
-        if left.known != Absent():
+        if self._abandoned:
             self._log.warn(
-                "FleetIQ did not answer in time: {id} stays until its health lapses.",
-                id=left.gameServerId,
+                "FleetIQ did not answer in time: {id} may stay until its health lapses.",
+                id=self._worker.registration.gameServerId,
             )

@@ -197,8 +197,14 @@ class ConnectionInfo:
 
     def fill(self, values: Mapping[str, str], port: int, index: int) -> str:
         """
-        @raise NoIdentity: if what comes out is longer than FleetIQ takes.
+        @param port: the one bound; 0 where the endpoint has none.
+        @raise NoIdentity: if there is no port to fill in, or it comes out too long for FleetIQ.
         """
+        if not port and "port" in self._fields():
+            raise NoIdentity(
+                "The --listen endpoint has no port for players: say in --connection-info how they"
+                " reach it, without {port}."
+            )
         info = self.template.format(**values, port=port, index=index)
         if len(info) > LONGEST:
             raise NoIdentity(

@@ -40,7 +40,12 @@ class Embedded:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All that was asked for, checked. C{listen}: an endpoint description for each game server."""
+    """
+    All that was asked for, checked.
+
+    @ivar listen: an endpoint description for each game server.
+    @ivar foreground: whether twistd stays in the foreground: with C{-n}.
+    """
 
     fleet: AWS | Embedded | Local
     listen: tuple[str, ...]
@@ -49,6 +54,7 @@ class Settings:
     gameServerId: str | None
     gameServerData: str | None
     showBytes: bool
+    foreground: bool
 
 
 class Options(usage.Options):
@@ -146,6 +152,7 @@ class Options(usage.Options):
             ),
             gameServerData=self._data(),
             showBytes=bool(self["show-bytes"]),
+            foreground=parent is None or bool(parent.get("nodaemon")),
         )
 
     def _fleet(self) -> AWS | Embedded | Local:
@@ -160,7 +167,8 @@ class Options(usage.Options):
             instanceId = _matching(
                 self, "instance-id", _INSTANCE_ID, "'i-' and 17 letters or digits"
             )
-            endpoint = self._environ.get(ENDPOINT_VARIABLE) or None
+            named = self._environ.get(ENDPOINT_VARIABLE) or self._environ.get("AWS_ENDPOINT_URL")
+            endpoint = named or None
             return AWS(group, self["region"], instanceId, endpoint)
         for option in ("region", "instance-id"):
             if self[option] is not None:
@@ -193,10 +201,10 @@ class Options(usage.Options):
 
     def _data(self) -> str | None:
         data: str | None = self["game-server-data"]
-        if data is not None and not (data.strip() and len(data) <= 1024):
+        if data is not None and not (len(data) <= 1024 and re.fullmatch(r".*\S.*", data)):
             raise usage.UsageError(
-                f"--game-server-data has {len(data)} characters: FleetIQ takes 1 to 1024, and not"
-                " blanks alone. Shorten it, or leave it out."
+                f"--game-server-data has {len(data)} characters: FleetIQ takes 1 to 1024 in one"
+                " line, and not blanks alone. Shorten it, or leave it out."
             )
         return data
 

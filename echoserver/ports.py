@@ -20,6 +20,8 @@ def descriptions(listen: str, servers: int) -> list[str]:
     """
     wrapper = _WRAPPER if listen.startswith(_WRAPPER) else ""
     kind, *words = _words(listen[len(wrapper) :])
+    if kind == "stdio":
+        raise ValueError("'stdio:' has one player at most: write for instance tcp:5000.")
     if kind not in _KINDS:
         if servers > 1:
             raise ValueError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, ClassVar, ParamSpec, TypeVar
 from typing import Protocol as Seam
 
@@ -144,10 +145,11 @@ class Echo(Protocol):
 
     def leave(self, reason: str, within: float = LAST_BYTES) -> None:
         """
-        Let the player go, once all is written; abort whoever has not read it in time.
+        Let the player go, once all is written; abort whoever has not read it C{within} seconds.
 
-        Where the transport can close one side alone, the other is read on, and what comes dropped:
-        closing with unread bytes would reset the connection, and lose what is still on its way.
+        Our side is closed, and the player's read on, and dropped: closing both with bytes unread
+        would reset the connection, and lose what is still on its way. TLS and PROXY wrappers
+        cannot close one side alone.
         """
         self._abortIn(within)
         if self._reason is None:
@@ -168,7 +170,7 @@ class Echo(Protocol):
         if self._reason is None:
             self._reason = "closed the connection"
             self.transport.unregisterProducer()
-        self._abortIn(LAST_BYTES)
+            self._abortIn(LAST_BYTES)
         self.transport.loseConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
@@ -233,7 +235,7 @@ class EchoFactory(Factory):
         self.seen = seen
         self.connections: set[Echo] = set()
         self.hooks = hooks
-        self._empty: Deferred[None] | None = None
+        self._awaitingEmpty: list[Deferred[None]] = []
 
     def tell(self, hook: Callable[P, T], *args: P.args, **kw: P.kwargs) -> T | None:
         """Call a hook. What it raises is logged, and comes back as None."""
@@ -248,15 +250,16 @@ class EchoFactory(Factory):
         for echo in list(self.connections):
             echo.leave(reason, within)
         empty: Deferred[None] = Deferred()
-        self._empty = empty
+        self._awaitingEmpty.append(empty)
         self.tellIfEmpty()
         return empty
 
     def tellIfEmpty(self) -> None:
         """Somebody has gone: if it was the last of them, L{closeAll} is done."""
-        if self._empty is not None and not self.connections:
-            empty, self._empty = self._empty, None
-            empty.callback(None)
+        if not self.connections:
+            awaiting, self._awaitingEmpty = self._awaitingEmpty, []
+            for empty in awaiting:
+                empty.callback(None)
 
 
 def keepAlive(transport: Any) -> None:
@@ -265,13 +268,17 @@ def keepAlive(transport: Any) -> None:
         transport = transport.transport
     if not ITCPTransport.providedBy(transport):
         return
-    transport.setTcpNoDelay(True)
-    transport.setTcpKeepAlive(True)
     handle: Any = ISystemHandle(transport).getHandle()
-    for name, value in _KEEP_ALIVE:
-        option = getattr(socket, name, None)
-        if option is not None:
-            handle.setsockopt(socket.IPPROTO_TCP, option, value)
+    if handle.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    # A socket that the player has reset already takes no options on some systems.
+    with suppress(OSError):
+        transport.setTcpNoDelay(True)
+        transport.setTcpKeepAlive(True)
+        for name, value in _KEEP_ALIVE:
+            option = getattr(socket, name, None)
+            if option is not None:
+                handle.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 def describe(address: IAddress) -> str:

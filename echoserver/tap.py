@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import errno
 import os
 import signal
 import sys
@@ -75,6 +76,7 @@ class Program(Service):
         self._cannotStart = ""
         self._registered = 0
         self._signalled = False
+        self._stopping = False
         self.exitCode = 0
         seen = self._show if settings.showBytes else None
         self._servers = [
@@ -102,13 +104,14 @@ class Program(Service):
             server.startService()
             bound.append(server.listen().addErrback(self._cannotListen))
         if self._cannotStart:
-            raise SystemExit(self._cannotStart)
+            raise self._toldByTwistd(self._cannotStart)
         self._starting = Deferred.fromCoroutine(self._start(fleet, bound))
         self._starting.addErrback(self._startFailed, fleet.waysOut)
         gatherResults([server.finished for server in self._servers]).addCallback(self._finished)
 
     def stopService(self) -> Deferred[None]:
         super().stopService()
+        self._stopping = True
         return Deferred.fromCoroutine(self._stop())
 
     def listenForSignals(self) -> None:
@@ -126,14 +129,14 @@ class Program(Service):
             os._exit(self.exitCode)
 
     def _onSignal(self, twisteds: Any, number: int, frame: FrameType | None) -> None:
-        if self._signalled:
+        if self._signalled or self._stopping:
             self._reactor.callFromThread(self._hurry)
             return
         self._signalled = True
         twisteds(number, frame)
 
     def _hurry(self) -> None:
-        self._log.info("A second signal: the grace ends now.")
+        self._log.info("One more signal: the grace ends now.")
         for server in self._servers:
             server.hurry()
 
@@ -144,24 +147,33 @@ class Program(Service):
             self._local = LocalFleetIQ(self._reactor, listen)
             self._local.startService()
         except ValueError as error:
-            raise SystemExit(f"twistd fleetiq-echo: --local: {error}") from error
+            raise self._toldByTwistd(f"twistd fleetiq-echo: --local: {error}") from error
         except CannotListenError as error:
-            raise SystemExit(
-                f"twistd fleetiq-echo: the local FleetIQ cannot listen on port {error.port}"
-                f" ({error.socketError}). If one runs there, join it with"
+            inUse = (
+                " If one runs there, join it with"
                 f" --local http://127.0.0.1:{error.port}; else give another port, for instance"
                 " --local tcp:4571:interface=127.0.0.1."
+            )
+            raise self._toldByTwistd(
+                f"twistd fleetiq-echo: the local FleetIQ cannot listen on port {error.port}"
+                f" ({error.socketError}).{_advice(error.socketError, inUse)}"
             ) from error
         return Local(self._local.url, self._local.url)
 
+    def _toldByTwistd(self, sentence: str) -> BaseException:
+        """What ends twistd in C{startService} with that sentence and status 1."""
+        # A daemon's parent waits to be told of an Exception; of a SystemExit it never hears.
+        return SystemExit(sentence) if self._settings.foreground else RuntimeError(sentence)
+
     def _cannotListen(self, failure: Failure) -> int:
-        failure.trap(CannotListenError)
-        error: Any = failure.value
-        airPlay = " On macOS it is often AirPlay Receiver's." if error.port == 5000 else ""
-        free = error.port + 1 if error.port in range(1, 65535) else 5000  # a path has none
+        why = getattr(failure.value, "socketError", failure.value)
+        port: Any = getattr(failure.value, "port", None)
+        airPlay = " On macOS it is often AirPlay Receiver's." if port == 5000 else ""
+        free = port + 1 if port in range(1, 65535) else 5000  # a path has none
+        inUse = f"{airPlay} Choose another, for instance --listen tcp:{free}."
+        where = "" if port is None else f" on port {port}"
         sentence = (
-            f"twistd fleetiq-echo: cannot listen for players on port {error.port}"
-            f" ({error.socketError}).{airPlay} Choose another, for instance --listen tcp:{free}."
+            f"twistd fleetiq-echo: cannot listen for players{where} ({why}).{_advice(why, inUse)}"
         )
         self._cannotStart = sentence
         if self._starting is not None:
@@ -250,8 +262,8 @@ class Program(Service):
             self._reactor.callWhenRunning(self._reactor.stop)
 
     async def _stop(self) -> None:
-        if self._signalled:
-            self._log.info("Stopping. A second signal ends the grace of running sessions.")
+        which = "second signal" if self._signalled else "signal"
+        self._log.info("Stopping. A {which} ends the grace of running sessions.", which=which)
         if self._starting is not None:
             self._starting.cancel()
         await gatherResults([server.stopService() for server in self._servers])
@@ -265,6 +277,15 @@ class Program(Service):
             address=player.address,
             data=repr(data[:_SHOWN])[2:-1][:_SHOWN],
         )
+
+
+def _advice(why: object, inUse: str) -> str:
+    match getattr(why, "errno", None):
+        case errno.EADDRINUSE:
+            return inUse
+        case errno.EACCES:
+            return " Ports below 1024 are for root, or for who was given them: choose a higher one."
+    return " Check the endpoint description."
 
 
 async def _both(first: Deferred[T], second: Coroutine[Any, Any, U]) -> tuple[T, U]:
@@ -284,7 +305,7 @@ def _endpoint(reactor: Any, description: str) -> IStreamServerEndpoint:
     except Exception as error:
         # Each kind of endpoint has errors of its own: OpenSSL's, for instance.
         raise SystemExit(
-            f"twistd fleetiq-echo: --listen '{description}' is no endpoint: {error}. Write for"
+            f"twistd fleetiq-echo: --listen '{description}' cannot be used: {error}. Write for"
             " instance tcp:5000."
         ) from error
     return endpoint

@@ -26,6 +26,7 @@ from echoserver.lifecycle import (
     TAKEN_FOR,
     Absent,
     Answered,
+    Available,
     Contested,
     Known,
     Outcome,
@@ -206,7 +207,10 @@ class Worker:
         )
         self._tell(step, before, outcome)
         if self._confirmed and not confirmed:
-            self._registered()
+            try:
+                self._registered()
+            except Exception:  # noqa: BLE001 # who is told must not end the heartbeats
+                self._log.failure("The first registration could not be told.")
 
     async def _perform(self, step: Step, gameServerId: str) -> Answered | Outcome:
         self.calling = True
@@ -297,6 +301,8 @@ class Worker:
                 self._log.warn("{id} is a stranger's.", id=gameServerId)
             case _, Utilized(session=session) if before.known != known:
                 self._log.info("UTILIZED: session {session}.", session=session)
+            case Step.HEARTBEAT, Available() | Utilized() | Taken() if before.known == known:
+                self._log.info("Heartbeat of {id}.", id=gameServerId)
             case _, Taken() if before.known != known:
                 self._log.warn("FleetIQ says UTILIZED, but nobody is here: waiting for players.")
             case ((Step.REGISTER | Step.INSPECT), _) if before.known != known:

@@ -4,10 +4,11 @@ from functools import partial
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from echoserver.gameserver import ABORT_AFTER, IN_FLIGHT, LAST_STEP, GameServer, Rules
-from echoserver.protocol import FULL, EchoFactory
+from echoserver.protocol import FULL, LAST_BYTES, EchoFactory
 from echoserver.worker import Identity
 from tests.doubles import LongDice, MemoryEndpoint, PendingFleet, callFailed
 
@@ -266,6 +267,38 @@ class GameServerTests(SynchronousTestCase):
         self.fleet.reply()
         self.successResultOf(self.server.finished)
         self.assertEqual(["register", "utilize", "deregister"], self.fleet.made)
+
+    def test_oneSessionUnread(self) -> None:
+        """Leaving by itself, it gives the last player his 10 s to read; a stop cuts them to 1."""
+        for stops in (False, True):
+            self.start(Rules(oneSession=True))
+            self.fleet.reply()
+            player = self.endpoint.connect(flushed=False)
+            player.protocol.dataReceived(b"hello")
+            self.fleet.reply()
+            player.protocol.dataReceived(b"q")
+            player.protocol.writeConnectionLost()
+            if stops:
+                self.stop()
+            self.clock.advance(ABORT_AFTER)
+            self.assertEqual(stops, player.aborted)
+            self.clock.advance(LAST_BYTES - ABORT_AFTER)
+            self.assertTrue(player.aborted)
+            self.fleet.reply()
+            self.successResultOf(self.server.finished)
+
+    def test_abandonedIsTold(self) -> None:
+        """What may stay registered is named; what is known to be gone is not."""
+        for answers in (False, True):
+            self.start()
+            self.fleet.reply()
+            self.stop()
+            with capturedLogs() as events:
+                if answers:
+                    self.fleet.reply()
+                self.clock.advance(LAST_STEP)
+            told = [str(event["log_format"]) for event in events]
+            self.assertEqual(not answers, any("did not answer in time" in line for line in told))
 
     def test_stopTwice(self) -> None:
         """Stopping again waits for the same end."""

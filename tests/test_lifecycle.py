@@ -34,7 +34,7 @@ ONE, TWO = Utilized(1), Utilized(2)
 
 
 class TableTests(SynchronousTestCase):
-    """The whole table of DESIGN, cell by cell."""
+    """The whole table, cell by cell."""
 
     def test_everyCell(self) -> None:
         """Each known and wanted names its one step."""

@@ -242,6 +242,12 @@ class TemplateTests(MetadataTestCase):
     def refusal(self, template: str) -> str:
         return str(self.assertRaises(ValueError, ConnectionInfo(template).check))
 
+    def test_noPort(self) -> None:
+        """An endpoint without a port cannot fill one in."""
+        values = {"host": "localhost"}
+        self.assertRaises(NoIdentity, ConnectionInfo("{host}:{port}").fill, values, 0, 0)
+        self.assertEqual(ConnectionInfo("{host}").fill(values, 0, 0), "localhost")
+
     def test_fields(self) -> None:
         """Each field has its value."""
         for template, expected in [

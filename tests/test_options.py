@@ -55,6 +55,7 @@ class DefaultTests(OptionsTestCase):
                 gameServerId=None,
                 gameServerData=None,
                 showBytes=False,
+                foreground=True,
             ),
         )
 
@@ -261,11 +262,11 @@ class ServerTests(OptionsTestCase):
         """FleetIQ takes 1 to 1024 characters of data."""
         for data in ("x", "x" * 1024, '{"map": "도시"}'):
             self.assertEqual(settingsOf("--game-server-data", data).gameServerData, data)
-        for data in ("", " \n", "x" * 1025, "x" * 2000):
+        for data in ("", " \n", "a\nb", "x" * 1025, "x" * 2000):
             self.assertRefused(
                 ["--game-server-data", data],
-                f"--game-server-data has {len(data)} characters: FleetIQ takes 1 to 1024, and not"
-                " blanks alone. Shorten it, or leave it out.",
+                f"--game-server-data has {len(data)} characters: FleetIQ takes 1 to 1024 in one"
+                " line, and not blanks alone. Shorten it, or leave it out.",
             )
 
     def test_gameServerDataIsNotShown(self) -> None:

@@ -26,6 +26,11 @@ def listened(description: str) -> tuple[int, int, str]:
 class DescriptionsTests(SynchronousTestCase):
     """One description a game server."""
 
+    def test_stdio(self) -> None:
+        """Standard input is no place for players."""
+        error = self.assertRaises(ValueError, descriptions, "stdio:", 1)
+        self.assertIn("write for instance tcp:5000", str(error))
+
     def test_table(self) -> None:
         """What comes of what."""
         for listen, servers, expected in [

@@ -211,6 +211,21 @@ class EchoTests(SynchronousTestCase):
         self.assertIs(transport, transport.producer)
         self.assertTrue(transport.streaming)
 
+    def test_goodbyeThenFin(self) -> None:
+        """A FIN after the goodbye does not give the player more time."""
+        transport = self.connect(flushed=False)
+        self.send(transport, b"hello", b"q")
+        self.clock.advance(LAST_BYTES - 1.0)
+        transport.protocol.readConnectionLost()
+        self.clock.advance(1.0)
+        self.assertTrue(transport.aborted)
+
+    def test_noProducerWhenLeaving(self) -> None:
+        """The producer goes before the end: with one, paused connections never close."""
+        transport = self.connect(flushed=False)
+        self.send(transport, b"hello", b"q")
+        self.assertIsNone(transport.producer)
+
     def test_joinsWithFirstByte(self) -> None:
         """The first byte joins, before it is echoed, and once."""
         transport = self.connect()
@@ -279,6 +294,16 @@ class EchoTests(SynchronousTestCase):
         self.successResultOf(gone)
         self.assertEqual("the server stops", self.hooks.told[-1][2])
 
+    def test_closeAllSooner(self) -> None:
+        """Asked again it may be sooner; both are told."""
+        transport = self.connect(flushed=False)
+        self.send(transport, b"hello")
+        both = [self.factory.closeAll("the server stops", within) for within in (10.0, 1.0)]
+        self.clock.advance(1.0)
+        self.assertTrue(transport.aborted)
+        for gone in both:
+            self.successResultOf(gone)
+
     def test_closeNobody(self) -> None:
         """With nobody there it fires at once."""
         factory = EchoFactory(Clock(), RecordingHooks())
@@ -301,10 +326,10 @@ class EchoTests(SynchronousTestCase):
 class TCPTransport(StringTransport):
     """A TCP transport with a real socket, which nobody is connected to."""
 
-    def __init__(self) -> None:
+    def __init__(self, family: socket.AddressFamily = socket.AF_INET) -> None:
         super().__init__()
         directlyProvides(self, ITCPTransport, ISystemHandle)
-        self.socket = socket.socket()
+        self.socket = socket.socket(family)
 
     def getHandle(self) -> socket.socket:
         return self.socket
@@ -339,8 +364,18 @@ class KeepAliveTests(SynchronousTestCase):
                 self.assertEqual(value, get(socket.IPPROTO_TCP, getattr(socket, name)), name)
 
     def test_others(self) -> None:
-        """What is not TCP is left alone."""
+        """What is not TCP is left alone: a UNIX socket says it is, but takes no such options."""
         keepAlive(StringTransport())
+        local = TCPTransport(socket.AF_UNIX)
+        self.addCleanup(local.socket.close)
+        keepAlive(local)
+        self.assertFalse(local.socket.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
+
+    def test_resetAlready(self) -> None:
+        """A socket that takes no options any more is no fault."""
+        transport = TCPTransport()
+        transport.socket.close()
+        keepAlive(transport)
 
 
 class DescribeTests(SynchronousTestCase):

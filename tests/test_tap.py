@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import errno
 import os
 import signal
 from collections.abc import Callable
@@ -22,7 +23,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from echoserver import tap
 from echoserver.metadata import ANSWER_TIMEOUT
 from echoserver.options import Options
-from echoserver.tap import Program, _both, _endpoint
+from echoserver.tap import Program, _advice, _both, _endpoint
 from tests.awsdoubles import INSTANCE_ID, LoopbackEndpoint, told
 from twisted.plugins.fleetiq_echo import fleetiqEcho
 
@@ -240,7 +241,7 @@ class StartTests(ProgramTestCase):
         program, _ = self.started(*ON_AWS)
         with capturedLogs() as events:
             self.successResultOf(program.stopService())
-        self.assertEqual((program.exitCode, told(events)), (0, []))
+        self.assertEqual((program.exitCode, len(told(events))), (0, 1))
         self.assertEqual(self.reactor.getDelayedCalls(), [])
 
     def test_ourFault(self) -> None:
@@ -270,6 +271,27 @@ class PortTests(ProgramTestCase):
                 f" ([Errno 98] Address already in use).{airPlay} Choose another, for instance"
                 f" --listen tcp:{another}.",
             )
+
+    def test_advice(self) -> None:
+        """Another port is only advised where that helps."""
+        for number, advice in [
+            (errno.EACCES, "choose a higher one."),
+            (errno.EADDRNOTAVAIL, "Check the endpoint description."),
+        ]:
+            self.assertTrue(_advice(OSError(number, "no"), "in use").endswith(advice))
+        self.assertEqual("in use", _advice(OSError(errno.EADDRINUSE, "no"), "in use"))
+
+    def test_daemon(self) -> None:
+        """A daemon's parent is told by an Exception: of a SystemExit it never hears."""
+        self.reactor.taken = {5000}
+        options = Options({})
+        parent: Any = {"nodaemon": 0, "pidfile": "twistd.pid"}
+        options.parent = parent
+        options.parseOptions([*IDENTIFIED])
+        program = Program(self.reactor, options.settings, {})
+        self.patch(program, "_pool", Pool(self.order))
+        error = self.assertRaises(RuntimeError, program.startService)
+        self.assertIn("cannot listen for players on port 5000", str(error))
 
     def test_path(self) -> None:
         """A UNIX socket has no next port."""
@@ -323,7 +345,7 @@ class PortTests(ProgramTestCase):
             exit = self.assertRaises(SystemExit, _endpoint, self.reactor, description)
             said = str(exit.code)
             self.assertTrue(
-                said.startswith(f"twistd fleetiq-echo: --listen '{description}' is no endpoint: ")
+                said.startswith(f"twistd fleetiq-echo: --listen '{description}' cannot be used: ")
             )
             self.assertTrue(said.endswith(" Write for instance tcp:5000."), said)
 
@@ -396,13 +418,13 @@ class SignalTests(ProgramTestCase):
             self.assertEqual(twisteds.seen, [first])
             self.assertEqual(len(self.reactor.fromThreads), 1)
             self.assertEqual(self.order, ["one hurried", "two hurried"])
-            self.assertEqual(told(events), ["A second signal: the grace ends now."])
+            self.assertEqual(told(events), ["One more signal: the grace ends now."])
 
     def test_said(self) -> None:
-        """The first signal's log line tells of the second; without a signal there is none."""
+        """The end tells which signal cuts the grace: the second, or, without one, the first."""
         for signalled, lines in [
             (True, ["Stopping. A second signal ends the grace of running sessions."]),
-            (False, []),
+            (False, ["Stopping. A signal ends the grace of running sessions."]),
         ]:
             program = self.program()
             self.patch(program, "_servers", [])
@@ -411,6 +433,15 @@ class SignalTests(ProgramTestCase):
             with capturedLogs() as events:
                 self.successResultOf(program.stopService())
             self.assertEqual(told(events), lines)
+
+    def test_whileStopping(self) -> None:
+        """When it stops for another reason, the first signal cuts the grace."""
+        program = self.program()
+        self.patch(program, "_servers", [Part("one", self.order)])
+        twisteds = Twisteds()
+        program.stopService()
+        program._onSignal(twisteds, signal.SIGINT, None)
+        self.assertEqual((twisteds.seen, len(self.reactor.fromThreads)), ([], 1))
 
     def test_ignored(self) -> None:
         """A signal that is ignored, as under nohup, stays so."""

@@ -284,6 +284,15 @@ class WorkerTests(SynchronousTestCase):
             ["register", "heartbeat", "heartbeat", "deregister", "register"], self.fleet.made
         )
 
+    def test_whoIsToldFails(self) -> None:
+        """Who is told of the first registration may fail: the heartbeats go on."""
+        self.countRegistered = self.fail  # type: ignore[method-assign] # it raises
+        self.start()
+        self.fleet.reply()
+        self.assertEqual(1, len(self.flushLoggedErrors(self.failureException)))
+        self.clock.advance(60.0)
+        self.assertEqual("heartbeat", self.fleet.theCall().operation)
+
     def test_claimIsLogged(self) -> None:
         """A claim is learnt from a heartbeat's reply, and told once."""
         self.start()

@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
+from echoserver.local.values import shown
+
 KINDS = ("slow", "error")
 EVERY_OPERATION = "*"
 LONGEST_WAIT = 3600.0
@@ -107,14 +109,14 @@ class Faults:
         for name in body:
             if name not in _FIELDS:
                 raise ValueError(
-                    f"{name!r} is not a field of a fault: it has {', '.join(_FIELDS)}."
+                    f"{shown(name)} is not a field of a fault: it has {', '.join(_FIELDS)}."
                 )
         operation, kind = body.get("operation"), body.get("kind")
         allowed = (EVERY_OPERATION, *sorted(self.operations))
         if operation not in allowed:
-            raise ValueError(f"operation is {operation!r}: it must be one of {', '.join(allowed)}.")
+            raise ValueError(f"operation is {shown(operation)}: it must be one of {', '.join(allowed)}.")
         if kind not in KINDS:
-            raise ValueError(f"kind is {kind!r}: it must be one of {', '.join(KINDS)}.")
+            raise ValueError(f"kind is {shown(kind)}: it must be one of {', '.join(KINDS)}.")
         seconds = _number(body, "seconds", LONGEST_WAIT)
         if kind == "slow" and seconds is None:
             raise ValueError("A slow fault needs seconds, the time that each call waits.")
@@ -122,7 +124,9 @@ class Faults:
         if code is None and kind == "error":
             raise ValueError("An error fault needs a code, such as InternalServiceException.")
         if code is not None and not (isinstance(code, str) and _CODE.fullmatch(code)):
-            raise ValueError(f"code is {code!r}: it must be the name of an error, letters only.")
+            raise ValueError(
+                f"code is {shown(code)}: it must be the name of an error, at most 100 letters and dots."
+            )
         probability = _number(body, "probability", 1.0)
         return FaultOrder(
             operation,
@@ -139,7 +143,7 @@ def _number(body: Mapping[str, Any], name: str, most: float) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= most:
-        raise ValueError(f"{name} is {value!r}: it must be a number above 0, at most {most:g}.")
+        raise ValueError(f"{name} is {shown(value)}: it must be a number above 0, at most {most:g}.")
     return float(value)
 
 
@@ -148,5 +152,5 @@ def _count(body: Mapping[str, Any]) -> int | None:
     if count is None:
         return None
     if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-        raise ValueError(f"count is {count!r}: it must be a whole number of calls, at least 1.")
+        raise ValueError(f"count is {shown(count)}: it must be a whole number of calls, at least 1.")
     return count

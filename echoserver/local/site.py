@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IHalfCloseableProtocol, IReactorTime
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from twisted.web.error import UnsupportedMethod
@@ -16,6 +16,7 @@ from twisted.web.http import HTTPChannel
 from twisted.web.http import Request as HTTPRequest
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
+from zope.interface import implementer
 
 from echoserver.local.values import Refusal
 from echoserver.local.wire import Headers, isCall, protocolOf
@@ -152,11 +153,17 @@ class Missing(Resource):
         return NOT_DONE_YET
 
 
+@implementer(IHalfCloseableProtocol)
 class LocalChannel(HTTPChannel):
-    """A connection that its site knows of, so that stopping can end it."""
+    """
+    A connection that its site knows of, so that stopping can end it. A client may close its side
+    when it has sent its calls: they are answered.
+    """
 
     site: "LocalSite"
     transport: Any
+
+    _readEnded = False
 
     def connectionMade(self) -> None:
         self.site.channels.add(self)
@@ -165,6 +172,20 @@ class LocalChannel(HTTPChannel):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         super().connectionLost(reason)
         self.site.connectionEnded(self)
+
+    def readConnectionLost(self) -> None:
+        self._readEnded = True
+        # Only while a call is carried out there is no limit to a connection's idling.
+        if self.timeOut is not None:
+            self.loseConnection()
+
+    def writeConnectionLost(self) -> None:
+        """Never asked for."""
+
+    def requestDone(self, request: HTTPRequest) -> None:
+        super().requestDone(request)
+        if self._readEnded:
+            self.readConnectionLost()
 
 
 class LocalSite(Site):

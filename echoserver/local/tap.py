@@ -2,6 +2,8 @@
 
 import re
 from collections.abc import Sequence
+from errno import EACCES, EADDRINUSE
+from getopt import GetoptError
 from random import Random
 from typing import Any, ClassVar
 
@@ -28,6 +30,7 @@ from echoserver.local.sweep import Sweep
 from echoserver.local.values import Event
 
 DEFAULT_LISTEN = "tcp:4570:interface=127.0.0.1"
+_UNESCAPED = re.compile(r"interface=[0-9a-fA-F]*:[0-9a-fA-F:]")
 _LISTEN = re.compile(r"tcp6?:(?:port=)?([0-9]{1,5})(?::|$)")
 _GROUP_NAME = re.compile(r"[a-zA-Z0-9.-]{1,128}")
 
@@ -121,7 +124,7 @@ class Options(UsageOptions):
         ["listen", None, DEFAULT_LISTEN, "Where it listens, a tcp: or tcp6: endpoint."],
         ["instances", None, "2", "How many instances each group has."],
         ["health-timeout", None, "180", "Seconds of silence until a game server is dropped."],
-        ["seed", None, None, "A number that makes faults strike the same calls again."],
+        ["seed", None, None, "A whole number: with it faults strike the same calls again."],
     ]
 
     def __init__(self) -> None:
@@ -142,7 +145,13 @@ class Options(UsageOptions):
         try:
             super().parseOptions(options)
         except UsageError as error:
-            raise SystemExit(f"fleetiq-local: {error}") from error
+            unread = isinstance(error.__context__, GetoptError)
+            hint = "; 'twistd fleetiq-local --help' lists the options." if unread else ""
+            raise SystemExit(f"fleetiq-local: {error}{hint}") from error
+
+    def parseArgs(self, *rest: str) -> None:
+        if rest:
+            raise UsageError(f"{rest[0][:100]!r} is one word too many: options begin with --.")
 
     def postOptions(self) -> None:
         self["group"] = self["group"] or ["local"]
@@ -174,11 +183,14 @@ class LocalProgram(LocalFleetIQ):
         try:
             super().startService()
         except CannotListenError as error:
-            raise SystemExit(
+            sentence = (
                 f"fleetiq-local cannot listen on {self._options['listen']}: {error.socketError}. "
-                "End what listens there, or take another port, such as "
-                "--listen tcp:4571:interface=127.0.0.1"
-            ) from error
+                + _wayOut(error)
+            )
+            # Of an exit twistd's daemon would not tell its parent process, which waits for word.
+            parent: dict[str, Any] = self._options.parent or {"nodaemon": True}
+            end = SystemExit if parent["nodaemon"] else RuntimeError
+            raise end(sentence) from error
         groups, instances = self._options["group"], self._options["instances"]
         self._log.info(
             "FleetIQ for this machine on {url}, {groups}, {instances}",
@@ -211,7 +223,22 @@ def _endpointOf(reactor: Any, listen: str) -> Any:
     try:
         return serverFromString(reactor, listen)
     except (IndexError, TypeError, ValueError) as error:
+        if _UNESCAPED.search(listen):
+            raise ValueError(
+                f"{listen!r}: the colons of an address need a backslash each, as in "
+                r"'tcp6:4570:interface=\:\:1', in quotes for the shell."
+            ) from error
         raise wrong from error
+
+
+def _wayOut(error: CannotListenError) -> str:
+    free = "--listen tcp:4571:interface=127.0.0.1"
+    number = getattr(error.socketError, "errno", None)
+    if number == EADDRINUSE:
+        return f"End what listens there, or take another port, such as {free}"
+    if number == EACCES:
+        return f"Ports below 1024 need root: take a higher one, such as {free}"
+    return f"The interface, {error.interface!r}, must be an address of this machine, such as {free}"
 
 
 def _urlOf(port: IListeningPort) -> str:

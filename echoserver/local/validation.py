@@ -10,13 +10,14 @@ from pathlib import Path
 from sys import float_info
 from typing import Any
 
+from echoserver.local.values import shown
+
 # Says what is wrong with a value that stands at a path, or None.
 Check = Callable[[Any, str], str | None]
 
 # A range of characters beyond the BMP, its ends in UTF-16 halves: unknown to Python's patterns.
 _HALVES = r"\\u(d[89ab][0-9a-f]{2})\\u(d[c-f][0-9a-f]{2})"
 _RANGE_OF_HALVES = re.compile(f"{_HALVES}-{_HALVES}", re.IGNORECASE)
-_SHOWN_CHARACTERS = 60
 
 
 class ServiceModel:
@@ -95,7 +96,7 @@ def _rangeOfCharacters(halves: re.Match[str]) -> str:
 def _structureCheck(members: Mapping[str, Check], required: tuple[str, ...]) -> Check:
     def check(value: Any, path: str) -> str | None:
         if not isinstance(value, dict):
-            return f"{path} is {_show(value)}: it must be an object."
+            return f"{path} is {shown(value)}: it must be an object."
         for name in required:
             if value.get(name) is None:
                 return f"{_join(path, name)} is missing."
@@ -103,7 +104,7 @@ def _structureCheck(members: Mapping[str, Check], required: tuple[str, ...]) -> 
             memberCheck = members.get(name)
             if memberCheck is None:
                 where = f" in {path}" if path else ""
-                return f"{_show(name)} is not known{where}: there are {', '.join(members)}."
+                return f"{shown(name)} is not known{where}: there are {', '.join(members)}."
             # AWS reads null as absent.
             problem = None if member is None else memberCheck(member, _join(path, name))
             if problem is not None:
@@ -118,7 +119,7 @@ def _listCheck(memberCheck: Check, shape: Mapping[str, Any]) -> Check:
 
     def check(value: Any, path: str) -> str | None:
         if not isinstance(value, list):
-            return f"{path} is {_show(value)}: it must be a list."
+            return f"{path} is {shown(value)}: it must be a list."
         problem = checkSize(len(value), path)
         for index, item in enumerate(value):
             if problem is not None:
@@ -134,7 +135,7 @@ def _stringCheck(shape: Mapping[str, Any]) -> Check:
     allowed = shape.get("enum")
     pattern = shape.get("pattern")
     matches = None if pattern is None else compilePattern(pattern).fullmatch
-    show = _hide if shape.get("sensitive") else _show
+    show = _hide if shape.get("sensitive") else shown
 
     def check(value: Any, path: str) -> str | None:
         if not isinstance(value, str):
@@ -157,9 +158,9 @@ def _integerCheck(shape: Mapping[str, Any]) -> Check:
 
     def check(value: Any, path: str) -> str | None:
         if isinstance(value, bool) or not isinstance(value, int):
-            return f"{path} is {_show(value)}: it must be a whole number."
+            return f"{path} is {shown(value)}: it must be a whole number."
         if not least <= value <= most:
-            return f"{path} is {_show(value)}: it must be from {least} to {most}."
+            return f"{path} is {shown(value)}: it must be from {least} to {most}."
         return None
 
     return check
@@ -172,9 +173,9 @@ def _doubleCheck(shape: Mapping[str, Any]) -> Check:
 
     def check(value: Any, path: str) -> str | None:
         if isinstance(value, bool) or not isinstance(value, int | float):
-            return f"{path} is {_show(value)}: it must be a number."
+            return f"{path} is {shown(value)}: it must be a number."
         if not least <= value <= most:
-            return f"{path} is {_show(value)}: it must be from {least:g} to {most:g}."
+            return f"{path} is {shown(value)}: it must be from {least:g} to {most:g}."
         return None
 
     return check
@@ -195,17 +196,6 @@ def _sizeCheck(shape: Mapping[str, Any], unit: str) -> Callable[[int, str], str 
 
 def _join(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
-
-
-def _clip(text: str) -> str:
-    return text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "..."
-
-
-def _show(value: object) -> str:
-    # A nested value is named, not printed: it may be large.
-    if isinstance(value, dict | list):
-        return "an object" if isinstance(value, dict) else "a list"
-    return _clip(repr(value)) if isinstance(value, str) else _clip(json.dumps(value))
 
 
 def _hide(_value: object) -> str:

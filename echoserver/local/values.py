@@ -1,5 +1,6 @@
 """Pure: the values that state.py keeps and hands out, and how FleetIQ names things and refuses."""
 
+import json
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -9,6 +10,7 @@ from echoserver.local.placement import Placement
 
 REGION = "us-east-1"
 ACCOUNT = "000000000000"
+_SHOWN_CHARACTERS = 60
 
 
 class Refusal(Exception):
@@ -124,5 +126,14 @@ def autoScalingGroupOf(groupName: str) -> str:
 
 def some(names: Collection[str]) -> str:
     """The first of these names, for a sentence."""
-    shown = list(islice(names, 5))
-    return ", ".join(shown) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    first = list(islice(names, 5))
+    return ", ".join(first) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def shown(value: object) -> str:
+    """What somebody sent, for a sentence: short, whatever it is."""
+    # A nested value is named, not printed: it may be large.
+    if isinstance(value, dict | list):
+        return "an object" if isinstance(value, dict) else "a list"
+    text = repr(value) if isinstance(value, str) else json.dumps(value)
+    return text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "..."

@@ -18,8 +18,14 @@ HeaderOf = Callable[[str], str | None]
 # Only the last four segments of an RPC path count; in front of them anything may stand.
 _RPC_PATH = re.compile(rb"/service/([^/]*)/operation/([^/]*)\Z")
 
-# Every error that FleetIQ's model has is 400 but this one; the other is ours, for a body too large.
-_STATUSES = {"InternalServiceException": 500, "RequestEntityTooLargeException": 413}
+# Every error that FleetIQ's model has is 400 but the first. AWS's common errors, which faults can
+# order, have two more; the last is ours, for a body too large.
+_STATUSES = {
+    "InternalServiceException": 500,
+    "InternalFailure": 500,
+    "ServiceUnavailable": 503,
+    "RequestEntityTooLargeException": 413,
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from treq.client import HTTPClient
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint, connectProtocol
-from twisted.internet.interfaces import IProcessTransport
+from twisted.internet.interfaces import IProcessTransport, IStreamClientEndpoint
 from twisted.internet.protocol import ProcessProtocol, Protocol, connectionDone
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
@@ -154,6 +154,11 @@ class Player(Watched, Protocol):
         """Send this."""
         self.transport.write(data)
 
+    def abort(self) -> None:
+        """Vanish, unless the connection is closed."""
+        if not self._closed:
+            self.transport.abortConnection()
+
     def hears(self, data: bytes) -> Deferred[bool]:
         """Fires when this, and nothing else, has come back after what was heard before."""
         self._expected += data
@@ -286,11 +291,15 @@ class EndToEndTestCase(TestCase):
         return int((await child.says(r" Listening for players on 127\.0\.0\.1:(\d+)\.$"))[1])
 
     async def player(self, port: int, host: str = "127.0.0.1") -> Player:
+        """Connect a player over TCP."""
+        return await self.connect(HostnameEndpoint(self.reactor, host, port))
+
+    async def connect(self, endpoint: IStreamClientEndpoint) -> Player:
         """Connect a player."""
         player = Player(self.reactor)
-        await connectProtocol(HostnameEndpoint(self.reactor, host, port), player)
+        await connectProtocol(endpoint, player)
         self.addCleanup(player.isClosed)
-        self.addCleanup(player.transport.abortConnection)
+        self.addCleanup(player.abort)
         return player
 
     def heldPort(self) -> int:

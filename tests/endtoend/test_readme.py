@@ -45,6 +45,17 @@ class ReadmeTests(EndToEndTestCase):
             [lasting(line) for line in child.lines[begin:]],
         )
 
+    async def test_play(self) -> None:
+        """So does the start of C{play}; what is typed and comes back follows."""
+        child, fleet, _ = await self.embedded()
+        await child.available()
+        play = self.start("fleetiq", f"--endpoint-url={fleet.url}", "play")
+        self.assertEqual(0, await play.ends())
+        self.assertEqual(
+            [lasting(line) for line in shown("local FleetIQ on")[:3]],
+            [lasting(line) for line in play.lines],
+        )
+
     async def test_workshop(self) -> None:
         """The table's commands work in its order."""
         child, fleet, _ = await self.embedded()
