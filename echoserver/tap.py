@@ -171,9 +171,10 @@ class Program(Service):
         airPlay = " On macOS it is often AirPlay Receiver's." if port == 5000 else ""
         free = port + 1 if port in range(1, 65535) else 5000  # a path has none
         inUse = f"{airPlay} Choose another, for instance --listen tcp:{free}."
-        where = "" if port is None else f" on port {port}"
+        where = f"port {port}" if isinstance(port, int) else os.fsdecode(port or "this endpoint")
         sentence = (
-            f"twistd fleetiq-echo: cannot listen for players{where} ({why}).{_advice(why, inUse)}"
+            f"twistd fleetiq-echo: cannot listen for players on {where} ({why})."
+            f"{_advice(why, inUse)}"
         )
         self._cannotStart = sentence
         if self._starting is not None:

@@ -297,7 +297,7 @@ class PortTests(ProgramTestCase):
         """A UNIX socket has no next port."""
         self.reactor.taken = {"/run/echo"}
         sentence = self.cannotStart(*IDENTIFIED, "--listen=unix:/run/echo")
-        self.assertIn("on port /run/echo ", sentence)
+        self.assertIn("on /run/echo ", sentence)
         self.assertIn("--listen tcp:5000.", sentence)
 
     def test_oneOfSeveral(self) -> None:

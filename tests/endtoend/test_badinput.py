@@ -34,7 +34,7 @@ class WrongSettingTests(BadInputTestCase):
             ("--max-players=none",): "--max-players is 'none': write a whole number from 1 to",
             (f"--game-server-data={'x' * 2000}",): "--game-server-data has 2000 characters:",
             ("--nope",): "--nope",
-            ("--listen=nope:5",): "--listen 'nope:5' is no endpoint:",
+            ("--listen=nope:5",): "--listen 'nope:5' cannot be used:",
         }
         children = [self.echo(*options) for options in wrong]
         for child, expected in zip(children, wrong.values(), strict=True):

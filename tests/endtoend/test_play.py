@@ -54,6 +54,17 @@ class WorkshopTests(EndToEndTestCase):
         for line in ("hello", "again", "q"):
             await server.says(rf"^RECEIVED: {line}$")
 
+    async def test_nobodyReads(self) -> None:
+        """A player whose output nobody reads any more leaves, and the server is free again."""
+        server, fleet, port = await self.workshop()
+        play = self.start(
+            *("sh", "-c", f"yes hello | fleetiq play --port {port} --wait 20 | head -n 1"),
+            AWS_ENDPOINT_URL_GAMELIFT=fleet.url,
+        )
+        await play.says(r"^hello$")
+        self.assertEqual(await play.ends(), 0, play.story())
+        await server.says(r"^RECEIVED: q$")
+
     async def test_interrupted(self) -> None:
         """Ctrl-C ends a command without a word."""
         fleet = await self.local()

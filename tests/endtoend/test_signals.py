@@ -30,7 +30,7 @@ class AtRestTests(EndToEndTestCase):
         gameServerId = await child.available()
         await fleet.order(operation="*", kind="slow", seconds=60)
         child.transport.signalProcess("TERM")
-        await child.says(rf" FleetIQ did not answer in time: {gameServerId} stays until ")
+        await child.says(rf" FleetIQ did not answer in time: {gameServerId} may stay until ")
         self.assertEqual(await child.ends(), BY_SIGTERM)
 
     async def test_whileStarting(self) -> None:
@@ -77,7 +77,7 @@ class InPlayTests(EndToEndTestCase):
         await player.hears(b"after")
         self.assertEqual(await fleet.gameServers(), {gameServerId: "UTILIZED"})
         child.transport.signalProcess(name)
-        await child.says(r" A second signal: the grace ends now\.$")
+        await child.says(r" One more signal: the grace ends now\.$")
         self.assertEqual(await player.isClosed(), b"beforeafter")
         await child.says(rf" Deregistered {gameServerId}\.$")
         self.assertEqual(await child.ends(), -signal.Signals[f"SIG{name}"])
