@@ -20,7 +20,7 @@ from twisted.internet.interfaces import (
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
-from echoserver.failures import CallFailed
+from echoserver.failures import CallFailed, Conflict
 from echoserver.fleetiq import FleetIQ, GameServer
 
 DEFAULT_PORT = 5000
@@ -73,14 +73,14 @@ class Claim:
     """
     A game server reserved for us.
 
-    @ivar made: when the reply came, on the clock that L{claim} was given.
+    @ivar made: when it was asked for, on the clock that L{claim} was given.
     """
 
     server: GameServer
     made: float
 
     def holds(self, now: float) -> float:
-        """How many more seconds nobody else can claim the server: 60 from the claim, never more."""
+        """For how many more seconds nobody else can claim the server, for certain."""
         return max(0.0, self.made + CLAIM_HOLDS - now)
 
 
@@ -98,7 +98,8 @@ def claim(
 
     A call that may have happened is never repeated: it might reserve a second server.
 
-    @param wait: for how many seconds to try again where that helps.
+    @param wait: for how many seconds to try again where that helps. It may with a L{Conflict}:
+        somebody else's claim lapses after 60 s, unless he plays.
     @param random: from 0 to 1, spreads players who wait together.
     @param retrying: told of a failed try, and the seconds until the next.
     @return: fails with the L{CallFailed} of the last try.
@@ -108,11 +109,13 @@ def claim(
         deadline = clock.seconds() + wait
         longest = FIRST_PAUSE
         while True:
+            asked = clock.seconds()
             try:
-                return Claim(await fleet.claim(gameServerId), clock.seconds())
+                return Claim(await fleet.claim(gameServerId), asked)
             except CallFailed as reason:
                 left = deadline - clock.seconds()
-                if left <= 0 or not reason.retry or reason.mayHaveHappened:
+                helps = reason.retry or isinstance(reason, Conflict)
+                if left <= 0 or not helps or reason.mayHaveHappened:
                     raise
                 pause = min(longest * (0.5 + random() / 2), left)
                 retrying(reason, pause)
@@ -143,26 +146,27 @@ class PlayerProtocol(protocol.Protocol):
         self._clock = clock
         self._received = received
         self._owed = bytearray()
+        self._givenUp = 0
         self._answer: Deferred[bool] | None = None
         self._patience: IDelayedCall | None = None
         self._untilClosed: list[Deferred[None]] = []
 
     @property
     def missing(self) -> int:
-        """How many of the bytes sent have not come back."""
-        return len(self._owed)
+        """How many of the bytes sent have not come back, or not in time."""
+        return self._givenUp + len(self._owed)
 
     def say(self, data: bytes) -> Deferred[bool]:
         """
-        Send; fires when all that was ever sent has come back, with whether it has: False after 3 s
-        of silence, or when the connection ends. One at a time.
+        Send; fires when it has come back, with whether it has: False after 3 s of silence, or when
+        the connection ends. One at a time.
         """
         if self.closed:
             return succeed(False)
         self._owed += data
         answer: Deferred[bool] = Deferred()
         self._answer = answer
-        self._patience = self._clock.callLater(ANSWER_WITHIN, self._settle, False)
+        self._patience = self._clock.callLater(ANSWER_WITHIN, self._giveUp)
         self.transport.write(data)
         return answer
 
@@ -207,6 +211,12 @@ class PlayerProtocol(protocol.Protocol):
         waiting, self._untilClosed = self._untilClosed, []
         for ended in waiting:
             ended.callback(None)
+
+    def _giveUp(self) -> None:
+        # The next line would wait for these bytes, too.
+        self._givenUp += len(self._owed)
+        self._owed.clear()
+        self._settle(False)
 
     def _settle(self, cameBack: bool) -> None:
         answer, self._answer = self._answer, None
@@ -284,7 +294,7 @@ class GameOver:
 
     @ivar early: whether the server closed before we said goodbye.
     @ivar ignored: whether the server did not close when we said it.
-    @ivar missing: how many of the bytes sent did not come back.
+    @ivar missing: how many of the bytes sent did not come back in time.
     """
 
     early: bool

@@ -66,7 +66,7 @@ class NotFound(CallFailed):
 
 
 class Conflict(CallFailed):
-    """The game server id is taken, or the server asked for is claimed. Repeating does not help."""
+    """The id is taken, or the server asked for is claimed: until its claim lapses, or for good."""
 
 
 class OutOfCapacity(CallFailed):

@@ -95,11 +95,9 @@ class FleetIQ:
         """Ask what FleetIQ knows of a game server."""
         return self._ask("DescribeGameServer", GameServerId=gameServerId)
 
-    def claim(
-        self, gameServerId: str | None = None, data: str | None = None
-    ) -> Deferred[GameServer]:
+    def claim(self, gameServerId: str | None = None) -> Deferred[GameServer]:
         """Reserve a free game server, or that one, for 60 s. Repeated, it may reserve a second."""
-        return self._ask("ClaimGameServer", GameServerId=gameServerId, GameServerData=data)
+        return self._ask("ClaimGameServer", GameServerId=gameServerId)
 
     def deregister(self, gameServerId: str) -> Deferred[None]:
         """Take a game server out of the group; fires with None."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from io import StringIO
@@ -100,6 +102,16 @@ class Endpoint:
         return succeed(player)
 
 
+class Closed(StringIO):
+    """Standard output whose reader has left."""
+
+    tries = 0
+
+    def write(self, text: str) -> int:
+        self.tries += 1
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+
 class CommandTestCase(SynchronousTestCase):
     """Runs the command against a FleetIQ in memory."""
 
@@ -110,18 +122,19 @@ class CommandTestCase(SynchronousTestCase):
         self.endpoint = Endpoint()
         self.addresses: list[Address] = []
         self.stdin: Any = None
+        self.makeStdout = StringIO
 
     def start(self, *words: str, environ: Mapping[str, str] | None = None) -> Deferred[int]:
         """Type C{fleetiq}, and these words."""
-        self.stdout, self.stderr = StringIO(), StringIO()
+        self.stdout, self.stderr = self.makeStdout(), StringIO()
         console = Console(self.stdout, self.stderr)
 
         def openDoor(where: Where) -> Door:
             self.door.where = where
             return self.door
 
-        def makeFleet(door: Any, group: str) -> Fleet:
-            return Fleet(door, group, self.clock, console, self.endpointTo, self.openInput)
+        def makeFleet(door: Any, where: Where, group: str) -> Fleet:
+            return Fleet(door, where, group, self.clock, console, self.endpointTo, self.openInput)
 
         options = understand(words, console)
         if options is None:

@@ -45,6 +45,14 @@ class WhereTests(CommandTestCase):
             (("g", None, None), {variable: loop}, Where(None, loop, local=True)),
             ((None, "r", "http://[::1]:1"), {}, Where("r", "http://[::1]:1", local=True)),
             ((None, None, far), {variable: loop, "AWS_REGION": "a"}, Where("a", far)),
+            (("g", None, None), {"AWS_ENDPOINT_URL": far}, Where(None, far)),
+            (("g", None, None), {"AWS_ENDPOINT_URL": ""}, Where()),
+            (("g", None, None), {"AWS_ENDPOINT_URL": loop, variable: far}, Where(None, far)),
+            (
+                (None, None, None),
+                {"AWS_ENDPOINT_URL": far},
+                Where(endpoint="http://127.0.0.1:4570", local=True),
+            ),
         ]
         for (group, region, endpoint), environ, where in cases:
             self.assertEqual(chooseWhere(group, region, endpoint, environ), where)
@@ -87,17 +95,23 @@ class WhereTests(CommandTestCase):
         self.assertIn("--region", self.said)
 
     def test_onlyGroup(self) -> None:
-        """With no group or several, they are named, and so is --group."""
+        """With no group or several, they are named, and so is how to name one there."""
         self.door.answers("ListGameServerGroups", {})
         self.assertEqual(self.run_("list"), 1)
-        self.assertIn("has no game server group", self.said)
-        self.door.answers(
-            "ListGameServerGroups",
-            GROUPS | {"NextToken": "t"},
-            {"GameServerGroups": [{"GameServerGroupName": "b"}]},
-        )
-        self.assertEqual(self.run_("list"), 2)
-        self.assertIn("2 game server groups, local, b: name one with --group.", self.said)
+        self.assertTrue(self.said.endswith("has no game server group: make one.\n"))
+        for environ, how in (
+            ({}, ": fleetiq --endpoint-url http://127.0.0.1:4570 --group NAME ...\n"),
+            ({"AWS_ENDPOINT_URL_GAMELIFT": "https://example.com"}, " with --group.\n"),
+        ):
+            self.door.answers(
+                "ListGameServerGroups",
+                GROUPS | {"NextToken": "t"},
+                {"GameServerGroups": [{"GameServerGroupName": "b"}]},
+            )
+            self.assertEqual(self.run_("list", environ=environ), 2)
+            self.assertTrue(
+                self.said.endswith(f"2 game server groups, local, b: name one{how}"), self.said
+            )
 
     def test_nothingListens(self) -> None:
         """Without a local FleetIQ it says how to start one, unless an endpoint was named."""
@@ -162,6 +176,12 @@ class UsageTests(CommandTestCase):
             "fleetiq list: option --json not recognized. "
             "It goes before the command: 'fleetiq --json ... list'.\n",
         )
+
+    def test_bytes(self) -> None:
+        """A word that is no text is shown, its bytes escaped; FleetIQ could not be told it."""
+        self.assertEqual(self.run_("describe", "한\udcff"), 2)
+        self.assertEqual(self.said, "fleetiq: '한\\xff' is not UTF-8. Try 'fleetiq --help'.\n")
+        self.assertEqual(self.door.asked, [])
 
     def test_bug(self) -> None:
         """What should not happen is a sentence, too."""
@@ -245,10 +265,19 @@ class CallTests(CommandTestCase):
         )
 
     def test_refused(self) -> None:
-        """A refusal is its sentence, and exit status 1."""
-        self.door.answers("DescribeGameServer", callFailed(NotFound))
-        self.assertEqual(self.run_("describe", "gs-1"), 1)
-        self.assertEqual((self.out, self.said), ("", f"{callFailed(NotFound)}\n"))
+        """A refusal is what was asked, for people; its sentence; and exit status 1."""
+        group = '"GameServerGroupName": "local"'
+        for words, shown in (
+            ("describe gs-1", f'DescribeGameServer {{{group}, "GameServerId": "gs-1"}}\n'),
+            ("list", f"ListGameServers {{{group}}}\n"),
+            ("--json describe gs-1", ""),
+            ("--json list", ""),
+        ):
+            self.door = Door()
+            self.door.answers("DescribeGameServer", callFailed(NotFound))
+            self.door.answers("ListGameServers", callFailed(NotFound))
+            self.assertEqual(self.run_(*words.split()), 1)
+            self.assertEqual((self.out, self.said), (shown, f"{callFailed(NotFound)}\n"))
 
 
 class ListTests(CommandTestCase):
@@ -318,9 +347,9 @@ class DeregisterTests(CommandTestCase):
         asked = [request["GameServerId"] for name, request in self.door.asked if name[:3] == "Der"]
         self.assertEqual(asked, ["gs-3"])
         first, second = self.said.splitlines()
-        self.assertIn("gs-1 is UTILIZED", first)
+        self.assertTrue(first.startswith("gs-1: It is UTILIZED"))
         self.assertIn("--yes", first)
-        self.assertEqual(second, str(callFailed(NotFound)))
+        self.assertEqual(second, f"gs-2: {callFailed(NotFound)}")
 
     def test_yes(self) -> None:
         """With --yes it is not even looked at."""

@@ -17,7 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from echoserver import client
-from echoserver.failures import CallFailed, OutOfCapacity
+from echoserver.failures import CallFailed, Conflict, OutOfCapacity
 from echoserver.fleetiq import FleetIQ
 from tests.doubles import callFailed, gameServer
 
@@ -27,13 +27,15 @@ FULL = callFailed(OutOfCapacity)
 class Answers:
     """Where calls are made: each gets the next answer, and is kept."""
 
-    def __init__(self, *answers: dict[str, Any] | Exception) -> None:
+    def __init__(self, *answers: dict[str, Any] | Exception | Deferred[dict[str, Any]]) -> None:
         self.requests: list[dict[str, Any]] = []
         self._answers = list(answers)
 
     def call(self, operation: str, **request: Any) -> Deferred[dict[str, Any]]:
         self.requests.append({"operation": operation, **request})
         answer = self._answers.pop(0)
+        if isinstance(answer, Deferred):
+            return answer
         return fail(answer) if isinstance(answer, Exception) else succeed(answer)
 
 
@@ -115,10 +117,14 @@ class ClaimTests(SynchronousTestCase):
         )
 
     def test_claimed(self) -> None:
-        """The claim holds for 60 s from the reply, and then for none."""
+        """The claim holds for 60 s from the call, however late the reply, and then for none."""
         self.clock.advance(1000)
-        answers = Answers({"GameServer": {"GameServerId": "gs-1"}})
-        claimed = self.successResultOf(self.claim(answers, gameServerId="gs-1"))
+        reply: Deferred[dict[str, Any]] = Deferred()
+        answers = Answers(reply)
+        claiming = self.claim(answers, gameServerId="gs-1")
+        self.clock.advance(5)
+        reply.callback({"GameServer": {"GameServerId": "gs-1"}})
+        claimed = self.successResultOf(claiming)
         self.assertEqual(claimed.server.gameServerId, "gs-1")
         self.assertEqual(answers.requests[0]["GameServerId"], "gs-1")
         self.assertEqual([claimed.holds(now) for now in (1000, 1059, 1061)], [60, 1, 0])
@@ -137,6 +143,16 @@ class ClaimTests(SynchronousTestCase):
             self.clock.advance(pause)
         self.failureResultOf(claiming, OutOfCapacity)
         self.assertEqual(self.told, [1, 2, 4, 8, 8, 7])
+
+    def test_claimLapses(self) -> None:
+        """A server somebody else has claimed is tried again, since he may not come to play."""
+        taken = callFailed(Conflict, retry=False)
+        answers = Answers(taken, {"GameServer": {"GameServerId": "gs-1"}})
+        claiming = self.claim(answers, gameServerId="gs-1", wait=30)
+        self.assertNoResult(claiming)
+        self.clock.advance(1)
+        self.assertEqual(self.successResultOf(claiming).server.gameServerId, "gs-1")
+        self.assertEqual([asked["GameServerId"] for asked in answers.requests], ["gs-1"] * 2)
 
     def test_spread(self) -> None:
         """Players who wait together try again at different times, none at once."""
@@ -207,7 +223,7 @@ class PlayerProtocolTests(PlayerTestCase):
         self.assertEqual(self.player.missing, 5)
 
     def test_silence(self) -> None:
-        """3 s without a byte, and a line is no longer waited for; it may still come back."""
+        """3 s without a byte, and a line is no longer waited for, not even with the next one."""
         answer = self.player.say(b"hello")
         self.clock.advance(2)
         self.player.dataReceived(b"hell")
@@ -215,8 +231,11 @@ class PlayerProtocolTests(PlayerTestCase):
         self.assertNoResult(answer)
         self.clock.advance(1)
         self.assertIs(self.successResultOf(answer), False)
+        answer = self.player.say(b"again")
+        self.player.dataReceived(b"again")
+        self.assertIs(self.successResultOf(answer), True)
         self.player.dataReceived(b"o")
-        self.assertEqual(self.player.missing, 0)
+        self.assertEqual(self.player.missing, 1)
 
     def test_afterTheEnd(self) -> None:
         """Nothing comes back on a connection that has ended."""

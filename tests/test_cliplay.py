@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import os
 from io import StringIO
 from typing import Any
 
@@ -19,7 +17,7 @@ from echoserver.cli.console import Console, printable
 from echoserver.cli.lines import LONGEST_LINE, Typed
 from echoserver.client import Address
 from echoserver.failures import Conflict, OutOfCapacity
-from tests.clidoubles import GROUPS, SERVER, CommandTestCase, Endpoint
+from tests.clidoubles import GROUPS, SERVER, Closed, CommandTestCase, Door, Endpoint
 from tests.doubles import callFailed
 
 
@@ -97,9 +95,27 @@ class PlayTests(CommandTestCase):
         self.clock.advance(3)
         self.assertEqual(self.successResultOf(playing), 1)
         self.assertIn(
-            "did not close after q: we did.\n5 of the bytes you sent did not come back.\n",
+            "did not close after q: we did.\n5 of the bytes you sent did not come back in time.\n",
             self.said,
         )
+
+    def test_nobodyReads(self) -> None:
+        """When the reader of what comes back has left, so does the player, whoever spoke last."""
+        self.makeStdout = Closed
+        for words, typed, sent in (
+            ((), b"hello\nmore\n", b"helloq"),
+            (("--send", "hello", "--send", "more"), b"", b"helloq"),
+            ((), b"", b"q"),
+        ):
+            self.door = Door()
+            self.door.answers("ClaimGameServer", {"GameServer": SERVER})
+            playing = self.start("play", *words)
+            if typed:
+                self.stdin.dataReceived(typed)
+            elif not words:
+                self.endpoint.transport.player.dataReceived(b"hurry")
+            self.assertEqual(self.endpoint.transport.value(), sent)
+            self.assertEqual(self.successResultOf(playing), 0)
 
     def test_raw(self) -> None:
         """Control characters and bytes that are no UTF-8 are escaped, however TCP cuts them."""
@@ -109,7 +125,7 @@ class PlayTests(CommandTestCase):
             player.dataReceived(data)
         player.connectionLost(connectionDone)
         self.successResultOf(playing)
-        self.assertEqual(self.out, "\\x1b[2J안\\x9b\\tend\\xc2\n")
+        self.assertEqual(self.out, "\\x1b[2J안\\x9b\tend\\xc2\n")
 
     def test_noAddress(self) -> None:
         """A ConnectionInfo that leads nowhere is quoted."""
@@ -131,7 +147,13 @@ class PlayTests(CommandTestCase):
                 utilized,
                 "of 2 listed, 0 available, 0 claimed, 2 utilized. --wait SECONDS keeps trying.",
             ),
-            ({}, "none is registered. Start one, for instance with 'twistd -n fleetiq-echo'."),
+            (
+                {},
+                (
+                    "none is registered. Start one, for instance with "
+                    "'twistd -n fleetiq-echo --local http://127.0.0.1:4570'."
+                ),
+            ),
             (callFailed(), f"and they could not be counted: {callFailed()}"),
         ):
             self.door.answers("ListGameServerGroups", GROUPS)
@@ -140,6 +162,22 @@ class PlayTests(CommandTestCase):
             self.assertEqual(self.run_("play"), 1)
             self.assertTrue(self.said.startswith("No game server of group local is free"))
             self.assertTrue(self.said.endswith(f"{sentence}\n"))
+
+    def test_noneInAWS(self) -> None:
+        """In AWS, what starts a game server names the group."""
+        self.door.answers("ClaimGameServer", callFailed(OutOfCapacity))
+        self.door.answers("ListGameServers", {})
+        self.assertEqual(self.run_("--group", "g", "play"), 1)
+        self.assertTrue(self.said.endswith("with 'twistd -n fleetiq-echo --group g'.\n"))
+
+    def test_waitedInVain(self) -> None:
+        """Who has waited is not told that he might."""
+        self.door.answers("ClaimGameServer", *[callFailed(OutOfCapacity)] * 2)
+        self.door.answers("ListGameServers", {"GameServers": [SERVER]})
+        playing = self.start("play", "--wait", "0.5")
+        self.clock.advance(0.5)
+        self.assertEqual(self.successResultOf(playing), 1)
+        self.assertTrue(self.said.endswith(": of 1 listed, 1 available, 0 claimed, 0 utilized.\n"))
 
     def test_wait(self) -> None:
         """With --wait it tries again, and says so."""
@@ -155,10 +193,18 @@ class PlayTests(CommandTestCase):
         self.assertRegex(second, r"^AnOperation was refused: SomeException; trying again in [12]")
 
     def test_taken(self) -> None:
-        """A server that somebody else has is a sentence, even with --wait."""
-        self.door.answers("ClaimGameServer", callFailed(Conflict, retry=False))
-        self.assertEqual(self.run_("play", "--id", "gs-1", "--wait", "60"), 1)
+        """A server that somebody else has is a sentence; with --wait, after that time."""
+        taken = callFailed(Conflict, retry=False)
+        self.door.answers("ClaimGameServer", taken, taken, taken)
+        self.assertEqual(self.run_("play", "--id", "gs-1"), 1)
         self.assertIn("Game server gs-1 is claimed or in play. Leave out --id", self.said)
+        self.door.answers("ListGameServerGroups", GROUPS)
+        playing = self.start("play", "--id", "gs-1", "--wait", "0.5")
+        self.clock.advance(0.5)
+        self.assertEqual(self.successResultOf(playing), 1)
+        first, second = self.said.splitlines()
+        self.assertRegex(first, r"^Game server gs-1 is claimed or in play; trying again in 0\.\d s")
+        self.assertIn("Game server gs-1 is claimed or in play. Leave out --id", second)
 
 
 class TypedTests(SynchronousTestCase):
@@ -216,10 +262,19 @@ class ConsoleTests(SynchronousTestCase):
     @settings(deadline=None, max_examples=100)
     @given(st.text())
     def test_printable(self, text: str) -> None:
-        """No control character but newlines; what has none is left as it is."""
+        """No control character but newlines and tabs; what has none is left as it is."""
         shown = printable(text)
-        self.assertFalse(any((ord(c) < 32 and c != "\n") or 127 <= ord(c) < 160 for c in shown))
+        self.assertFalse(
+            any((ord(c) < 32 and c not in "\n\t") or 127 <= ord(c) < 160 for c in shown)
+        )
         self.assertEqual(printable(shown), shown)
+
+    def test_unseen(self) -> None:
+        """What reorders or breaks a line is shown; what only looks unusual is left."""
+        unseen = "\u202a\u202e\u2066\u2069\u200e\u200f\u2028\u2029\u061c"
+        self.assertEqual(printable(unseen), unseen.encode("unicode_escape").decode())
+        left = "\t한\u0301\u200d\u2027\u202f\u2065\u206a"
+        self.assertEqual(printable(left), left)
 
     def test_sentence(self) -> None:
         """A sentence is one line."""
@@ -229,14 +284,6 @@ class ConsoleTests(SynchronousTestCase):
 
     def test_lost(self) -> None:
         """A reader who has left is remembered, and not written to again."""
-
-        class Closed(StringIO):
-            tries = 0
-
-            def write(self, text: str) -> int:
-                self.tries += 1
-                raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
-
         closed = Closed()
         console = Console(closed, closed)
         console.show("a")

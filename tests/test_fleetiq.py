@@ -72,16 +72,8 @@ DESCRIBING: list[tuple[Sentence, str, dict[str, Any]]] = [
         {"GameServerId": "server", "HealthCheck": "HEALTHY"},
     ),
     (lambda fleet: fleet.describe("server"), "DescribeGameServer", {"GameServerId": "server"}),
-    (
-        lambda fleet: fleet.claim(),
-        "ClaimGameServer",
-        {"GameServerId": None, "GameServerData": None},
-    ),
-    (
-        lambda fleet: fleet.claim("server", "secret"),
-        "ClaimGameServer",
-        {"GameServerId": "server", "GameServerData": "secret"},
-    ),
+    (lambda fleet: fleet.claim(), "ClaimGameServer", {"GameServerId": None}),
+    (lambda fleet: fleet.claim("server"), "ClaimGameServer", {"GameServerId": "server"}),
 ]
 
 

@@ -10,19 +10,23 @@ from typing import Any, TextIO
 
 Reply = dict[str, Any]
 
+# They reorder or break the line they stand in, without being control characters to Unicode.
+_UNSEEN = {0x061C, 0x200E, 0x200F, 0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A)}
+
 
 class Refused(Exception):
     """A sentence for the user; the command ends with exit status 1."""
 
 
 def printable(text: str) -> str:
-    """The text with control characters, but for newlines, as backslash escapes."""
+    """The text with control characters, but for newlines and tabs, as backslash escapes."""
     return "".join(
-        char.encode("unicode_escape").decode()
-        if char != "\n" and unicodedata.category(char) == "Cc"
-        else char
-        for char in text
+        char.encode("unicode_escape").decode() if _controls(char) else char for char in text
     )
+
+
+def _controls(char: str) -> bool:
+    return char not in "\n\t" and (unicodedata.category(char) == "Cc" or ord(char) in _UNSEEN)
 
 
 class Console:
@@ -55,17 +59,17 @@ class Console:
             self._stderr.write(printable(" ".join(sentence.split())) + "\n")
             self._stderr.flush()
 
-    def showCall(self, operation: str, request: Reply, reply: Reply) -> None:
-        """Show a call of FleetIQ: for machines, the game server it was about."""
+    def showOperation(self, operation: str, request: Reply) -> None:
+        """Show what FleetIQ is asked, for people; before it is, since it may be refused."""
+        if not self.json:
+            self.show(f"{operation} {_json(request)}\n")
+
+    def showReply(self, request: Reply, reply: Reply) -> None:
+        """Show what it answers: for machines, the game server that the request was about."""
         if self.json:
             self.showLine(reply.get("GameServer", request))
         else:
-            self.showOperation(operation, request)
             self.show(f"{_json(reply, indent=2)}\n")
-
-    def showOperation(self, operation: str, request: Reply) -> None:
-        """Show what FleetIQ was asked, for people."""
-        self.show(f"{operation} {_json(request)}\n")
 
     def showLine(self, reply: Reply) -> None:
         """Show something for machines."""

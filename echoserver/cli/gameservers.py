@@ -20,8 +20,9 @@ _DATA = ["data", None, None, "GameServerData: a string of at most 1024 character
 async def _ask(fleet: Fleet, operation: str, **members: str | None) -> None:
     given = {name: value for name, value in members.items() if value is not None}
     request = {"GameServerGroupName": fleet.group, **given}
+    fleet.console.showOperation(operation, request)
     reply = await fleet.calls.call(operation, **request)
-    fleet.console.showCall(operation, request, reply)
+    fleet.console.showReply(request, reply)
 
 
 class _OfOneServer(Command):
@@ -67,13 +68,13 @@ class List(Command):
     async def run(self, fleet: Fleet) -> int:
         """One line each."""
         request = {"GameServerGroupName": fleet.group}
+        fleet.console.showOperation("ListGameServers", request)
         replies = await everyPage(fleet.calls, "ListGameServers", "GameServers", **request)
         if fleet.console.json:
             for reply in replies:
                 fleet.console.showLine(reply)
         else:
             servers = [GameServer.fromReply(reply) for reply in replies]
-            fleet.console.showOperation("ListGameServers", request)
             fleet.console.show(_table(servers, fleet.clock.seconds()))
         return 0
 
@@ -170,7 +171,7 @@ class Deregister(Command):
             try:
                 await self._deregister(fleet, gameServerId)
             except (CallFailed, Refused) as reason:
-                fleet.console.say(str(reason))
+                fleet.console.say(f"{gameServerId}: {reason}")
                 status = 1
         return status
 
@@ -179,8 +180,8 @@ class Deregister(Command):
             server = await FleetIQ(fleet.calls, fleet.group).describe(gameServerId)
             if server.utilized:
                 raise Refused(
-                    f"Game server {gameServerId} is UTILIZED: the session played on it would lose "
-                    f"its registration. Add --yes if it should."
+                    "It is UTILIZED, and the session played on it would lose its registration. "
+                    "Add --yes if it should."
                 )
         await _ask(fleet, "DeregisterGameServer", GameServerId=gameServerId)
 

@@ -26,7 +26,8 @@ class Script:
         return succeed(next(self._texts, None))
 
     def end(self) -> None:
-        """Nothing is left to stop."""
+        """Forget the rest."""
+        self._texts = iter(())
 
 
 class Typed(protocol.Protocol):

@@ -70,7 +70,7 @@ async def execute(
     options: FleetiqOptions,
     environ: Mapping[str, str],
     openDoor: Callable[[Where], Door],
-    makeFleet: Callable[[Door, str], Fleet],
+    makeFleet: Callable[[Door, Where, str], Fleet],
     console: Console,
 ) -> int:
     """
@@ -84,7 +84,7 @@ async def execute(
         door = openDoor(where)
         group, place = await reach(door, where, group)
         console.say(place)
-        status: int = await options.subOptions.run(makeFleet(door, group))
+        status: int = await options.subOptions.run(makeFleet(door, where, group))
     except usage.UsageError as reason:
         console.say(f"{options.command}: {reason}")
         return WRONG_USAGE
@@ -123,11 +123,22 @@ def understand(words: Sequence[str], console: Console) -> FleetiqOptions | None:
     """Read the command line; None if it is wrong, and that has been said."""
     options = FleetiqOptions()
     try:
+        for word in words:
+            _refuseBytes(word)
         options.parseOptions(words)
     except usage.UsageError as reason:
         console.say(f"{options.command}: {str(reason).rstrip('.')}. {_advice(options, reason)}")
         return None
     return options
+
+
+def _refuseBytes(word: str) -> None:
+    typed = word.encode("utf-8", "surrogateescape")
+    try:
+        typed.decode()
+    except UnicodeDecodeError as reason:
+        shown = typed.decode("utf-8", "backslashreplace")
+        raise usage.UsageError(f"'{shown}' is not UTF-8.") from reason
 
 
 def _advice(options: FleetiqOptions, reason: usage.UsageError) -> str:
@@ -152,8 +163,8 @@ def _runReactor(options: FleetiqOptions, console: Console) -> int:
     openDoor = partial(GameLift, reactor, partial(deferToThreadPool, reactor, pool))
     status = FAILED
 
-    def makeFleet(door: Door, group: str) -> Fleet:
-        return Fleet(door, group, reactor, console, endpoint, openInput)
+    def makeFleet(door: Door, where: Where, group: str) -> Fleet:
+        return Fleet(door, where, group, reactor, console, endpoint, openInput)
 
     def openInput(typed: IProtocol) -> None:
         stdin = os.open(os.devnull, os.O_RDONLY) if sys.stdin is None else sys.stdin.fileno()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import random
 from collections import Counter
+from collections.abc import Callable
 
 from twisted.python import usage
 
@@ -54,7 +55,7 @@ class Play(Command):
     optParameters = (
         ["id", None, None, "Claim this game server, not any free one."],
         ["port", None, DEFAULT_PORT, "The port, where ConnectionInfo names none.", _port],
-        ["wait", None, 0, "For how many seconds to try again when none is free.", _seconds],
+        ["wait", None, 0, "For how many seconds to try again until one is free.", _seconds],
     )
 
     def __init__(self) -> None:
@@ -65,7 +66,7 @@ class Play(Command):
         """Send this and leave, reading no input; may be repeated."""
         if not text:
             raise usage.UsageError("--send is empty; there is nothing to send.")
-        self.texts.append(text.encode("utf-8", "surrogateescape"))
+        self.texts.append(text.encode())
 
     def postOptions(self) -> None:
         """Refuse a --json that would do nothing."""
@@ -86,14 +87,22 @@ class Play(Command):
         player = await connect(claimed, address, endpoint, fleet.clock, heard.show)
         hint = "" if self.texts else " Type a line, and it comes back; q leaves."
         fleet.console.say(f"Connected to {address}.{hint}")
-        over = await play(player, self._lines(fleet), heard.endLine)
+        lines = self._lines(fleet)
+        heard.lost = lines.end
+        over = await play(player, lines, heard.endLine)
         heard.endLine()
         return _status(over, gameServerId, fleet.console)
 
     async def _claim(self, fleet: Fleet) -> Claim:
         def retrying(reason: CallFailed, pause: float) -> None:
-            what = "No game server is free" if isinstance(reason, OutOfCapacity) else str(reason)
-            fleet.console.say(f"{what.rstrip('.')}; trying again in {pause:.1f} s.")
+            match reason:
+                case OutOfCapacity():
+                    what = "No game server is free"
+                case Conflict():
+                    what = f"Game server {self['id']} is claimed or in play"
+                case _:
+                    what = str(reason).rstrip(".")
+            fleet.console.say(f"{what}; trying again in {pause:.1f} s.")
 
         try:
             return await claim(
@@ -105,7 +114,8 @@ class Play(Command):
                 retrying=retrying,
             )
         except OutOfCapacity as reason:
-            raise Refused(await _noCapacity(fleet)) from reason
+            advice = "" if self["wait"] else " --wait SECONDS keeps trying."
+            raise Refused(await _noCapacity(fleet, advice)) from reason
         except Conflict as reason:
             raise Refused(
                 f"Game server {self['id']} is claimed or in play. Leave out --id to play on any "
@@ -120,7 +130,7 @@ class Play(Command):
         return typed
 
 
-async def _noCapacity(fleet: Fleet) -> str:
+async def _noCapacity(fleet: Fleet, advice: str) -> str:
     none = f"No game server of group {fleet.group} is free"
     try:
         listed = await everyPage(
@@ -129,10 +139,14 @@ async def _noCapacity(fleet: Fleet) -> str:
     except CallFailed as reason:
         return f"{none}, and they could not be counted: {reason}"
     if not listed:
-        return f"{none}: none is registered. Start one, for instance with 'twistd -n fleetiq-echo'."
+        there = f"--local {fleet.where.endpoint}" if fleet.where.local else f"--group {fleet.group}"
+        return (
+            f"{none}: none is registered. Start one, for instance with "
+            f"'twistd -n fleetiq-echo {there}'."
+        )
     counts = Counter(stateOf(GameServer.fromReply(reply)) for reply in listed)
     states = ", ".join(f"{counts[s]} {s.lower()}" for s in ("AVAILABLE", "CLAIMED", "UTILIZED"))
-    return f"{none}: of {len(listed)} listed, {states}. --wait SECONDS keeps trying."
+    return f"{none}: of {len(listed)} listed, {states}.{advice}"
 
 
 def _status(over: GameOver, gameServerId: str, console: Console) -> int:
@@ -141,14 +155,19 @@ def _status(over: GameOver, gameServerId: str, console: Console) -> int:
     if over.ignored:
         console.say(f"Game server {gameServerId} did not close after q: we did.")
     if over.missing and not over.early:
-        console.say(f"{over.missing} of the bytes you sent did not come back.")
+        console.say(f"{over.missing} of the bytes you sent did not come back in time.")
     return 1 if over.early or over.missing else 0
 
 
 class _Heard:
-    """What comes back, as text: UTF-8, however TCP cuts it, with bytes that are none escaped."""
+    """
+    What comes back, as text: UTF-8, however TCP cuts it, with bytes that are none escaped.
+
+    @ivar lost: called when nobody reads it any more.
+    """
 
     def __init__(self, console: Console) -> None:
+        self.lost: Callable[[], object] = lambda: None
         self._console = console
         self._decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
         self._midLine = False
@@ -167,3 +186,5 @@ class _Heard:
         if text:
             self._midLine = not text.endswith("\n")
             self._console.show(text)
+            if self._console.lost is not None:
+                self.lost()

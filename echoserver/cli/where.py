@@ -18,8 +18,7 @@ from echoserver.cli.paging import everyPage
 from echoserver.client import Address
 from echoserver.failures import CallFailed
 from echoserver.fleetiq import Calls
-
-LOCAL = "http://127.0.0.1:4570"
+from echoserver.fleets import DEFAULT_URL
 
 _NOT_REACHED = {"EndpointConnectionError", "ConnectTimeoutError"}
 
@@ -43,6 +42,7 @@ class Fleet:
     """
 
     calls: Calls
+    where: Where
     group: str
     clock: IReactorTime
     console: Console
@@ -56,12 +56,16 @@ def chooseWhere(
     """
     An endpoint given: there. Else a group given: AWS. Else the local FleetIQ.
 
+    AWS_ENDPOINT_URL stands for all of AWS, and so counts only with a group.
+
     @raise UsageError: they do not fit together.
     """
     for name, value in (("--group", group), ("--region", region), ("--endpoint-url", endpoint)):
         if value == "":
             raise UsageError(f"{name} is empty; name one, or leave it out.")
     endpoint = endpoint or environ.get("AWS_ENDPOINT_URL_GAMELIFT") or None
+    if endpoint is None and group is not None:
+        endpoint = environ.get("AWS_ENDPOINT_URL") or None
     named = region or environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or None
     if endpoint is not None:
         if _isLoopback(endpoint):
@@ -73,7 +77,7 @@ def chooseWhere(
         raise UsageError(
             f"--region {region} is AWS, and AWS needs a game server group: add --group NAME."
         )
-    return Where(endpoint=LOCAL, local=True)
+    return Where(endpoint=DEFAULT_URL, local=True)
 
 
 def _isLoopback(endpoint: str) -> bool:
@@ -118,18 +122,20 @@ async def _onlyGroup(calls: Calls, where: Where, place: str) -> str:
     try:
         groups = await everyPage(calls, "ListGameServerGroups", "GameServerGroups")
     except CallFailed as error:
-        if where.endpoint == LOCAL and error.code in _NOT_REACHED:
+        if where.endpoint == DEFAULT_URL and error.code in _NOT_REACHED:
             raise Refused(
-                f"No local FleetIQ listens on {LOCAL}: start one with 'make run' or "
+                f"No local FleetIQ listens on {DEFAULT_URL}: start one with 'make run' or "
                 f"'twistd -n fleetiq-local', or name a group of AWS with --group."
             ) from error
         raise
     names = [str(group.get("GameServerGroupName")) for group in groups]
     if not names:
-        raise Refused(f"The {place} has no game server group; make one, and name it with --group.")
+        raise Refused(f"The {place} has no game server group: make one.")
     if len(names) > 1:
+        # Here --group alone would mean AWS.
+        here = f": fleetiq --endpoint-url {where.endpoint} --group NAME ..."
+        how = here if where.local else " with --group."
         raise UsageError(
-            f"The {place} has {len(names)} game server groups, {', '.join(names)}: "
-            f"name one with --group."
+            f"The {place} has {len(names)} game server groups, {', '.join(names)}: name one{how}"
         )
     return names[0]
