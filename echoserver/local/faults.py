@@ -114,7 +114,9 @@ class Faults:
         operation, kind = body.get("operation"), body.get("kind")
         allowed = (EVERY_OPERATION, *sorted(self.operations))
         if operation not in allowed:
-            raise ValueError(f"operation is {shown(operation)}: it must be one of {', '.join(allowed)}.")
+            raise ValueError(
+                f"operation is {shown(operation)}: it must be one of {', '.join(allowed)}."
+            )
         if kind not in KINDS:
             raise ValueError(f"kind is {shown(kind)}: it must be one of {', '.join(KINDS)}.")
         seconds = _number(body, "seconds", LONGEST_WAIT)
@@ -125,7 +127,8 @@ class Faults:
             raise ValueError("An error fault needs a code, such as InternalServiceException.")
         if code is not None and not (isinstance(code, str) and _CODE.fullmatch(code)):
             raise ValueError(
-                f"code is {shown(code)}: it must be the name of an error, at most 100 letters and dots."
+                f"code is {shown(code)}: it must be the name of an error, at most 100 letters "
+                "and dots."
             )
         probability = _number(body, "probability", 1.0)
         return FaultOrder(
@@ -143,7 +146,9 @@ def _number(body: Mapping[str, Any], name: str, most: float) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= most:
-        raise ValueError(f"{name} is {shown(value)}: it must be a number above 0, at most {most:g}.")
+        raise ValueError(
+            f"{name} is {shown(value)}: it must be a number above 0, at most {most:g}."
+        )
     return float(value)
 
 
@@ -152,5 +157,7 @@ def _count(body: Mapping[str, Any]) -> int | None:
     if count is None:
         return None
     if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-        raise ValueError(f"count is {shown(count)}: it must be a whole number of calls, at least 1.")
+        raise ValueError(
+            f"count is {shown(count)}: it must be a whole number of calls, at least 1."
+        )
     return count

@@ -27,10 +27,10 @@ from echoserver.local.metadata import InstanceMetadata, Instances, Tokens
 from echoserver.local.site import LocalSite
 from echoserver.local.state import FleetState
 from echoserver.local.sweep import Sweep
-from echoserver.local.values import Event
+from echoserver.local.values import Event, shown
 
 DEFAULT_LISTEN = "tcp:4570:interface=127.0.0.1"
-_UNESCAPED = re.compile(r"interface=[0-9a-fA-F]*:[0-9a-fA-F:]")
+_UNESCAPED = re.compile(r"interface=[0-9a-fA-F]*:[0-9a-fA-F]*:")
 _LISTEN = re.compile(r"tcp6?:(?:port=)?([0-9]{1,5})(?::|$)")
 _GROUP_NAME = re.compile(r"[a-zA-Z0-9.-]{1,128}")
 
@@ -151,7 +151,7 @@ class Options(UsageOptions):
 
     def parseArgs(self, *rest: str) -> None:
         if rest:
-            raise UsageError(f"{rest[0][:100]!r} is one word too many: options begin with --.")
+            raise UsageError(f"{shown(rest[0])} is one word too many: options begin with --.")
 
     def postOptions(self) -> None:
         self["group"] = self["group"] or ["local"]

@@ -75,26 +75,47 @@ class FaultTests(SynchronousTestCase):
         slow: dict[str, Any] = {"operation": "*", "kind": "slow", "seconds": 1}
         error: dict[str, Any] = {"operation": "*", "kind": "error", "code": "Busy"}
         for body, named in (
-            ({}, "operation is None"),
+            ({}, "operation is null"),
             ({**slow, "operation": "Dance"}, "operation is 'Dance'"),
-            ({**slow, "operation": ["*"]}, "operation is ['*']"),
+            ({**slow, "operation": ["*"]}, "operation is a list"),
             ({**slow, "kind": "explode"}, "kind is 'explode'"),
-            ({**slow, "kind": None}, "kind is None"),
+            ({**slow, "kind": None}, "kind is null"),
             ({**slow, "seconds": None}, "needs seconds"),
             ({**slow, "seconds": 0}, "seconds is 0"),
             ({**slow, "seconds": "2"}, "seconds is '2'"),
-            ({**slow, "seconds": True}, "seconds is True"),
+            ({**slow, "seconds": True}, "seconds is true"),
             ({**slow, "seconds": 1e9}, "seconds is 1000000000.0"),
             ({**error, "code": None}, "needs a code"),
-            ({**error, "code": "two words"}, "code is 'two words'"),
+            (
+                {**error, "code": "two words"},
+                "code is 'two words': it must be the name of an error, at most 100",
+            ),
             ({**error, "code": 500}, "code is 500"),
             ({**error, "probability": 0}, "probability is 0"),
             ({**error, "probability": 1.1}, "probability is 1.1"),
             ({**error, "count": 0}, "count is 0"),
             ({**error, "count": 1.5}, "count is 1.5"),
-            ({**error, "count": True}, "count is True"),
+            ({**error, "count": True}, "count is true"),
             ({**error, "colour": "red"}, "'colour' is not a field"),
         ):
             refusal = self.assertRaises(ValueError, self.faults.add, body)
             self.assertIn(named, str(refusal))
         self.assertEqual([], list(self.faults.orders()))
+
+    def test_longValues(self) -> None:
+        """However much was sent, the sentence is short."""
+        right: dict[str, Any] = {"operation": "*", "kind": "error", "code": "Busy"}
+        for name in ("operation", "kind", "seconds", "code", "probability", "count"):
+            for value in ("x" * 1_000_000, ["x" * 1_000_000]):
+                refusal = self.assertRaises(ValueError, self.faults.add, {**right, name: value})
+                self.assertLess(len(str(refusal)), 200)
+        refusal = self.assertRaises(ValueError, self.faults.add, {"x" * 1_000_000: 1})
+        self.assertLess(len(str(refusal)), 200)
+
+    def test_codesWithDots(self) -> None:
+        """A code may have dots, as some of AWS's have, and up to 100 characters."""
+        for code in ("Client.RequestLimitExceeded", "x" * 100):
+            self.faults.add({"operation": "*", "kind": "error", "code": code, "count": 1})
+            self.assertEqual(code, self.faults.fateOf("Claim").code)
+        body = {"operation": "*", "kind": "error", "code": "x" * 101}
+        self.assertRaises(ValueError, self.faults.add, body)

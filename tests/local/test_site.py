@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from twisted.internet.address import IPv4Address
+from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.testing import StringTransportWithDisconnection
 from twisted.trial.unittest import SynchronousTestCase
 
-from echoserver.local.site import CLOSING_SECONDS, LONGEST_BODY
+from echoserver.local.site import CLOSING_SECONDS, IDLE_SECONDS, LONGEST_BODY
+from echoserver.local.values import instanceIdOf
 from tests.local.inmemory import (
     CBOR_HEADERS,
     MemoryFleetIQ,
@@ -16,12 +18,14 @@ from tests.local.inmemory import (
     rpcPath,
 )
 
+INSTANCE_PATH = f"/instances/{instanceIdOf('local', 0)}/latest/meta-data/instance-id"
 PATHS = (
     ("GET", "/"),
     ("POST", "/"),
     ("POST", rpcPath("ListGameServerGroups")),
     ("POST", "/any/prefix" + rpcPath("ListGameServerGroups")),
     ("GET", "/latest/meta-data/instance-id"),
+    ("GET", INSTANCE_PATH),
     ("GET", "/_local/state"),
     ("POST", "/_local/faults"),
     ("GET", "/nowhere"),
@@ -70,6 +74,7 @@ class GuardTests(SynchronousTestCase):
             self.assertEqual(403, self.status("GET", "/_local/state", Host=host), host)
             metadata = self.status("GET", "/latest/meta-data/instance-id", Host=host)
             self.assertEqual(200, metadata, host)
+            self.assertEqual(200, self.status("GET", INSTANCE_PATH, Host=host), host)
             headers = {"Host": host, **callHeaders("ListGameServerGroups")}
             self.assertEqual(200, self.status("POST", "/", **headers), host)
             for prefix in ("", "/v1", "/_local/faults"):
@@ -170,6 +175,68 @@ class BodyTests(SynchronousTestCase):
         self.connection.send(b"{}" + b" " * (LONGEST_BODY - 2))
         response = self.connection.response()
         self.assertEqual(200, response and response.status)
+
+
+class KeepingTests(SynchronousTestCase):
+    """How long a connection is kept that its client does not close, or closes on its side."""
+
+    def setUp(self) -> None:
+        self.fleetIQ = MemoryFleetIQ()
+        self.connection = self.fleetIQ.connect()
+
+    def request(self) -> bytes:
+        return requestBytes("POST", "/", callHeaders("ListGameServerGroups"), b"{}")
+
+    def assertAnswered(self) -> None:
+        response = self.connection.response()
+        self.assertEqual(200, response and response.status)
+
+    def halfClose(self) -> None:
+        self.assertTrue(IHalfCloseableProtocol.providedBy(self.connection.protocol))
+        self.connection.protocol.readConnectionLost()
+
+    def makeSlow(self) -> None:
+        order = b'{"operation": "*", "kind": "slow", "seconds": 2}'
+        self.fleetIQ.ask("POST", "/_local/faults", {}, order)
+
+    def test_idleLimit(self) -> None:
+        """A kept connection outlives the minute between two heartbeats, and ends some time."""
+        for _ in range(3):
+            self.connection.send(self.request())
+            self.assertAnswered()
+            self.fleetIQ.clock.advance(61)
+            self.assertTrue(self.connection.transport.connected)
+        self.fleetIQ.clock.advance(IDLE_SECONDS)
+        self.assertFalse(self.connection.transport.connected)
+        self.assertEqual([], self.fleetIQ.clock.getDelayedCalls())
+
+    def test_halfClosed(self) -> None:
+        """Who closes its side after its calls is answered each, and the connection ends then."""
+        self.makeSlow()
+        self.connection.send(self.request() * 2)
+        self.halfClose()
+        for _ in range(2):
+            self.assertTrue(self.connection.transport.connected)
+            self.fleetIQ.clock.advance(2)
+            self.assertAnswered()
+        self.assertFalse(self.connection.transport.connected)
+
+    def test_halfClosedIdle(self) -> None:
+        """Who closes its side when nothing is under way, or half a call, gets nothing more."""
+        for sent in (b"", self.request(), self.request()[:-1]):
+            self.connection = self.fleetIQ.connect()
+            self.connection.send(sent)
+            self.halfClose()
+            self.assertFalse(self.connection.transport.connected)
+
+    def test_halfClosedMeanwhile(self) -> None:
+        """What was begun behind a call that is answered will never be whole: the end as well."""
+        self.makeSlow()
+        self.connection.send(self.request() + self.request()[:-1])
+        self.halfClose()
+        self.fleetIQ.clock.advance(2)
+        self.assertAnswered()
+        self.assertFalse(self.connection.transport.connected)
 
 
 class StubbornTransport(StringTransportWithDisconnection):

@@ -2,9 +2,11 @@
 
 import socket
 import sys
+from collections.abc import Sequence
+from errno import EACCES, EADDRINUSE, EADDRNOTAVAIL
 from pathlib import Path
 from signal import SIGTERM
-from typing import Any
+from typing import Any, NoReturn
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
@@ -59,8 +61,11 @@ class OptionsTests(SynchronousTestCase):
             (["--group", ""], "--group is ''"),
             (["--group", "a_b"], "--group is 'a_b': a group's name has 1 to 128 letters"),
             (["--group", "a", "--group", "a"], "--group a is given twice."),
-            (["--frob"], "option --frob not recognized"),
-            (["extra"], "Wrong number of arguments."),
+            (
+                ["--frob"],
+                "option --frob not recognized; 'twistd fleetiq-local --help' lists the options.",
+            ),
+            (["extra"], "'extra' is one word too many: options begin with --."),
         ):
             end = self.assertRaises(SystemExit, parsed, *arguments)
             self.assertIn(f"fleetiq-local: {sentence}", str(end.code))
@@ -71,6 +76,14 @@ class OptionsTests(SynchronousTestCase):
         for listen in ("", "4570", "udp:4570", "tcp:", "tcp:x", "tcp:65536", "tcp:1:frob=1"):
             end = self.assertRaises(SystemExit, makeService, parsed("--listen", listen))
             self.assertIn(f"--listen is {listen!r}: it must be", str(end.code))
+
+    def test_bareColons(self) -> None:
+        """An IPv6 address without backslashes is told that it needs them; with them it is right."""
+        for listen in ("tcp:0:interface=::1", "tcp6:0:interface=fe80::1", "tcp:1:interface=1:2:3"):
+            end = self.assertRaises(SystemExit, makeService, parsed("--listen", listen))
+            self.assertIn(f"--listen is {listen!r}: the colons of an address need", str(end.code))
+            self.assertIn(r"tcp6:4570:interface=\:\:1", str(end.code))
+        makeService(parsed("--listen", r"tcp:0:interface=\:\:1"))
 
     def test_noPidFile(self) -> None:
         """Under twistd -n the default pid file is not written; another, or a daemon's, is."""
@@ -171,6 +184,49 @@ class EmbeddedTests(SynchronousTestCase):
         self.successResultOf(service.stopService())
 
 
+class FailingReactor(MemoryReactorClock):
+    """Listens nowhere, for one reason."""
+
+    def __init__(self, reason: OSError) -> None:
+        super().__init__()
+        self._reason = reason
+
+    def listenTCP(self, port: int, *_: Any, interface: str = "", **_more: Any) -> NoReturn:
+        raise CannotListenError(interface, port, self._reason)
+
+
+class CannotListenTests(SynchronousTestCase):
+    """What the program says, and how it ends, when it cannot listen."""
+
+    def program(self, reason: OSError, *twistdOptions: str) -> LocalProgram:
+        options = ServerOptions()
+        listen = "tcp:80:interface=192.0.2.1"
+        options.parseOptions([*twistdOptions, "fleetiq-local", "--listen", listen])
+        return LocalProgram(FailingReactor(reason), options.subOptions)
+
+    def test_waysOut(self) -> None:
+        """What to do depends on what is wrong."""
+        for reason, wayOut in (
+            (OSError(EADDRINUSE, "In use"), "In use. End what listens there, or take another port"),
+            (OSError(EACCES, "Denied"), "Denied. Ports below 1024 need root: take a higher one"),
+            (
+                OSError(EADDRNOTAVAIL, "Not here"),
+                "Not here. The interface, '192.0.2.1', must be an address of this machine",
+            ),
+            (socket.gaierror(socket.EAI_NONAME, "Unknown"), "Unknown. The interface, '192.0.2.1'"),
+        ):
+            end = self.assertRaises(SystemExit, self.program(reason, "-n").startService)
+            self.assertIn("cannot listen on tcp:80:interface=192.0.2.1: ", str(end.code))
+            self.assertIn(wayOut, str(end.code))
+            self.assertIn(", such as --listen tcp:4571:interface=127.0.0.1", str(end.code))
+
+    def test_daemon(self) -> None:
+        """To a daemon the sentence is an error, which twistd reports: an exit it would not."""
+        program = self.program(OSError(EADDRINUSE, "In use"))
+        error = self.assertRaises(RuntimeError, program.startService)
+        self.assertIn("In use. End what listens there", str(error))
+
+
 class BindingTests(TestCase):
     """Real ports."""
 
@@ -206,7 +262,7 @@ class BindingTests(TestCase):
 
 
 class Program(ProcessProtocol):
-    """C{twistd -n fleetiq-local} in an empty environment."""
+    """C{twistd fleetiq-local} in an empty environment."""
 
     def __init__(self) -> None:
         self.output = ""
@@ -238,11 +294,11 @@ class ProcessTests(TestCase):
 
     timeout = 30
 
-    def run_(self, *arguments: str) -> tuple[Program, Any]:
+    def run_(self, *arguments: str, mode: Sequence[str] = ("-n",)) -> tuple[Program, Any]:
         from twisted.internet import reactor
 
         program = Program()
-        command = [str(TWISTD), "-n", "fleetiq-local", *arguments]
+        command = [str(TWISTD), *mode, "fleetiq-local", *arguments]
         folder = Path(self.mktemp())
         folder.mkdir()
         process = reactor.spawnProcess(program, command[0], command, env={}, path=str(folder))
@@ -270,6 +326,16 @@ class ProcessTests(TestCase):
             self.assertEqual(1, (await program.ended).exitCode)
         self.assertIn(f"fleetiq-local cannot listen on {listen}", program.output)
         self.assertNotIn("Traceback", program.output)
+
+    async def test_portInUseOfADaemon(self) -> None:
+        """A daemon's start that fails says so as well, ends with 1, and leaves no pid file."""
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            listen = f"tcp:{taken.getsockname()[1]}:interface=127.0.0.1"
+            program, process = self.run_("--listen", listen, mode=())
+            self.addCleanup(lambda: process.pid and process.signalProcess("KILL"))
+            self.assertEqual(1, (await program.ended).exitCode)
+        self.assertIn(f"fleetiq-local cannot listen on {listen}", program.output)
+        self.assertEqual(["twistd.log"], [path.name for path in self.folder.iterdir()])
 
     async def test_wrongOption(self) -> None:
         """A wrong option is one sentence, and exit status 1."""

@@ -107,6 +107,8 @@ class AwsJsonTests(SynchronousTestCase):
             ("NotFoundException", 400),
             ("ThrottlingException", 400),
             ("InternalServiceException", 500),
+            ("InternalFailure", 500),
+            ("ServiceUnavailable", 503),
         ):
             reply = self.protocol.refuse(Refusal(code, "Why."), "id-1")
             self.assertEqual(status, reply.status)

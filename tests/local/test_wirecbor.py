@@ -207,6 +207,8 @@ class RpcV2CborTests(SynchronousTestCase):
         for code, status in (
             ("ConflictException", 400),
             ("InternalServiceException", 500),
+            ("InternalFailure", 500),
+            ("ServiceUnavailable", 503),
             ("RequestEntityTooLargeException", 413),
         ):
             reply = self.protocol.refuse(Refusal(code, "Why."), "id-1")
