@@ -155,10 +155,10 @@ class Echo(Protocol):
         if self._reason is None:
             self._reason = reason
             self.transport.unregisterProducer()
+            self.transport.resumeProducing()
             if isinstance(self.transport, ProtocolWrapper):
                 self.transport.loseConnection()
             else:
-                self.transport.resumeProducing()
                 self.transport.loseWriteConnection()
 
     def writeConnectionLost(self) -> None:

@@ -310,14 +310,22 @@ class EchoTests(SynchronousTestCase):
         self.successResultOf(factory.closeAll("the server stops", 1.0))
 
     def test_wrapped(self) -> None:
-        """TLS and PROXY wrappers have no half-close: the connection is closed after the rest."""
+        """
+        TLS and PROXY wrappers have no half-close: the connection is closed after the rest, and
+        read until then, for TLS closes with the player's answer.
+        """
         self.connect()
         wrapping: WrappingFactory[Any] = WrappingFactory(self.factory)
         wrapper = wrapping.buildProtocol(PEER)
         assert isinstance(wrapper, ProtocolWrapper)
         transport = PlayerTransport(wrapper, PEER)
         wrapper.makeConnection(transport)
+        transport.flushed = False
+        transport.pauseProducing()
         wrapper.dataReceived(b"hello\nq\n")
+        self.assertEqual("producing", transport.producerState)
+        self.assertTrue(transport.disconnecting)
+        transport.lose(ConnectionDone())
         self.assertEqual(b"hello\n", transport.value())
         self.assertTrue(transport.closed)
         self.assertFalse(transport.ended)

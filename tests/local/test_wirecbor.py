@@ -167,10 +167,12 @@ class RpcV2CborTests(SynchronousTestCase):
         except ValueError as error:
             self.assertTrue(str(error).startswith("The body"))
 
-    @settings(deadline=None)
+    @settings(deadline=None, max_examples=40)
     @given(
         st.dictionaries(
-            st.text(), st.recursive(st.none() | st.text() | st.integers(-5, 5), st.lists)
+            st.text(max_size=8),
+            st.recursive(st.none() | st.text() | st.integers(-5, 5), st.lists, max_leaves=8),
+            max_size=6,
         )
     )
     def test_anyInput(self, value: dict[str, Any]) -> None:
