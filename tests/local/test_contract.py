@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable
 from datetime import datetime
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -71,11 +71,11 @@ class ShiftedReactor:
 JSON, CBOR = "json", "smithy-rpc-v2-cbor"
 
 
-def makeClient(url: str, protocol: str) -> Any:
-    """A boto3 client that reads no file or variable of this machine; to be called in a thread."""
+@cache
+def makeSession(protocol: str) -> Any:
+    """A boto3 session that reads no file or variable of this machine; one, for it reads much."""
     import boto3.session
     import botocore.session
-    from botocore.config import Config
     from botocore.serialize import SERIALIZERS
 
     if protocol not in SERIALIZERS:
@@ -91,16 +91,22 @@ def makeClient(url: str, protocol: str) -> Any:
     # The loader keeps what it has read, and botocore takes of these the one it prefers: JSON.
     model = core.get_component("data_loader").load_service_model("gamelift", "service-2")
     model["metadata"]["protocols"] = [protocol]
-    session = boto3.session.Session(
+    return boto3.session.Session(
         aws_access_key_id="local",
         aws_secret_access_key="local",
         region_name="us-east-1",
         botocore_session=core,
     )
+
+
+def makeClient(url: str, protocol: str) -> Any:
+    """A client of that session; to be called in a thread, one at a time."""
+    from botocore.config import Config
+
     config = Config(
         connect_timeout=3, read_timeout=5, proxies={}, retries={"total_max_attempts": 1}
     )
-    return session.client("gamelift", endpoint_url=url, config=config)
+    return makeSession(protocol).client("gamelift", endpoint_url=url, config=config)
 
 
 class Boto3Door:
