@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
 from twisted.internet import error, protocol
-from twisted.internet.abstract import isIPv6Address
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import (
     IDelayedCall,
@@ -20,10 +18,10 @@ from twisted.internet.interfaces import (
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
+from echoserver.address import Address
 from echoserver.failures import CallFailed, Conflict
 from echoserver.fleetiq import FleetIQ, GameServer
 
-DEFAULT_PORT = 5000
 CLAIM_HOLDS = 60.0
 CONNECT_WITHIN = 5.0
 ANSWER_WITHIN = 3.0
@@ -33,39 +31,6 @@ LONGEST_PAUSE = 8.0
 
 GOODBYE = b"q"
 _GOODBYES = {b"q", b"Q"}
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Where a game server listens. C{host} is a name or an address, IPv6 without brackets."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-
-_HOST_AND_PORT = re.compile(r"(?:\[([^\]]*)\]|([\w.-]+))(?::([0-9]{1,5}))?")
-
-
-def parseConnectionInfo(text: str, defaultPort: int = DEFAULT_PORT) -> Address:
-    """
-    Read C{host:port}, C{[IPv6]:port}, or a host alone, for which C{defaultPort} is taken.
-
-    @raise ValueError: it is none of these; FleetIQ takes any text for ConnectionInfo.
-    """
-    text = text.strip()
-    if isIPv6Address(text):
-        return Address(text, defaultPort)
-    if found := _HOST_AND_PORT.fullmatch(text):
-        bracketed, name, digits = found.groups()
-        port = int(digits or defaultPort)
-        if 1 <= port <= 65535 and (name or isIPv6Address(bracketed)):
-            return Address(name or bracketed, port)
-    raise ValueError(
-        f"ConnectionInfo {text!r} is no address: it should read host:port, [IPv6]:port, or a host."
-    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.web.http_headers import Headers
 
+from echoserver.address import bracketed
+
 if TYPE_CHECKING:
     from treq.client import HTTPClient
 
@@ -190,7 +192,7 @@ class ConnectionInfo:
                 raise NoIdentity(
                     f"This instance has no {_PATHS[field]}: give another --connection-info."
                 )
-            values[field] = _bracketed(value)
+            values[field] = bracketed(value)
         if "host" in self._fields():
             values["host"] = await self._host(metadata)
         return values
@@ -224,7 +226,7 @@ class ConnectionInfo:
                         host=value,
                         path=path,
                     )
-                return _bracketed(value)
+                return bracketed(value)
         raise NoIdentity("This instance has no address in its metadata: give --connection-info.")
 
     def _fields(self) -> set[str]:
@@ -264,7 +266,3 @@ async def identify(
         if instanceId is None:
             raise NoMetadata("The instance metadata has no instance-id.")
     return Instance(instanceId, source, await connectionInfo.known(metadata, instanceId))
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host

@@ -25,6 +25,8 @@ from twisted.protocols.policies import ProtocolWrapper
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from echoserver.address import Address
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -282,8 +284,6 @@ def keepAlive(transport: Any) -> None:
 
 
 def describe(address: IAddress) -> str:
-    """An address as people write it."""
+    """The address of a socket as people write it."""
     host, port = getattr(address, "host", None), getattr(address, "port", None)
-    if host is None or port is None:
-        return str(address)
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return str(address) if host is None or port is None else str(Address(host, port))

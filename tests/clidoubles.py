@@ -17,11 +17,11 @@ from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
+from echoserver.address import Address
 from echoserver.aws import Where
 from echoserver.cli.console import Console
 from echoserver.cli.main import execute, understand
 from echoserver.cli.where import Fleet
-from echoserver.client import Address
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
 GROUPS = {"GameServerGroups": [{"GameServerGroupName": "local"}]}

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv6Address
 from typing import Any
 
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from twisted.internet import error
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IProtocolFactory, IStreamClientEndpoint
@@ -17,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from echoserver import client
+from echoserver.address import Address
 from echoserver.failures import CallFailed, Conflict, OutOfCapacity
 from echoserver.fleetiq import FleetIQ
 from tests.doubles import callFailed, gameServer
@@ -37,66 +35,6 @@ class Answers:
         if isinstance(answer, Deferred):
             return answer
         return fail(answer) if isinstance(answer, Exception) else succeed(answer)
-
-
-class ConnectionInfoTests(SynchronousTestCase):
-    """Any text may be a ConnectionInfo; some are addresses."""
-
-    def test_read(self) -> None:
-        """With a port or without, in any of the ways to write a host."""
-        for text, host, port in (
-            ("ec2-1-2-3-4.compute.amazonaws.com:7777", "ec2-1-2-3-4.compute.amazonaws.com", 7777),
-            (" 1.2.3.4\n", "1.2.3.4", 5000),
-            ("localhost", "localhost", 5000),
-            ("[2001:db8::1]:65535", "2001:db8::1", 65535),
-            ("[2001:db8::1]", "2001:db8::1", 5000),
-            ("2001:db8::1", "2001:db8::1", 5000),
-        ):
-            self.assertEqual(client.parseConnectionInfo(text), client.Address(host, port))
-        self.assertEqual(client.parseConnectionInfo("host", 6000).port, 6000)
-        self.assertEqual(client.parseConnectionInfo("host:1", 6000).port, 1)
-
-    def test_refused(self) -> None:
-        """What is no address is quoted, and what would be one is said."""
-        for text in (
-            "",
-            ":5000",
-            "host:",
-            "host:0",
-            "host:65536",
-            "[1.2.3.4]:1",
-            "tcp://h:1",
-            "a b",
-        ):
-            with self.assertRaises(ValueError) as caught:
-                client.parseConnectionInfo(text)
-            self.assertIn(repr(text), str(caught.exception))
-            self.assertIn("host:port", str(caught.exception))
-
-    @settings(deadline=None, max_examples=50)
-    @given(
-        st.one_of(
-            st.from_regex(r"[a-z0-9][a-z0-9.-]{0,20}", fullmatch=True),
-            st.ip_addresses().map(str),
-        ),
-        st.integers(1, 65535),
-    )
-    def test_roundTrip(self, host: str, port: int) -> None:
-        """What an address is written as reads as that address."""
-        address = client.Address(host, port)
-        self.assertEqual(client.parseConnectionInfo(str(address)), address)
-
-    @settings(deadline=None, max_examples=100)
-    @given(st.text(max_size=30))
-    def test_anyText(self, text: str) -> None:
-        """It is read or refused, never anything else."""
-        try:
-            address = client.parseConnectionInfo(text)
-        except ValueError:
-            return
-        self.assertTrue(1 <= address.port <= 65535)
-        if ":" in address.host:
-            IPv6Address(address.host)
 
 
 class ClaimTests(SynchronousTestCase):
@@ -375,7 +313,7 @@ class ConnectTests(SynchronousTestCase):
         self.endpoint = Endpoint()
         self.connected = client.connect(
             client.Claim(gameServer("gs-1"), 0.0),
-            client.Address("1.2.3.4", 7000),
+            Address("1.2.3.4", 7000),
             self.endpoint,
             self.clock,
             lambda _: None,

@@ -13,9 +13,9 @@ from twisted.internet.protocol import connectionDone
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
+from echoserver.address import Address
 from echoserver.cli.console import Console, printable
 from echoserver.cli.lines import LONGEST_LINE, Typed
-from echoserver.client import Address
 from echoserver.failures import Conflict, OutOfCapacity
 from tests.clidoubles import GROUPS, SERVER, Closed, CommandTestCase, Door, Endpoint
 from tests.doubles import callFailed

@@ -15,6 +15,7 @@ from twisted.internet.interfaces import IProtocol, IStreamClientEndpoint
 from twisted.internet.threads import deferToThreadPool
 from twisted.python import usage
 
+from echoserver.address import Address
 from echoserver.aws import DaemonThreadPool, GameLift, Where
 from echoserver.cli import gameservers
 from echoserver.cli.command import Options
@@ -22,7 +23,7 @@ from echoserver.cli.console import Console, Refused
 from echoserver.cli.lines import openStandardInput
 from echoserver.cli.play import Play
 from echoserver.cli.where import Door, Fleet, chooseWhere, reach
-from echoserver.client import Address, NotReached
+from echoserver.client import NotReached
 from echoserver.failures import CallFailed
 
 FAILED = 1

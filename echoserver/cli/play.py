@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from twisted.python import usage
 
+from echoserver.address import DEFAULT_PORT, parseConnectionInfo
 from echoserver.cli.command import Command
 from echoserver.cli.console import Console, Refused
 from echoserver.cli.gameservers import stateOf
@@ -16,13 +17,11 @@ from echoserver.cli.lines import Script, Typed
 from echoserver.cli.paging import everyPage
 from echoserver.cli.where import Fleet
 from echoserver.client import (
-    DEFAULT_PORT,
     Claim,
     GameOver,
     Lines,
     claim,
     connect,
-    parseConnectionInfo,
     play,
 )
 from echoserver.failures import CallFailed, Conflict, OutOfCapacity

@@ -12,10 +12,10 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IProtocol, IReactorTime, IStreamClientEndpoint
 from twisted.python.usage import UsageError
 
+from echoserver.address import Address
 from echoserver.aws import Where
 from echoserver.cli.console import Console, Refused
 from echoserver.cli.paging import everyPage
-from echoserver.client import Address
 from echoserver.failures import CallFailed
 from echoserver.fleetiq import Calls
 from echoserver.fleets import DEFAULT_URL
