@@ -72,7 +72,10 @@ def gameLift() -> ServiceModel:
     if botocore is None or botocore.origin is None:
         raise FileNotFoundError("botocore is not installed: pip install boto3")
     path = Path(botocore.origin).with_name("data") / "gamelift/2015-10-01/service-2.json.gz"
-    return ServiceModel(json.loads(gzip.decompress(path.read_bytes())))
+    model = json.loads(gzip.decompress(path.read_bytes()))
+    # Older models do not say so yet.
+    model["shapes"]["GameServerData"]["sensitive"] = True
+    return ServiceModel(model)
 
 
 def compilePattern(pattern: str) -> re.Pattern[str]:

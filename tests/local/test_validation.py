@@ -90,12 +90,12 @@ class GameLiftTests(SynchronousTestCase):
             ("RegisterGameServer", {"GameServerId": {}}, "GameServerId is an object: it must be"),
             ("RegisterGameServer", {"GameServerId": "ab"}, "has 2 characters: it must have at l"),
             ("RegisterGameServer", {"GameServerId": "a" * 129}, "has 129 characters: it must "),
-            ("RegisterGameServer", {"GameServerId": "a b"}, "'a b': it must match ^[a-zA-Z0-9"),
+            ("RegisterGameServer", {"GameServerId": "a b"}, "'a b': it must match "),
             ("RegisterGameServer", {"GameServerId": "abc\n"}, "'abc\\n': it must match"),
             (
                 "RegisterGameServer",
                 {"ConnectionInfo": " " * 512},
-                "...: it must match ^.*\\S.*$ in",
+                "...: it must match ",
             ),
             ("ListGameServers", {"Limit": 0}, "Limit is 0: it must be from 1 to 2147483647."),
             ("ListGameServers", {"Limit": 2**31}, "Limit is 2147483648: it must be from 1 to"),
@@ -121,7 +121,7 @@ class GameLiftTests(SynchronousTestCase):
             (
                 "CreateGameServerGroup",
                 {"LaunchTemplate": {"LaunchTemplateName": "game", "Version": "1\x00"}},
-                "LaunchTemplate.Version is '1\\x00': it must match ^[",
+                "LaunchTemplate.Version is '1\\x00': it must match ",
             ),
             ("ClaimGameServer", {"FilterOption": []}, "FilterOption is a list: it must be an ob"),
             ("ClaimGameServer", {"FilterOption": {"A": 1}}, "'A' is not known in FilterOption:"),
