@@ -56,6 +56,8 @@ def findGoodbye(line: bytes | None, data: bytes) -> tuple[int, bytes | None]:
     @return: how many bytes of C{data} stand before the goodbye, or -1 without one; and the
         unfinished line, to be handed in with what comes next.
     """
+    if line is None and b"\n" not in data:
+        return -1, None
     if line is not None and _GOODBYE.match(line + data[:3]):
         return 0, None
     inside = _GOODBYE_INSIDE.search(data)
