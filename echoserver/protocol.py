@@ -174,7 +174,7 @@ class Echo(Protocol):
         if self._reason is None:
             self._reason = "closed the connection"
             self.transport.unregisterProducer()
-            self._abortIn(LAST_BYTES)
+        self._abortIn(LAST_BYTES)
         self.transport.loseConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
@@ -211,9 +211,12 @@ class Echo(Protocol):
             self.factory.tell(self.factory.hooks.playerLeft, self, self._reason or "")
 
     def _abortIn(self, seconds: float) -> None:
+        clock = self.factory.clock
         if self._aborting is not None and self._aborting.active():
+            if self._aborting.getTime() <= clock.seconds() + seconds:
+                return
             self._aborting.cancel()
-        self._aborting = self.factory.clock.callLater(seconds, self.transport.abortConnection)
+        self._aborting = clock.callLater(seconds, self.transport.abortConnection)
 
 
 class EchoFactory(Factory):

@@ -218,8 +218,8 @@ class Program(Service):
         self._registered += 1
         if self._registered == len(self._servers):
             # Where the environment is not activated, the command stands beside our own python.
-            beside = os.path.relpath(Path(sys.executable).with_name("fleetiq"))
-            fleetiq = "fleetiq" if which("fleetiq") else beside
+            beside = Path(sys.executable).with_name("fleetiq")
+            fleetiq = "fleetiq" if which("fleetiq") else os.path.relpath(beside)
             self._log.info(
                 "Ready. In another terminal, type: {fleetiq} {typed}", fleetiq=fleetiq, typed=typed
             )
@@ -246,7 +246,8 @@ class Program(Service):
                 self._end(WRONG_SETTING, f"Cannot start: {error}")
 
     def _end(self, code: int, sentence: str) -> None:
-        if self.running:
+        # Many servers may be refused in one turn of the reactor: the first of them ends it.
+        if self.running and not self.exitCode:
             self.exitCode = code
             self._log.critical("{sentence}", sentence=sentence)
             self._stopReactor()

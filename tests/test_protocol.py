@@ -220,6 +220,15 @@ class EchoTests(SynchronousTestCase):
         self.clock.advance(1.0)
         self.assertTrue(transport.aborted)
 
+    def test_neverLonger(self) -> None:
+        """Who was already to be gone by then is not given more time by whoever closes all."""
+        transport = self.connect(flushed=False)
+        self.send(transport, b"hello", b"q")
+        self.clock.advance(LAST_BYTES - 1.0)
+        self.factory.closeAll("the server stops", LAST_BYTES)
+        self.clock.advance(1.0)
+        self.assertTrue(transport.aborted)
+
     def test_noProducerWhenLeaving(self) -> None:
         """The producer goes before the end: with one, paused connections never close."""
         transport = self.connect(flushed=False)

@@ -241,7 +241,8 @@ class StartTests(ProgramTestCase):
         program, _ = self.started(*ON_AWS)
         with capturedLogs() as events:
             self.successResultOf(program.stopService())
-        self.assertEqual((program.exitCode, len(told(events))), (0, 1))
+        said = ["Stopping. A signal ends the grace of running sessions."]
+        self.assertEqual((program.exitCode, told(events)), (0, said))
         self.assertEqual(self.reactor.getDelayedCalls(), [])
 
     def test_ourFault(self) -> None:

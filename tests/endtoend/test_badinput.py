@@ -60,10 +60,11 @@ class RefusedTests(BadInputTestCase):
     """What only FleetIQ or the instance metadata can say: exit status 3."""
 
     async def test_noSuchGroup(self) -> None:
-        """The sentence names operation and group."""
+        """The sentence names operation and group; many servers, refused at once, say it once."""
         fleet = await self.local()
         child = self.echo(
             "--group=nope",
+            "--servers=10",
             AWS_ENDPOINT_URL_GAMELIFT=fleet.url,
             AWS_EC2_METADATA_SERVICE_ENDPOINT=fleet.url,
             AWS_ACCESS_KEY_ID="dummy",
