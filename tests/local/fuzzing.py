@@ -9,11 +9,13 @@ from typing import Any
 
 import cbor2
 
-from echoserver.local.values import instanceIdOf
+from echoserver.local.values import groupArnOf, instanceIdOf
 from tests.local.inmemory import CBOR_HEADERS, Headers, callHeaders, rpcPath
 
 ONE = {"GameServerGroupName": "local", "GameServerId": "srv-1"}
 GROUP = {"GameServerGroupName": "local"}
+MADE = {"GameServerGroupName": "made"}
+TAGGED = {"ResourceARN": groupArnOf("local")}
 RIGHT: Mapping[str, dict[str, Any]] = {
     "RegisterGameServer": {
         **ONE,
@@ -29,6 +31,21 @@ RIGHT: Mapping[str, dict[str, Any]] = {
     "DescribeGameServerInstances": {**GROUP, "InstanceIds": [instanceIdOf("local", 1)]},
     "DescribeGameServerGroup": GROUP,
     "ListGameServerGroups": {"Limit": 1},
+    "CreateGameServerGroup": {
+        **MADE,
+        "RoleArn": "arn:aws:iam::000000000000:role/game",
+        "MinSize": 1,
+        "MaxSize": 1,
+        "LaunchTemplate": {"LaunchTemplateName": "game"},
+        "InstanceDefinitions": [{"InstanceType": "c5.large"}, {"InstanceType": "c5a.large"}],
+    },
+    "UpdateGameServerGroup": {**MADE, "BalancingStrategy": "SPOT_ONLY"},
+    "DeleteGameServerGroup": {**MADE, "DeleteOption": "FORCE_DELETE"},
+    "SuspendGameServerGroup": {**MADE, "SuspendActions": ["REPLACE_INSTANCE_TYPES"]},
+    "ResumeGameServerGroup": {**MADE, "ResumeActions": ["REPLACE_INSTANCE_TYPES"]},
+    "TagResource": {**TAGGED, "Tags": [{"Key": "map", "Value": "한국"}]},
+    "UntagResource": {**TAGGED, "TagKeys": ["map"]},
+    "ListTagsForResource": TAGGED,
     "CreateFleet": {"Name": "a fleet of managed GameLift"},
 }
 # Beginnings of items and of tokens, whose lengths and ends are then missing or wrong.

@@ -7,7 +7,9 @@ from random import Random
 import cbor2
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.local.fuzzing import Call, drawCall
+from echoserver.local.actions import Actions
+from echoserver.local.state import FleetState
+from tests.local.fuzzing import RIGHT, Call, drawCall
 from tests.local.inmemory import MemoryFleetIQ, Response, requestBytes
 
 CALLS = 3000
@@ -29,6 +31,11 @@ class FuzzingTests(SynchronousTestCase):
             self.assertEqual(response.status == 400, "__type" in body, (call, response))
         else:
             self.assertEqual(200, response.status, call)
+
+    def test_everyOperation(self) -> None:
+        """No operation is left out of it."""
+        operations = Actions(FleetState(lambda _event: None), lambda: 0.0).operations
+        self.assertEqual(set(), set(operations) - set(RIGHT))
 
     def test_everyCallIsAnswered(self) -> None:
         """3,000 calls are answered one by one, some with results and most with refusals."""
