@@ -5,12 +5,13 @@ from __future__ import annotations
 import getopt
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from twisted.python import usage
 
+from echoserver.checks import checked, matching, seconds, shown, whole, wrong
 from echoserver.fleets import AWS, Local
 from echoserver.gameserver import Rules
 from echoserver.metadata import ConnectionInfo
@@ -120,7 +121,7 @@ class Options(usage.Options):
     def parseArgs(self, *rest: str) -> None:
         if rest:
             raise usage.UsageError(
-                f"{_shown(rest[0])} is one word too many: options begin with --, and what has"
+                f"{shown(rest[0])} is one word too many: options begin with --, and what has"
                 " blanks stands in quotes."
             )
 
@@ -129,7 +130,7 @@ class Options(usage.Options):
         if parent is not None and parent.get("nodaemon") and parent["pidfile"] == "twistd.pid":
             # In the foreground a pid file only keeps a second program out of this folder.
             parent["pidfile"] = ""
-        servers = _whole(self, "servers", 1)
+        servers = whole(self, "servers", 1)
         fleet = self._fleet()
         grace = _GRACE_EMBEDDED if isinstance(fleet, Embedded) else _GRACE
         if self["game-server-id"] is not None and servers > 1:
@@ -139,15 +140,15 @@ class Options(usage.Options):
             )
         self.settings = Settings(
             fleet=fleet,
-            listen=tuple(_checked("listen", lambda: descriptions(self["listen"], servers))),
+            listen=tuple(checked("listen", lambda: descriptions(self["listen"], servers))),
             connectionInfo=self._connectionInfo(),
             rules=Rules(
-                heartbeat=_seconds(self, "heartbeat", 1),
-                grace=grace if self["grace"] is None else _seconds(self, "grace", 0),
-                maxPlayers=None if self["max-players"] is None else _whole(self, "max-players", 1),
+                heartbeat=seconds(self, "heartbeat", 1),
+                grace=grace if self["grace"] is None else seconds(self, "grace", 0),
+                maxPlayers=None if self["max-players"] is None else whole(self, "max-players", 1),
                 oneSession=self._session() == "exit",
             ),
-            gameServerId=_matching(
+            gameServerId=matching(
                 self, "game-server-id", _SERVER_ID, "3 to 128 letters, digits, '.' or '-'"
             ),
             gameServerData=self._data(),
@@ -162,9 +163,9 @@ class Options(usage.Options):
                 raise usage.UsageError(
                     "--group is for AWS, --local for the FleetIQ of this machine: give one."
                 )
-            _matching(self, "group", _GROUP, "1 to 128 letters, digits, '.' or '-', or an ARN")
-            _matching(self, "region", r"[a-z]{2,}(-[a-z0-9]+)+", "a region such as ap-northeast-2")
-            instanceId = _matching(
+            matching(self, "group", _GROUP, "1 to 128 letters, digits, '.' or '-', or an ARN")
+            matching(self, "region", r"[a-z]{2,}(-[a-z0-9]+)+", "a region such as ap-northeast-2")
+            instanceId = matching(
                 self, "instance-id", _INSTANCE_ID, "'i-' and 17 letters or digits"
             )
             named = self._environ.get(ENDPOINT_VARIABLE) or self._environ.get("AWS_ENDPOINT_URL")
@@ -178,25 +179,25 @@ class Options(usage.Options):
                 )
         if endpoint := self._environ.get(ENDPOINT_VARIABLE):
             raise usage.UsageError(
-                f"{ENDPOINT_VARIABLE} is {_shown(endpoint)}, but no --group is named: name one,"
+                f"{ENDPOINT_VARIABLE} is {shown(endpoint)}, but no --group is named: name one,"
                 " or unset it to use the local FleetIQ."
             )
         if local is None or not local.startswith(("http:", "https:")):
             return Embedded(LOCAL if local is None else local)
         url = re.fullmatch(_LOCAL_URL, local)
         if url is None or not 1 <= int(url["port"]) <= 65535:
-            raise _wrong("local", local, "http://HOST:PORT, or http://HOST:PORT/instances/ID")
+            raise wrong("local", local, "http://HOST:PORT, or http://HOST:PORT/instances/ID")
         return Local(url["api"], local.rstrip("/"))
 
     def _connectionInfo(self) -> ConnectionInfo:
         info = ConnectionInfo(self["connection-info"])
-        _checked("connection-info", info.check)
+        checked("connection-info", info.check)
         return info
 
     def _session(self) -> str:
         session: str = self["session"]
         if session not in ("reregister", "exit"):
-            raise _wrong("session", session, "reregister or exit")
+            raise wrong("session", session, "reregister or exit")
         return session
 
     def _data(self) -> str | None:
@@ -207,39 +208,3 @@ class Options(usage.Options):
                 " line, and not blanks alone. Shorten it, or leave it out."
             )
         return data
-
-
-def _checked(option: str, check: Callable[[], Any]) -> Any:
-    try:
-        return check()
-    except ValueError as error:
-        raise usage.UsageError(f"--{option}: {error}") from error
-
-
-def _whole(options: Options, name: str, least: int) -> int:
-    value: str = options[name]
-    if not (re.fullmatch("[0-9]{1,5}", value) and least <= int(value) <= 65535):
-        raise _wrong(name, value, f"a whole number from {least} to 65535")
-    return int(value)
-
-
-def _seconds(options: Options, name: str, least: float) -> float:
-    value: str = options[name]
-    if not (re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", value) and float(value) >= least):
-        raise _wrong(name, value, f"seconds from {least:.0f} to 999999, for instance 60")
-    return float(value)
-
-
-def _matching(options: Options, name: str, pattern: str, allowed: str) -> str | None:
-    value: str | None = options[name]
-    if value is not None and not re.fullmatch(pattern, value):
-        raise _wrong(name, value, allowed)
-    return value
-
-
-def _wrong(name: str, value: str, allowed: str) -> usage.UsageError:
-    return usage.UsageError(f"--{name} is {_shown(value)}: write {allowed}.")
-
-
-def _shown(value: str) -> str:
-    return repr(value if len(value) <= 80 else f"{value[:77]}...")

@@ -1,118 +1,21 @@
-"""Options of C{twistd fleetiq-local} to services, and the local FleetIQ as a service to embed."""
+"""Options of C{twistd fleetiq-local} to services."""
 
 import re
 from collections.abc import Sequence
 from errno import EACCES, EADDRINUSE
 from getopt import GetoptError
-from random import Random
 from typing import Any, ClassVar
 
-from twisted.application.service import IService, Service
-from twisted.internet.address import IPv6Address
-from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.endpoints import serverFromString
+from twisted.application.service import IService
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IListeningPort
-from twisted.logger import Logger
-from twisted.python.failure import Failure
 from twisted.python.usage import Options as UsageOptions
 from twisted.python.usage import UsageError
 
-from echoserver.local.actions import Actions
-from echoserver.local.api import FleetIQEndpoint
-from echoserver.local.control import Controls, FaultsControl, StateControl
-from echoserver.local.faults import Faults
 from echoserver.local.groups import MOST_INSTANCES
-from echoserver.local.metadata import InstanceMetadata, Instances, Tokens
-from echoserver.local.site import LocalSite
-from echoserver.local.state import FleetState
-from echoserver.local.sweep import Sweep
-from echoserver.local.values import Event, shown
+from echoserver.local.service import DEFAULT_LISTEN, LocalFleetIQ
+from echoserver.local.values import shown
 
-DEFAULT_LISTEN = "tcp:4570:interface=127.0.0.1"
-_UNESCAPED = re.compile(r"interface=[0-9a-fA-F]*:[0-9a-fA-F]*:")
-_LISTEN = re.compile(r"tcp6?:(?:port=)?([0-9]{1,5})(?::|$)")
 _GROUP_NAME = re.compile(r"[a-zA-Z0-9.-]{1,128}")
-
-
-class LocalFleetIQ(Service):
-    """
-    A FleetIQ on one port: API, instance metadata and controls. Its clock is the reactor's.
-
-    @ivar url: where it is reached from this machine, once it is started.
-    """
-
-    _log = Logger()
-
-    def __init__(
-        self,
-        reactor: Any,
-        listen: str = DEFAULT_LISTEN,
-        groups: Sequence[str] = ("local",),
-        instances: int = 2,
-        healthTimeout: float = 180.0,
-        seed: int | None = None,
-    ) -> None:
-        """
-        @param instances: how many each group has.
-        @param healthTimeout: seconds of silence after which a game server is dropped.
-        @param seed: makes ordered faults strike, and ids be drawn, as they were with the same seed.
-        @raise ValueError: C{listen} is not understood; the text is a sentence.
-        """
-        self._listen = listen
-        self._endpoint = _endpointOf(reactor, listen)
-        self._port: IListeningPort | None = None
-        self.url = ""
-        dice = Random(seed)
-        seconds = reactor.seconds
-        state = FleetState(self._happened, healthTimeout)
-        for name in groups:
-            state.addGroup(name, instances, seconds())
-        self._sweep = Sweep(reactor, state)
-        actions = Actions(state, seconds)
-        faults = Faults(actions.operations, Random(seed))
-        self._api = FleetIQEndpoint(reactor, actions, faults, dice, self._sweep.schedule)
-        tokens = Tokens(dice)
-        controls = Controls()
-        controls.putChild(b"state", StateControl(state, faults, self._api, seconds))
-        controls.putChild(b"faults", FaultsControl(faults))
-        self._api.putChild(b"_local", controls)
-        self._api.putChild(b"instances", Instances(state, tokens, seconds))
-        first = InstanceMetadata(lambda now: state.groups(now).firstInstance(), tokens, seconds)
-        self._api.putChild(b"latest", first)
-        self._site = LocalSite(self._api, reactor)
-
-    def startService(self) -> None:
-        """
-        Bind the port.
-
-        @raise CannotListenError: It cannot be bound; the service is not running then.
-        """
-        outcome: list[Any] = []
-        self._endpoint.listen(self._site).addBoth(outcome.append)
-        [port] = outcome
-        if isinstance(port, Failure):
-            port.raiseException()
-        self._port = port
-        self.url = _urlOf(port)
-        super().startService()
-
-    def stopService(self) -> Deferred[None]:
-        """Fires when port and connections are closed; calls that still wait are forgotten."""
-        super().stopService()
-        self._api.stop()
-        self._sweep.stop()
-        port, self._port = self._port, None
-        closed = maybeDeferred(port.stopListening) if port is not None else maybeDeferred(int)
-        return closed.addCallback(lambda _: self._site.endConnections())
-
-    def _happened(self, event: Event) -> None:
-        self._log.info(
-            "{who} {sentence}",
-            who=event.gameServerId or event.instanceId or event.groupName,
-            sentence=event.sentence,
-            event=event,
-        )
 
 
 class Options(UsageOptions):
@@ -212,25 +115,6 @@ def makeService(options: Options) -> IService:
         raise SystemExit(f"fleetiq-local: --listen is {error}") from error
 
 
-def _endpointOf(reactor: Any, listen: str) -> Any:
-    wrong = ValueError(
-        f"{listen!r}: it must be an endpoint description such as {DEFAULT_LISTEN}, "
-        "of the kind tcp: or tcp6:, its port from 0 to 65535."
-    )
-    port = _LISTEN.match(listen)
-    if port is None or int(port[1]) > 65535:
-        raise wrong
-    try:
-        return serverFromString(reactor, listen)
-    except (IndexError, TypeError, ValueError) as error:
-        if _UNESCAPED.search(listen):
-            raise ValueError(
-                f"{listen!r}: the colons of an address need a backslash each, as in "
-                r"'tcp6:4570:interface=\:\:1', in quotes for the shell."
-            ) from error
-        raise wrong from error
-
-
 def _wayOut(error: CannotListenError) -> str:
     free = "--listen tcp:4571:interface=127.0.0.1"
     number = getattr(error.socketError, "errno", None)
@@ -239,13 +123,6 @@ def _wayOut(error: CannotListenError) -> str:
     if number == EACCES:
         return f"Ports below 1024 need root: take a higher one, such as {free}"
     return f"The interface, {error.interface!r}, must be an address of this machine, such as {free}"
-
-
-def _urlOf(port: IListeningPort) -> str:
-    here: Any = port.getHost()
-    if isinstance(here, IPv6Address):
-        return f"http://[{'::1' if here.host == '::' else here.host}]:{here.port}"
-    return f"http://{'127.0.0.1' if here.host == '0.0.0.0' else here.host}:{here.port}"
 
 
 def _whole(option: str, given: str, least: int, most: int) -> int:

@@ -8,7 +8,7 @@ import cbor2
 from twisted.internet.address import IPv4Address
 from twisted.internet.testing import MemoryReactorClock, StringTransportWithDisconnection
 
-from echoserver.local.tap import LocalFleetIQ
+from echoserver.local.service import LocalFleetIQ
 
 Headers = dict[str, str]
 

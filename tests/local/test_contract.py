@@ -13,8 +13,8 @@ from twisted.python.threadpool import ThreadPool
 from twisted.trial.unittest import SkipTest, TestCase
 
 from echoserver.local.actions import Actions
+from echoserver.local.service import LocalFleetIQ
 from echoserver.local.state import FleetState
-from echoserver.local.tap import LocalFleetIQ
 from echoserver.local.values import Refusal, instanceIdOf
 from tests.contract import Refused, Reply, fleetIQContract
 

@@ -1,0 +1,277 @@
+"""One process: starts all side by side, and stops in sequence."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Coroutine, Mapping
+from functools import partial
+from pathlib import Path
+from random import SystemRandom
+from shutil import which
+from typing import Any, ClassVar, TypeVar
+
+from twisted.application.service import Service
+from twisted.internet.defer import CancelledError, Deferred, FirstError, gatherResults
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.error import CannotListenError, ReactorNotRunning
+from twisted.internet.interfaces import IStreamServerEndpoint
+from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from echoserver.aws import DaemonThreadPool, GameLift
+from echoserver.failures import CallFailed
+from echoserver.fleetiq import FleetIQ
+from echoserver.fleets import AWS, Local
+from echoserver.gameserver import GameServer
+from echoserver.metadata import InstanceMetadata, NoIdentity, NoMetadata, identify, newClient
+from echoserver.options import Embedded, Settings
+from echoserver.protocol import EchoFactory, Player
+from echoserver.worker import Identity
+
+T = TypeVar("T")
+U = TypeVar("U")
+
+WRONG_SETTING = 1
+REFUSED = 3
+_SHOWN = 80
+
+
+class Program(Service):
+    """
+    Starts all side by side, and stops in sequence: game servers, threads, the local FleetIQ.
+
+    @ivar exitCode: what the process is to end with, where that is neither 0 nor a signal.
+    @ivar signalled: whether a signal has told it to stop.
+    @ivar stopping: whether it is, for whatever reason.
+    """
+
+    _log: ClassVar = Logger()
+
+    def __init__(self, reactor: Any, settings: Settings, environ: Mapping[str, str]) -> None:
+        self._reactor = reactor
+        self._settings = settings
+        self._environ = environ
+        self._pool = DaemonThreadPool()
+        self._local: Any = None
+        self._starting: Deferred[None] | None = None
+        self._cannotStart = ""
+        self._registered = 0
+        self.signalled = False
+        self.stopping = False
+        self.exitCode = 0
+        seen = self._show if settings.showBytes else None
+        self._servers = [
+            GameServer(
+                reactor,
+                SystemRandom(),
+                _endpoint(reactor, description),
+                partial(EchoFactory, reactor, seen=seen),
+                settings.rules,
+            )
+            for description in settings.listen
+        ]
+
+    def startService(self) -> None:
+        """@raise SystemExit: with a sentence and status 1, if a port is not to be had."""
+        super().startService()
+        self._pool.start()
+        fleet = self._settings.fleet
+        if isinstance(fleet, Embedded):
+            fleet = self._embedded(fleet.listen)
+        if isinstance(fleet, Local):
+            self._log.info("LOCAL FleetIQ on {url}, AWS is not contacted.", url=fleet.url)
+        bound = []
+        for server in self._servers:
+            server.startService()
+            bound.append(server.listen().addErrback(self._cannotListen))
+        if self._cannotStart:
+            raise self._toldByTwistd(self._cannotStart)
+        self._starting = Deferred.fromCoroutine(self._start(fleet, bound))
+        self._starting.addErrback(self._startFailed, fleet.waysOut)
+        gatherResults([server.finished for server in self._servers]).addCallback(self._finished)
+
+    def stopService(self) -> Deferred[None]:
+        super().stopService()
+        self.stopping = True
+        return Deferred.fromCoroutine(self._stop())
+
+    def hurry(self) -> None:
+        """Cut the grace of running sessions to nothing."""
+        self._log.info("One more signal: the grace ends now.")
+        for server in self._servers:
+            server.hurry()
+
+    def _embedded(self, listen: str) -> Local:
+        from echoserver.local.service import LocalFleetIQ
+
+        try:
+            self._local = LocalFleetIQ(self._reactor, listen)
+            self._local.startService()
+        except ValueError as error:
+            raise self._toldByTwistd(f"twistd fleetiq-echo: --local: {error}") from error
+        except CannotListenError as error:
+            inUse = (
+                " If one runs there, join it with"
+                f" --local http://127.0.0.1:{error.port}; else give another port, for instance"
+                " --local tcp:4571:interface=127.0.0.1."
+            )
+            raise self._toldByTwistd(
+                f"twistd fleetiq-echo: the local FleetIQ cannot listen on port {error.port}"
+                f" ({error.socketError}).{_advice(error.socketError, inUse)}"
+            ) from error
+        return Local(self._local.url, self._local.url)
+
+    def _toldByTwistd(self, sentence: str) -> BaseException:
+        """What ends twistd in C{startService} with that sentence and status 1."""
+        # A daemon's parent waits to be told of an Exception; of a SystemExit it never hears.
+        return SystemExit(sentence) if self._settings.foreground else RuntimeError(sentence)
+
+    def _cannotListen(self, failure: Failure) -> int:
+        why = getattr(failure.value, "socketError", failure.value)
+        port: Any = getattr(failure.value, "port", None)
+        airPlay = " On macOS it is often AirPlay Receiver's." if port == 5000 else ""
+        free = port + 1 if port in range(1, 65535) else 5000  # a path has none
+        inUse = f"{airPlay} Choose another, for instance --listen tcp:{free}."
+        where = f"port {port}" if isinstance(port, int) else os.fsdecode(port or "this endpoint")
+        sentence = (
+            f"twistd fleetiq-echo: cannot listen for players on {where} ({why})."
+            f"{_advice(why, inUse)}"
+        )
+        self._cannotStart = sentence
+        if self._starting is not None:
+            self._end(WRONG_SETTING, sentence)
+        return 0
+
+    async def _start(self, fleet: AWS | Local, bound: list[Deferred[int]]) -> None:
+        http = newClient(self._reactor)
+        url = partial(fleet.metadataURL, self._environ)
+        metadata = InstanceMetadata(self._reactor, http, url)
+        inThread = partial(deferToThreadPool, self._reactor, self._pool)
+        gameLift = GameLift(self._reactor, inThread, fleet.where(self._environ))
+        info = self._settings.connectionInfo
+        region, instance = await _both(
+            gameLift.region(), identify(metadata, fleet.instanceId, info)
+        )
+        region = region or await metadata.get("placement/region")
+        await gameLift.open(region)
+        group = await fleet.groupOf(http, instance.instanceId)
+        fleet.tell(region, group)
+        ports = await gatherResults(bound)
+        for index, (server, port) in enumerate(zip(self._servers, ports, strict=True)):
+            identity = Identity(
+                instance.instanceId,
+                info.fill(instance.values, port, index),
+                port,
+                self._settings.gameServerData,
+                self._settings.gameServerId,
+            )
+            self._log.info(
+                "Instance {id} (from {source}); players are told {info} (from {template}).",
+                id=identity.instanceId,
+                source=instance.source,
+                info=identity.connectionInfo,
+                template=info.template,
+            )
+            registered = partial(self._enrolled, fleet.playCommand(region, group))
+            server.enroll(FleetIQ(gameLift, group), identity, registered, self._refused)
+
+    def _enrolled(self, typed: str) -> None:
+        self._registered += 1
+        if self._registered == len(self._servers):
+            # Where the environment is not activated, the command stands beside our own python.
+            beside = Path(sys.executable).with_name("fleetiq")
+            fleetiq = "fleetiq" if which("fleetiq") else os.path.relpath(beside)
+            self._log.info(
+                "Ready. In another terminal, type: {fleetiq} {typed}", fleetiq=fleetiq, typed=typed
+            )
+
+    def _refused(self, sentence: str) -> bool:
+        if self._registered:
+            return False
+        self._end(REFUSED, sentence)
+        return True
+
+    def _startFailed(self, failure: Failure, waysOut: str) -> None:
+        error = failure.value
+        match error:
+            case NoMetadata():
+                self._end(REFUSED, f"{error}{waysOut}")
+            case NoIdentity():
+                self._end(REFUSED, str(error))
+            case CallFailed():
+                self._end(WRONG_SETTING, str(error))
+            case CancelledError():
+                pass
+            case _:
+                self._log.failure("The start failed by a fault of ours.", failure=failure)
+                self._end(WRONG_SETTING, f"Cannot start: {error}")
+
+    def _end(self, code: int, sentence: str) -> None:
+        # Many servers may be refused in one turn of the reactor: the first of them ends it.
+        if self.running and not self.exitCode:
+            self.exitCode = code
+            self._log.critical("{sentence}", sentence=sentence)
+            self._stopReactor()
+
+    def _finished(self, _: object) -> None:
+        if self.running:
+            self._log.info("Every game server has had its session.")
+            self._stopReactor()
+
+    def _stopReactor(self) -> None:
+        try:
+            self._reactor.stop()
+        except ReactorNotRunning:
+            self._reactor.callWhenRunning(self._reactor.stop)
+
+    async def _stop(self) -> None:
+        which = "second signal" if self.signalled else "signal"
+        self._log.info("Stopping. A {which} ends the grace of running sessions.", which=which)
+        if self._starting is not None:
+            self._starting.cancel()
+        await gatherResults([server.stopService() for server in self._servers])
+        self._pool.stopIfIdle()
+        if self._local is not None:
+            await self._local.stopService()
+
+    def _show(self, player: Player, data: bytes) -> None:
+        self._log.info(
+            "Player {address} sends {data}",
+            address=player.address,
+            data=repr(data[:_SHOWN])[2:-1][:_SHOWN],
+        )
+
+
+def _advice(why: object, inUse: str) -> str:
+    match getattr(why, "errno", None):
+        case errno.EADDRINUSE:
+            return inUse
+        case errno.EACCES:
+            return " Ports below 1024 are for root, or for who was given them: choose a higher one."
+    return " Check the endpoint description."
+
+
+async def _both(first: Deferred[T], second: Coroutine[Any, Any, U]) -> tuple[T, U]:
+    """Side by side: what both bring, or the first failure."""
+    other = Deferred.fromCoroutine(second)
+    both: list[Deferred[Any]] = [first, other]
+    try:
+        await gatherResults(both, consumeErrors=True)
+    except FirstError as error:
+        error.subFailure.raiseException()
+    return await first, await other
+
+
+def _endpoint(reactor: Any, description: str) -> IStreamServerEndpoint:
+    try:
+        endpoint: IStreamServerEndpoint = serverFromString(reactor, description)
+    except Exception as error:
+        # Each kind of endpoint has errors of its own: OpenSSL's, for instance.
+        raise SystemExit(
+            f"twistd fleetiq-echo: --listen '{description}' cannot be used: {error}. Write for"
+            " instance tcp:5000."
+        ) from error
+    return endpoint

@@ -1,0 +1,97 @@
+"""The service as others embed it."""
+
+from twisted.internet.testing import MemoryReactorClock
+from twisted.logger import capturedLogs, formatEvent
+from twisted.trial.unittest import SynchronousTestCase
+
+from echoserver.local.service import LocalFleetIQ
+from echoserver.local.values import instanceIdOf
+from tests.groupcontract import NEW_GROUP
+from tests.local.inmemory import MemoryFleetIQ
+
+
+class EmbeddedTests(SynchronousTestCase):
+    """The service as others embed it."""
+
+    def test_groups(self) -> None:
+        """Each group has its instances; /latest is the first group's first."""
+        fleetIQ = MemoryFleetIQ(groups=("b", "a"), instances=3)
+        self.assertEqual(6, len(fleetIQ.state()["instances"]))
+        first = fleetIQ.ask("GET", "/latest/meta-data/instance-id").body.decode()
+        self.assertEqual(instanceIdOf("b", 0), first)
+
+    def test_healthTimeout(self) -> None:
+        """Game servers are dropped after the health timeout given, without a call."""
+        fleetIQ = MemoryFleetIQ(healthTimeout=5.0)
+        fleetIQ.call(
+            "RegisterGameServer",
+            GameServerGroupName="local",
+            GameServerId="srv-1",
+            InstanceId=instanceIdOf("local", 0),
+        )
+        fleetIQ.clock.pump([1] * 7)
+        self.assertEqual([], fleetIQ.clock.getDelayedCalls()[1:])
+        self.assertEqual([], fleetIQ.state()["gameServers"])
+
+    def test_story(self) -> None:
+        """Each fact of a life is one line of the log; calls that change nothing are none."""
+        fleetIQ = MemoryFleetIQ()
+        one = {"GameServerGroupName": "local", "GameServerId": "srv-1"}
+        with capturedLogs() as events:
+            fleetIQ.call(
+                "RegisterGameServer",
+                InstanceId=instanceIdOf("local", 0),
+                GameServerData="secret",
+                **one,
+            )
+            fleetIQ.call("ClaimGameServer", GameServerGroupName="local")
+            fleetIQ.call("UpdateGameServer", HealthCheck="HEALTHY", **one)
+            fleetIQ.call("DescribeGameServer", **one)
+            fleetIQ.call("UpdateGameServer", UtilizationStatus="UTILIZED", **one)
+            fleetIQ.clock.advance(200)
+            fleetIQ.ask("DELETE", "/_local/faults")
+        self.assertEqual(
+            [
+                f"srv-1 registered on {instanceIdOf('local', 0)}, AVAILABLE",
+                "srv-1 CLAIMED for 60 s",
+                "srv-1 UTILIZED",
+                "srv-1 dropped: last health report 200 s ago",
+                "all faults ended",
+            ],
+            [formatEvent(event) for event in events],
+        )
+
+    def test_storyOfAGroup(self) -> None:
+        """A group's life goes on, and is told by its name, when nobody calls."""
+        fleetIQ = MemoryFleetIQ()
+        with capturedLogs() as events:
+            fleetIQ.call("CreateGameServerGroup", **NEW_GROUP)
+            fleetIQ.clock.pump([1] * 6)
+        self.assertEqual(
+            ["is NEW", "is ACTIVATING", "is ACTIVE with 1 instance"],
+            [formatEvent(event).removeprefix("fleetiq-contract ") for event in events],
+        )
+        statuses = [each["Status"] for each in fleetIQ.state()["groups"]]
+        self.assertEqual(["ACTIVE", "ACTIVE"], statuses)
+        self.assertEqual([], fleetIQ.clock.getDelayedCalls())
+
+    def test_url(self) -> None:
+        """The URL is one that connects on this machine, whatever the interface."""
+        for listen, url in (
+            ("tcp:4570:interface=127.0.0.1", "http://127.0.0.1:4570"),
+            ("tcp:1234", "http://127.0.0.1:1234"),
+            ("tcp6:1234", "http://[::1]:1234"),
+            ("tcp6:1234:interface=\\:\\:1", "http://[::1]:1234"),
+        ):
+            service = LocalFleetIQ(MemoryReactorClock(), listen)
+            service.startService()
+            self.assertEqual(url, service.url)
+
+    def test_wrongListen(self) -> None:
+        """A description that is not understood is a ValueError at once."""
+        self.assertRaises(ValueError, LocalFleetIQ, MemoryReactorClock(), "tcp:x")
+
+    def test_stopWithoutStart(self) -> None:
+        """Stopping what never ran is done at once."""
+        service = LocalFleetIQ(MemoryReactorClock())
+        self.successResultOf(service.stopService())

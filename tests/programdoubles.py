@@ -1,0 +1,121 @@
+"""A program whose reactor, threads and parts are in memory."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.error import CannotListenError, ReactorNotRunning
+from twisted.internet.testing import MemoryReactorClock
+from twisted.logger import capturedLogs
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from echoserver.options import Options
+from echoserver.program import Program
+from tests.awsdoubles import told
+
+
+class Reactor(MemoryReactorClock):
+    """
+    A reactor in memory.
+
+    @ivar fromThreads: what C{callFromThread} was given.
+    @ivar taken: ports and paths that are somebody else's.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fromThreads: list[Callable[..., object]] = []
+        self.taken: set[object] = set()
+        self.started = True
+
+    def callFromThread(self, function: Callable[..., object], *args: object) -> None:
+        self.fromThreads.append(function)
+        function(*args)
+
+    def listenTCP(self, port: int, *args: Any, **options: Any) -> Any:
+        self._refuse(port)
+        return super().listenTCP(port, *args, **options)
+
+    def listenUNIX(self, address: Any, *args: Any, **options: Any) -> Any:
+        self._refuse(address)
+        return super().listenUNIX(address, *args, **options)
+
+    def stop(self) -> None:
+        if not self.started:
+            raise ReactorNotRunning("not yet")
+        super().stop()
+
+    def _refuse(self, address: object) -> None:
+        if address in self.taken:
+            raise CannotListenError(None, address, OSError(98, "Address already in use"))
+
+
+class Pool:
+    """A thread pool without threads."""
+
+    def __init__(self, order: list[str]) -> None:
+        self._order = order
+
+    def start(self) -> None:
+        self._order.append("pool started")
+
+    def stopIfIdle(self) -> None:
+        self._order.append("pool")
+
+    def callInThreadWithCallback(
+        self, onResult: Callable[[bool, Any], None], function: Callable[..., Any], *args: Any
+    ) -> None:
+        try:
+            result = function(*args)
+        except Exception:  # noqa: BLE001 # as the real one
+            onResult(False, Failure())
+        else:
+            onResult(True, result)
+
+
+class Part:
+    """A service that writes down what it is told, and stops when told to."""
+
+    def __init__(self, name: str, order: list[str]) -> None:
+        self._name = name
+        self._order = order
+        self.stopped: Deferred[None] = Deferred()
+
+    def stopService(self) -> Deferred[None]:
+        self._order.append(self._name)
+        return self.stopped
+
+    def hurry(self) -> None:
+        self._order.append(f"{self._name} hurried")
+
+
+class ProgramTestCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.reactor = Reactor()
+        self.order: list[str] = []
+        self.patch(os, "environ", {"HOME": self.mktemp()})
+
+    def program(self, *words: str, **environ: str) -> Program:
+        """A program of these options and variables, whose threads are none."""
+        os.environ.update(environ)
+        options = Options(environ)
+        options.parseOptions(words)
+        program = Program(self.reactor, options.settings, environ)
+        self.patch(program, "_pool", Pool(self.order))
+        return program
+
+    def started(self, *words: str, **environ: str) -> tuple[Program, list[str]]:
+        """The program, and what it told until it waited for something."""
+        program = self.program(*words, **environ)
+        with capturedLogs() as events:
+            program.startService()
+        return program, told(events)
+
+    def cannotStart(self, *words: str) -> str:
+        exit = self.assertRaises(SystemExit, self.program(*words).startService)
+        self.assertIsInstance(exit.code, str)
+        return str(exit.code)
