@@ -1,0 +1,37 @@
+"""Pure: a token bucket, which says when one more may be had."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+# Timers are no finer, and it hides what adding floats to the time of day rounds away.
+_NO_WAIT = 0.001
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """
+    C{burst} tokens at first, C{rate} more a second, never more than C{burst}.
+
+    Times are seconds of any one clock. One that is set back costs at most a token's wait.
+
+    @ivar rate: tokens a second, over 0.
+    @ivar burst: tokens it holds, 1 or more.
+    @ivar full: when it is full again, if nobody takes one.
+    """
+
+    rate: float
+    burst: float
+    full: float = float("-inf")
+
+    def wait(self, now: float) -> float:
+        """Seconds until there is a token to take; 0 where there is one."""
+        seconds = self._fullAt(now) - (self.burst - 1) / self.rate - now
+        return 0.0 if seconds < _NO_WAIT else seconds
+
+    def taken(self, now: float) -> Bucket:
+        """The bucket with one token less; only where L{wait} is 0."""
+        return replace(self, full=self._fullAt(now) + 1 / self.rate)
+
+    def _fullAt(self, now: float) -> float:
+        return min(max(self.full, now), now + self.burst / self.rate)

@@ -1,0 +1,62 @@
+"""A token bucket: how many may be had, and when."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from echoserver.bucket import Bucket
+
+RATES = st.floats(0.01, 1000.0)
+BURSTS = st.integers(1, 50)
+STARTS = st.sampled_from([0.0, 1e9, 1.7e9])
+
+
+class BucketTests(SynchronousTestCase):
+    """Tokens, and the wait for one."""
+
+    def test_burstThenRate(self) -> None:
+        """All of the burst at once, then one each 1/rate seconds."""
+        bucket = Bucket(rate=4.0, burst=3)
+        for _ in range(3):
+            self.assertEqual(0.0, bucket.wait(100.0))
+            bucket = bucket.taken(100.0)
+        self.assertEqual(0.25, bucket.wait(100.0))
+        self.assertEqual(0.125, bucket.wait(100.125))
+        bucket = bucket.taken(100.25)
+        self.assertEqual(0.25, bucket.wait(100.25))
+
+    def test_neverMoreThanBurst(self) -> None:
+        """However long nobody took one, no more than the burst has come together."""
+        bucket = Bucket(rate=10.0, burst=2).taken(0.0).taken(1000.0).taken(1000.0)
+        self.assertAlmostEqual(0.1, bucket.wait(1000.0))
+
+    def test_clockSetBack(self) -> None:
+        """A clock that is set back by a day costs at most the wait for one token."""
+        bucket = Bucket(rate=2.0, burst=1).taken(86_400.0)
+        self.assertEqual(0.5, bucket.wait(0.0))
+
+    @settings(deadline=None, max_examples=100)
+    @given(RATES, BURSTS, STARTS, st.lists(st.floats(0.0, 2.0), min_size=1, max_size=60))
+    def test_neverTooMany(self, rate: float, burst: int, start: float, pauses: list[float]) -> None:
+        """Whoever takes as soon as he may has burst + rate * seconds at most, in any stretch."""
+        bucket, now, taken = Bucket(rate, burst), start, []
+        for pause in pauses:
+            now += max(pause, bucket.wait(now))
+            bucket = bucket.taken(now)
+            taken.append(now)
+        for i, first in enumerate(taken):
+            for j in range(i, len(taken)):
+                self.assertLessEqual(j - i + 1, burst + rate * (taken[j] - first + 0.001) + 1e-3)
+
+    @settings(deadline=None, max_examples=100)
+    @given(RATES, BURSTS, STARTS)
+    def test_waitIsKept(self, rate: float, burst: int, start: float) -> None:
+        """All of the burst is there at once; who has waited as he was told has the next."""
+        bucket = Bucket(rate, burst)
+        for _ in range(burst):
+            self.assertEqual(0.0, bucket.wait(start))
+            bucket = bucket.taken(start)
+        now = start + bucket.wait(start)
+        self.assertEqual(0.0, bucket.wait(now))
