@@ -15,11 +15,13 @@ from twisted.python.failure import Failure
 
 from echoserver.local.actions import Actions
 from echoserver.local.api import FleetIQEndpoint
-from echoserver.local.control import Controls, FaultsControl, StateControl
+from echoserver.local.control import Controls
 from echoserver.local.faults import Faults
+from echoserver.local.faultscontrol import FaultsControl
 from echoserver.local.metadata import InstanceMetadata, Instances, Tokens
 from echoserver.local.site import LocalSite
 from echoserver.local.state import FleetState
+from echoserver.local.statecontrol import StateControl
 from echoserver.local.sweep import Sweep
 from echoserver.local.values import Event
 
