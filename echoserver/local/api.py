@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Callable
-from functools import partial
 from random import Random
 from uuid import UUID
 
@@ -12,7 +11,7 @@ from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET
 
 from echoserver.local.actions import Actions
-from echoserver.local.faults import Faults
+from echoserver.local.faults import DROP, LOST_REPLY, THROTTLE, UNHARMED, Fate, Faults
 from echoserver.local.site import PLAIN_TEXT, LocalRequest, Missing
 from echoserver.local.values import Refusal
 from echoserver.local.wire import Reply, WireProtocol, isCall, protocolOf
@@ -77,13 +76,24 @@ class FleetIQEndpoint(Resource):
             return NOT_DONE_YET
         self.calls[operation] += 1
         fate = self._faults.fateOf(operation)
-        perform = partial(
-            self._perform, protocol, operation, request.content.read(), fate.code, requestId
-        )
-        if fate.seconds:
-            self._performLater(fate.seconds, perform, request)
-        else:
-            _send(request, perform())
+        body = request.content.read()
+        if fate is UNHARMED:
+            _send(request, self._perform(protocol, operation, body, fate, requestId))
+            return NOT_DONE_YET
+        gone: list[Failure] = []
+        request.notifyFinish().addErrback(gone.append)
+
+        def meet() -> None:
+            if fate.kind != DROP:
+                reply = self._perform(protocol, operation, body, fate, requestId)
+            if gone:
+                return
+            if fate.kind in (DROP, LOST_REPLY):
+                request.loseConnection()
+            else:
+                _send(request, reply)
+
+        self._after(fate.seconds, meet)
         return NOT_DONE_YET
 
     def stop(self) -> None:
@@ -93,16 +103,12 @@ class FleetIQEndpoint(Resource):
         self._waiting.clear()
 
     def _perform(
-        self,
-        protocol: WireProtocol,
-        operation: str,
-        body: bytes,
-        faultCode: str | None,
-        requestId: str,
+        self, protocol: WireProtocol, operation: str, body: bytes, fate: Fate, requestId: str
     ) -> Reply:
         try:
-            if faultCode is not None:
-                raise Refusal(faultCode, f"An ordered fault strikes this {operation}.")
+            if fate.code is not None:
+                ordered = f"An ordered fault strikes this {operation}."
+                raise Refusal(fate.code, "Rate exceeded" if fate.kind == THROTTLE else ordered)
             output = self._actions.perform(operation, protocol.decode(body))
         except Refusal as refusal:
             return protocol.refuse(refusal, requestId)
@@ -110,18 +116,15 @@ class FleetIQEndpoint(Resource):
             self._performed()
         return protocol.reply(output, requestId)
 
-    def _performLater(
-        self, seconds: float, perform: Callable[[], Reply], request: LocalRequest
-    ) -> None:
-        """The call takes effect after C{seconds}, even if its caller has gone by then."""
-        gone: list[Failure] = []
-        request.notifyFinish().addErrback(gone.append)
+    def _after(self, seconds: float, meet: Callable[[], None]) -> None:
+        """A call meets its fate after C{seconds}, even if its caller has gone by then."""
+        if not seconds:
+            meet()
+            return
 
         def now() -> None:
             self._waiting.discard(call)
-            reply = perform()
-            if not gone:
-                _send(request, reply)
+            meet()
 
         call = self._clock.callLater(seconds, now)
         self._waiting.add(call)

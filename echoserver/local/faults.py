@@ -8,7 +8,9 @@ from typing import Any
 
 from echoserver.local.values import shown
 
-KINDS = ("slow", "error")
+SLOW, ERROR, THROTTLE, DROP, LOST_REPLY = "slow", "error", "throttle", "drop", "lost-reply"
+KINDS = (SLOW, ERROR, THROTTLE, DROP, LOST_REPLY)
+THROTTLED = "ThrottlingException"
 EVERY_OPERATION = "*"
 LONGEST_WAIT = 3600.0
 _FIELDS = ("operation", "kind", "seconds", "code", "probability", "count")
@@ -20,8 +22,8 @@ class FaultOrder:
     """
     A fault that strikes calls until it is ended or C{count} runs out.
 
-    @ivar seconds: how long C{slow} makes a call wait, in real seconds.
-    @ivar code: what C{error} answers.
+    @ivar seconds: how long C{slow} makes a call wait, in real seconds; no other kind has it.
+    @ivar code: what C{error} answers; no other kind has it.
     @ivar count: how many calls it may still strike; C{None} is for ever.
     """
 
@@ -35,9 +37,15 @@ class FaultOrder:
 
 @dataclass(frozen=True, slots=True)
 class Fate:
-    """What happens to one call: it waits, and then fails with C{code} if there is one."""
+    """
+    What happens to one call: it waits, and then meets C{kind}, if there is one.
+
+    @ivar kind: C{error} and C{throttle}: it is refused with C{code}; C{drop} and C{lost-reply}: its
+        connection is closed instead of an answer, before or after it took effect.
+    """
 
     seconds: float = 0.0
+    kind: str | None = None
     code: str | None = None
 
 
@@ -46,8 +54,8 @@ UNHARMED = Fate()
 
 class Faults:
     """
-    The orders in force, by id. They add up: waits are summed, the first error to strike is
-    answered.
+    The orders in force, by id. They add up: waits are summed, and of the other kinds the first
+    ordered that strikes a call decides.
 
     @ivar operations: the names an order may have, besides C{"*"}.
     """
@@ -55,8 +63,17 @@ class Faults:
     def __init__(self, operations: Collection[str], dice: Random) -> None:
         self.operations = operations
         self._dice = dice
+        self._atStart = dice.getstate()
         self._orders: dict[str, FaultOrder] = {}
+        # Each order has dice of its own: what it strikes hangs on no other order.
+        self._diceOf: dict[str, Random] = {}
         self._lastId = 0
+
+    def reset(self) -> None:
+        """Back to the start: no orders, and the same dice for those to come."""
+        self.endAll()
+        self._lastId = 0
+        self._dice.setstate(self._atStart)
 
     def add(self, body: Mapping[str, Any]) -> str:
         """
@@ -68,14 +85,17 @@ class Faults:
         self._lastId += 1
         faultId = f"fault-{self._lastId}"
         self._orders[faultId] = order
+        self._diceOf[faultId] = Random(self._dice.getrandbits(64))
         return faultId
 
     def end(self, faultId: str) -> bool:
         """End one fault; C{False} if there is none of this id."""
+        self._diceOf.pop(faultId, None)
         return self._orders.pop(faultId, None) is not None
 
     def endAll(self) -> None:
         self._orders.clear()
+        self._diceOf.clear()
 
     def orders(self) -> Iterable[tuple[str, FaultOrder]]:
         return self._orders.items()
@@ -84,26 +104,26 @@ class Faults:
         """Decide for one call that begins now."""
         if not self._orders:
             return UNHARMED
-        seconds, code = 0.0, None
+        fate = UNHARMED
         for faultId, order in list(self._orders.items()):
             if order.operation not in (EVERY_OPERATION, operation):
                 continue
-            if (order.kind == "error" and code is not None) or not self._strikes(faultId, order):
+            strikes = order.probability == 1 or self._diceOf[faultId].random() < order.probability
+            if not strikes or (order.kind != SLOW and fate.kind is not None):
                 continue
-            if order.kind == "slow":
-                seconds += order.seconds or 0.0
+            self._countDown(faultId, order)
+            if order.kind == SLOW:
+                fate = replace(fate, seconds=fate.seconds + (order.seconds or 0.0))
             else:
-                code = order.code
-        return Fate(seconds, code)
+                code = THROTTLED if order.kind == THROTTLE else order.code
+                fate = replace(fate, kind=order.kind, code=code)
+        return fate
 
-    def _strikes(self, faultId: str, order: FaultOrder) -> bool:
-        if order.probability < 1 and self._dice.random() >= order.probability:
-            return False
+    def _countDown(self, faultId: str, order: FaultOrder) -> None:
         if order.count == 1:
-            del self._orders[faultId]
+            self.end(faultId)
         elif order.count is not None:
             self._orders[faultId] = replace(order, count=order.count - 1)
-        return True
 
     def _read(self, body: Mapping[str, Any]) -> FaultOrder:
         for name in body:
@@ -119,16 +139,18 @@ class Faults:
             )
         if kind not in KINDS:
             raise ValueError(f"kind is {shown(kind)}: it must be one of {', '.join(KINDS)}.")
-        seconds = _number(body, "seconds", LONGEST_WAIT)
-        if kind == "slow" and seconds is None:
-            raise ValueError("A slow fault needs seconds, the time that each call waits.")
-        code = body.get("code")
-        if code is None and kind == "error":
-            raise ValueError("An error fault needs a code, such as InternalServiceException.")
-        if code is not None and not (isinstance(code, str) and _CODE.fullmatch(code)):
+        seconds, code = _number(body, "seconds", LONGEST_WAIT), _code(body)
+        if (seconds is None) == (kind == SLOW):
             raise ValueError(
-                f"code is {shown(code)}: it must be the name of an error, at most 100 letters "
-                "and dots."
+                "A slow fault needs seconds, the time that each call waits."
+                if kind == SLOW
+                else f"Only a slow fault has seconds: order one beside this {kind}, they add up."
+            )
+        if (code is None) == (kind == ERROR):
+            raise ValueError(
+                "An error fault needs a code, such as InternalServiceException."
+                if kind == ERROR
+                else f"Only an error fault has a code, and this is a {kind} fault: leave it out."
             )
         probability = _number(body, "probability", 1.0)
         return FaultOrder(
@@ -139,6 +161,15 @@ class Faults:
             1.0 if probability is None else probability,
             _count(body),
         )
+
+
+def _code(body: Mapping[str, Any]) -> str | None:
+    code = body.get("code")
+    if code is None or (isinstance(code, str) and _CODE.fullmatch(code)):
+        return code
+    raise ValueError(
+        f"code is {shown(code)}: it must be the name of an error, at most 100 letters and dots."
+    )
 
 
 def _number(body: Mapping[str, Any], name: str, most: float) -> float | None:

@@ -55,6 +55,11 @@ class Connection:
         headers = dict(line.lower().split(": ", 1) for line in lines)
         return Response(int(status.split(" ")[1]), headers, body)
 
+    @property
+    def closed(self) -> bool:
+        """Whether the server has closed it."""
+        return not self.transport.connected
+
     def hangUp(self) -> None:
         self.transport.loseConnection()
 

@@ -29,6 +29,7 @@ SERVED = {
     "UpdateGameServer",
     "UpdateGameServerGroup",
 }
+SRV_1 = {"GameServerGroupName": "local", "GameServerId": "srv-1"}
 
 
 class EndpointTests(SynchronousTestCase):
@@ -183,6 +184,60 @@ class EndpointTests(SynchronousTestCase):
         response = connection.response()
         assert response is not None
         self.assertEqual("UnauthorizedException", response.json["__type"])
+
+    def test_throttleFault(self) -> None:
+        """A throttled call is answered as AWS throttles, and has no effect."""
+        self.order(operation="*", kind="throttle")
+        response = self.register()
+        self.assertEqual(400, response.status)
+        self.assertEqual(
+            {"__type": "ThrottlingException", "Message": "Rate exceeded"}, response.json
+        )
+        self.assertEqual([], self.fleetIQ.state()["gameServers"])
+
+    def test_dropFault(self) -> None:
+        """A dropped call's connection closes without a byte; it counts, and has no effect."""
+        self.register()
+        self.order(operation="*", kind="drop", count=1)
+        connection = self.send("DeregisterGameServer", **SRV_1)
+        self.assertTrue(connection.closed)
+        self.assertIsNone(connection.response())
+        state = self.fleetIQ.state()
+        self.assertEqual(1, len(state["gameServers"]))
+        self.assertEqual(1, state["calls"]["DeregisterGameServer"])
+
+    def test_lostReplyFault(self) -> None:
+        """A call whose reply is lost takes effect, and its connection closes without a byte."""
+        self.register()
+        self.order(operation="*", kind="lost-reply", count=1)
+        connection = self.send("DeregisterGameServer", **SRV_1)
+        self.assertTrue(connection.closed)
+        self.assertIsNone(connection.response())
+        self.assertEqual([], self.fleetIQ.state()["gameServers"])
+
+    def test_slowThenClosed(self) -> None:
+        """Slow with drop or lost-reply: the wait, then the effect, if any, then the close."""
+        for kind, left in (("drop", 1), ("lost-reply", 0)):
+            self.register()
+            self.order(operation="DeregisterGameServer", kind=kind, count=1)
+            self.order(operation="DeregisterGameServer", kind="slow", seconds=2, count=1)
+            connection = self.send("DeregisterGameServer", **SRV_1)
+            self.fleetIQ.clock.advance(1.9)
+            self.assertFalse(connection.closed)
+            self.assertEqual(1, len(self.fleetIQ.state()["gameServers"]))
+            self.fleetIQ.clock.advance(0.1)
+            self.assertTrue(connection.closed)
+            self.assertIsNone(connection.response())
+            self.assertEqual(left, len(self.fleetIQ.state()["gameServers"]))
+
+    def test_closedCallerIsGone(self) -> None:
+        """A caller who leaves during the wait of a lost reply changes nothing about the effect."""
+        self.register()
+        self.order(operation="*", kind="lost-reply")
+        self.order(operation="*", kind="slow", seconds=2)
+        self.send("DeregisterGameServer", **SRV_1).hangUp()
+        self.fleetIQ.clock.advance(2)
+        self.assertEqual([], self.fleetIQ.state()["gameServers"])
 
     def test_stopForgetsSlowCalls(self) -> None:
         """Calls that wait when the service stops leave no timer behind."""

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from twisted.trial.unittest import SynchronousTestCase
 
 from echoserver.local.values import instanceIdOf
-from tests.local.inmemory import CBOR_HEADERS, MemoryFleetIQ, callHeaders, rpcPath
+from tests.local.inmemory import CBOR_HEADERS, MemoryFleetIQ, callHeaders, requestBytes, rpcPath
 
 
 class CborEndpointTests(SynchronousTestCase):
@@ -112,3 +112,17 @@ class CborEndpointTests(SynchronousTestCase):
         self.assertEqual(500, response.status)
         shape = "com.amazonaws.gamelift#InternalServiceException"
         self.assertEqual(shape, response.cbor["__type"])
+
+    def test_throttleFault(self) -> None:
+        """A throttled call is answered as AWS throttles, and an ordered close says nothing."""
+        for kind in ("throttle", "drop", "lost-reply"):
+            order = {"operation": "*", "kind": kind, "count": 1}
+            self.fleetIQ.ask("POST", "/_local/faults", {}, json.dumps(order).encode())
+        path = rpcPath("ListGameServerGroups")
+        self.assertEqual(("ThrottlingException", "Rate exceeded"), self.refused(path))
+        for _ in range(2):
+            connection = self.fleetIQ.connect()
+            connection.send(requestBytes("POST", path, CBOR_HEADERS, b""))
+            self.assertTrue(connection.closed)
+            self.assertIsNone(connection.response())
+        self.assertEqual(200, self.fleetIQ.callInCbor("ListGameServerGroups").status)

@@ -122,8 +122,8 @@ class Boto3Door:
         self._pool = pool
         self.advance = reactor.advance
 
-    def inThread(self, work: Callable[..., Any], *args: Any) -> Deferred[Any]:
-        return deferToThreadPool(self._reactor, self._pool, work, *args)
+    def inThread(self, work: Callable[..., Any], *args: Any, **named: Any) -> Deferred[Any]:
+        return deferToThreadPool(self._reactor, self._pool, work, *args, **named)
 
     async def call(self, operation: str, request: dict[str, Any]) -> Reply:
         from botocore.exceptions import ClientError

@@ -27,7 +27,7 @@ class FaultTests(SynchronousTestCase):
         self.assertEqual(Fate(2.0), self.faults.fateOf("Claim"))
         self.assertEqual(UNHARMED, self.faults.fateOf("Register"))
         self.faults.add({"operation": "*", "kind": "error", "code": "ConflictException"})
-        self.assertEqual(Fate(0.0, "ConflictException"), self.faults.fateOf("Register"))
+        self.assertEqual(Fate(0.0, "error", "ConflictException"), self.faults.fateOf("Register"))
 
     def test_ordersAddUp(self) -> None:
         """Waits are summed; of several errors the first ordered is answered and counts."""
@@ -35,9 +35,28 @@ class FaultTests(SynchronousTestCase):
         self.faults.add({"operation": "Claim", "kind": "slow", "seconds": 0.5})
         self.faults.add({"operation": "*", "kind": "error", "code": "First", "count": 1})
         self.faults.add({"operation": "*", "kind": "error", "code": "Second", "count": 1})
-        self.assertEqual(Fate(2.5, "First"), self.faults.fateOf("Claim"))
-        self.assertEqual(Fate(2.5, "Second"), self.faults.fateOf("Claim"))
+        self.assertEqual(Fate(2.5, "error", "First"), self.faults.fateOf("Claim"))
+        self.assertEqual(Fate(2.5, "error", "Second"), self.faults.fateOf("Claim"))
         self.assertEqual(Fate(2.5), self.faults.fateOf("Claim"))
+
+    def test_kinds(self) -> None:
+        """A throttle is AWS's code for it; drop and lost-reply have none."""
+        for kind, fate in (
+            ("throttle", Fate(0.0, "throttle", "ThrottlingException")),
+            ("drop", Fate(0.0, "drop")),
+            ("lost-reply", Fate(0.0, "lost-reply")),
+        ):
+            self.faults.add({"operation": "*", "kind": kind, "count": 1})
+            self.assertEqual(fate, self.faults.fateOf("Claim"))
+
+    def test_oneKindDecides(self) -> None:
+        """Of all kinds but slow one decides, the first ordered; the others keep their counts."""
+        for kind in ("drop", "throttle", "lost-reply"):
+            self.faults.add({"operation": "*", "kind": kind, "count": 1})
+        self.faults.add({"operation": "*", "kind": "slow", "seconds": 2})
+        kinds = [self.faults.fateOf("Claim") for _ in range(4)]
+        self.assertEqual(["drop", "throttle", "lost-reply", None], [fate.kind for fate in kinds])
+        self.assertEqual([2.0] * 4, [fate.seconds for fate in kinds])
 
     def test_countRunsOut(self) -> None:
         """An order with a count strikes that many calls, and is gone then."""
@@ -59,6 +78,35 @@ class FaultTests(SynchronousTestCase):
         self.assertNotEqual(struck(7), struck(8))
         self.assertTrue(20 < sum(struck(7)) < 80)
 
+    def test_ordersHaveDiceOfTheirOwn(self) -> None:
+        """Which calls an order strikes depends on no other order, and on no other operation."""
+
+        def struck(beside: bool) -> list[bool]:
+            faults = self.seeded(7)
+            faults.add({"operation": "Claim", "kind": "drop", "probability": 0.5})
+            if beside:
+                faults.add({"operation": "*", "kind": "slow", "seconds": 1, "probability": 0.5})
+            fates = []
+            for _ in range(100):
+                fates.append(faults.fateOf("Claim").kind is not None)
+                if beside:
+                    faults.fateOf("Register")
+            return fates
+
+        self.assertEqual(struck(beside=False), struck(beside=True))
+
+    def test_reset(self) -> None:
+        """After a reset there are no orders, and those to come strike as they did before."""
+
+        def run() -> tuple[str, list[str | None]]:
+            faultId = self.faults.add({"operation": "*", "kind": "drop", "probability": 0.5})
+            return faultId, [self.faults.fateOf("Claim").kind for _ in range(100)]
+
+        first = run()
+        self.faults.reset()
+        self.assertEqual(UNHARMED, self.faults.fateOf("Claim"))
+        self.assertEqual(first, run())
+
     def test_end(self) -> None:
         """Faults end one by one by their id, or all."""
         first = self.faults.add({"operation": "*", "kind": "slow", "seconds": 1})
@@ -78,9 +126,15 @@ class FaultTests(SynchronousTestCase):
             ({}, "operation is null"),
             ({**slow, "operation": "Dance"}, "operation is 'Dance'"),
             ({**slow, "operation": ["*"]}, "operation is a list"),
-            ({**slow, "kind": "explode"}, "kind is 'explode'"),
+            (
+                {**slow, "kind": "explode"},
+                "kind is 'explode': it must be one of slow, error, throttle, drop, lost-reply.",
+            ),
             ({**slow, "kind": None}, "kind is null"),
             ({**slow, "seconds": None}, "needs seconds"),
+            ({**slow, "code": "Busy"}, "Only an error fault has a code, and this is a slow"),
+            ({**error, "seconds": 1}, "Only a slow fault has seconds: order one beside this er"),
+            ({"operation": "*", "kind": "drop", "code": "Busy"}, "and this is a drop fault"),
             ({**slow, "seconds": 0}, "seconds is 0"),
             ({**slow, "seconds": "2"}, "seconds is '2'"),
             ({**slow, "seconds": True}, "seconds is true"),
