@@ -9,7 +9,7 @@ from typing import ClassVar
 from typing import Protocol as Seam
 
 from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
     IListeningPort,
     IProtocolFactory,
@@ -17,17 +17,12 @@ from twisted.internet.interfaces import (
     IStreamServerEndpoint,
 )
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
-from echoserver.alarm import Alarm
-from echoserver.lifecycle import Absent, Known, Utilized, Wanted, wanted
-from echoserver.protocol import FULL, LAST_BYTES, Hooks, Player, describe
+from echoserver.departure import Departure
+from echoserver.lifecycle import Absent, Known, Wanted, wanted
+from echoserver.protocol import FULL, Hooks, Player, describe
 from echoserver.session import Session
 from echoserver.worker import Fleet, Identity, Worker
-
-IN_FLIGHT = 8.0
-LAST_STEP = 3.0
-ABORT_AFTER = 1.0
 
 
 class Players(Seam):
@@ -83,22 +78,15 @@ class GameServer(Service):
         self._factory = factory(self)
         self._rules = rules
         self._session = Session()
-        self._port: IListeningPort | None = None
         self._worker: Worker | None = None
-        self._working: Deferred[None] | None = None
-        self._leaving = False
-        self._renounced = False
-        self._hurried = False
-        self._stopping = False
-        self._abandoned = False
-        self._grace = Alarm(clock)
-        self.finished: Deferred[None] = Deferred()
+        self._departure = Departure(clock, lambda: self._session.running, self._factory.closeAll)
+        self.finished = self._departure.finished
 
     def listen(self) -> Deferred[int]:
         """Bind; fires with the port's number. Fails with C{CannotListenError}; do not retry."""
 
         def listening(port: IListeningPort) -> int:
-            self._port = port
+            self._departure.port = port
             host = port.getHost()
             self._log.info("Listening for players on {address}.", address=describe(host))
             return int(getattr(host, "port", 0))
@@ -129,7 +117,7 @@ class GameServer(Service):
             registered,
             refused,
         )
-        self._working = self._worker.work().addErrback(self._workFailed)
+        self._departure.enrolled(self._worker)
 
     def refusal(self) -> bytes | None:
         return None if self._session.hasRoom(self._rules.maxPlayers) else FULL
@@ -154,15 +142,14 @@ class GameServer(Service):
             players=self._session.players,
         )
         if not self._session.running:
-            self._grace.ring()
+            self._departure.sessionOver()
             if self._rules.oneSession:
-                self._leave()
+                self._departure.begin(self._rules.grace)
         self._changed()
 
     def hurry(self) -> None:
         """Cut the grace to nothing."""
-        self._hurried = True
-        self._grace.ring()
+        self._departure.hurry()
 
     def stopService(self) -> Deferred[None]:
         """
@@ -172,67 +159,13 @@ class GameServer(Service):
         play closes its port at once, and its players have the grace.
         """
         super().stopService()
-        self._stopping = True
-        if self._leaving:
-            self._closeAll()
-        self._leave()
+        self._departure.stop(self._rules.grace)
         return self.finished
 
     def _wants(self, known: Known) -> Wanted:
-        return Absent() if self._renounced else wanted(self._session, known, self._leaving)
+        departure = self._departure
+        return Absent() if departure.renounced else wanted(self._session, known, departure.begun)
 
     def _changed(self) -> None:
         if self._worker is not None:
             self._worker.changed()
-
-    def _leave(self) -> None:
-        if not self._leaving:
-            self._leaving = True
-            done = Deferred.fromCoroutine(self._depart())
-            done.addErrback(self._departureFailed)
-            done.chainDeferred(self.finished)
-
-    def _workFailed(self, failure: Failure) -> None:
-        if failure.check(CancelledError):
-            self._abandoned = True
-        else:
-            self._log.failure("The worker ended by a fault of ours.", failure=failure)
-
-    def _departureFailed(self, failure: Failure) -> None:
-        self._log.failure("Leaving failed by a fault of ours.", failure=failure)
-
-    async def _depart(self) -> None:
-        graceEnds = self._clock.seconds() + self._rules.grace
-        known = self._worker.registration.known if self._worker else Absent()
-        if not self._session.running and not isinstance(known, Utilized):
-            await self._renounce()
-        if self._port is not None:
-            await maybeDeferred(self._port.stopListening)
-        left = graceEnds - self._clock.seconds()
-        if self._session.running and not self._hurried:
-            self._log.info("The session has {seconds:.0f} s to end.", seconds=left)
-            await self._grace.sleep(left)
-        await self._closeAll()
-        await self._renounce()
-
-    def _closeAll(self) -> Deferred[None]:
-        within = ABORT_AFTER if self._stopping else LAST_BYTES
-        return self._factory.closeAll("the server stops", within)
-
-    async def _renounce(self) -> None:
-        """Deregister, within the caps: 8 s for a call that is out, 3 s after it."""
-        self._renounced = True
-        if self._worker is None or self._working is None:
-            return
-        working, self._working = self._working, None
-        calling = self._worker.calling
-        self._worker.hasten()
-        if calling:
-            inFlight = self._worker.stepDone().addTimeout(IN_FLIGHT, self._clock)
-            await inFlight.addErrback(lambda _: working.cancel())
-        await working.addTimeout(LAST_STEP, self._clock)
-        if self._abandoned:
-            self._log.warn(
-                "FleetIQ did not answer in time: {id} may stay until its health lapses.",
-                id=self._worker.registration.gameServerId,
-            )

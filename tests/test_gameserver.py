@@ -7,7 +7,8 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from echoserver.gameserver import ABORT_AFTER, IN_FLIGHT, LAST_STEP, GameServer, Rules
+from echoserver.departure import ABORT_AFTER, IN_FLIGHT, LAST_STEP
+from echoserver.gameserver import GameServer, Rules
 from echoserver.protocol import FULL, LAST_BYTES, EchoFactory
 from echoserver.worker import Identity
 from tests.doubles import LongDice, MemoryEndpoint, PendingFleet, callFailed
