@@ -20,8 +20,9 @@ from twisted.logger import Logger
 
 from echoserver.departure import Departure
 from echoserver.lifecycle import Absent, Known, Wanted, wanted
-from echoserver.protocol import FULL, Hooks, Player, describe
+from echoserver.protocol import FULL, Hooks, Player
 from echoserver.session import Session
+from echoserver.sockets import describe
 from echoserver.worker import Fleet, Identity, Worker
 
 

@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 import re
-import socket
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any, ClassVar, ParamSpec, TypeVar
 from typing import Protocol as Seam
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import (
-    IAddress,
-    IDelayedCall,
-    IHalfCloseableProtocol,
-    IReactorTime,
-    ISystemHandle,
-    ITCPTransport,
-)
+from twisted.internet.interfaces import IDelayedCall, IHalfCloseableProtocol, IReactorTime
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.protocols.policies import ProtocolWrapper
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from echoserver.address import Address
+from echoserver.sockets import describe, keepAlive
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -37,13 +28,6 @@ FULL = b"FULL\n"
 _GOODBYE = re.compile(rb"[qQ]\r?\n")
 _GOODBYE_INSIDE = re.compile(rb"\n[qQ]\r?\n")
 _MAY_BECOME_GOODBYE = (b"", b"q", b"Q", b"q\r", b"Q\r")
-_KEEP_ALIVE = (
-    ("TCP_KEEPIDLE", 60),
-    ("TCP_KEEPALIVE", 60),
-    ("TCP_KEEPINTVL", 10),
-    ("TCP_KEEPCNT", 3),
-    ("TCP_USER_TIMEOUT", 60_000),
-)
 
 
 def findGoodbye(line: bytes | None, data: bytes) -> tuple[int, bytes | None]:
@@ -267,28 +251,3 @@ class EchoFactory(Factory):
             awaiting, self._awaitingEmpty = self._awaitingEmpty, []
             for empty in awaiting:
                 empty.callback(None)
-
-
-def keepAlive(transport: Any) -> None:
-    """Have the kernel notice a player who vanished silently: 60 s idle, then 3 probes of 10 s."""
-    while isinstance(transport, ProtocolWrapper):
-        transport = transport.transport
-    if not ITCPTransport.providedBy(transport):
-        return
-    handle: Any = ISystemHandle(transport).getHandle()
-    if handle.family not in (socket.AF_INET, socket.AF_INET6):
-        return
-    # A socket that the player has reset already takes no options on some systems.
-    with suppress(OSError):
-        transport.setTcpNoDelay(True)
-        transport.setTcpKeepAlive(True)
-        for name, value in _KEEP_ALIVE:
-            option = getattr(socket, name, None)
-            if option is not None:
-                handle.setsockopt(socket.IPPROTO_TCP, option, value)
-
-
-def describe(address: IAddress) -> str:
-    """The address of a socket as people write it."""
-    host, port = getattr(address, "host", None), getattr(address, "port", None)
-    return str(address) if host is None or port is None else str(Address(host, port))

@@ -1,0 +1,45 @@
+"""What a player's socket is told, and how its address reads."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import suppress
+from typing import Any
+
+from twisted.internet.interfaces import IAddress, ISystemHandle, ITCPTransport
+from twisted.protocols.policies import ProtocolWrapper
+
+from echoserver.address import Address
+
+_KEEP_ALIVE = (
+    ("TCP_KEEPIDLE", 60),
+    ("TCP_KEEPALIVE", 60),
+    ("TCP_KEEPINTVL", 10),
+    ("TCP_KEEPCNT", 3),
+    ("TCP_USER_TIMEOUT", 60_000),
+)
+
+
+def keepAlive(transport: Any) -> None:
+    """Have the kernel notice a player who vanished silently: 60 s idle, then 3 probes of 10 s."""
+    while isinstance(transport, ProtocolWrapper):
+        transport = transport.transport
+    if not ITCPTransport.providedBy(transport):
+        return
+    handle: Any = ISystemHandle(transport).getHandle()
+    if handle.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    # A socket that the player has reset already takes no options on some systems.
+    with suppress(OSError):
+        transport.setTcpNoDelay(True)
+        transport.setTcpKeepAlive(True)
+        for name, value in _KEEP_ALIVE:
+            option = getattr(socket, name, None)
+            if option is not None:
+                handle.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
+def describe(address: IAddress) -> str:
+    """The address of a socket as people write it."""
+    host, port = getattr(address, "host", None), getattr(address, "port", None)
+    return str(address) if host is None or port is None else str(Address(host, port))

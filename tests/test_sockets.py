@@ -1,0 +1,78 @@
+"""A player's socket: how it notices silence, and how its address reads."""
+
+import socket
+
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.internet.interfaces import ISystemHandle, ITCPTransport
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.testing import StringTransport
+from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import directlyProvides
+
+from echoserver.sockets import describe, keepAlive
+
+
+class TCPTransport(StringTransport):
+    """A TCP transport with a real socket, which nobody is connected to."""
+
+    def __init__(self, family: socket.AddressFamily = socket.AF_INET) -> None:
+        super().__init__()
+        directlyProvides(self, ITCPTransport, ISystemHandle)
+        self.socket = socket.socket(family)
+
+    def getHandle(self) -> socket.socket:
+        return self.socket
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, enabled)
+
+    def setTcpKeepAlive(self, enabled: bool) -> None:
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, enabled)
+
+
+class KeepAliveTests(SynchronousTestCase):
+    """Players who vanish silently."""
+
+    def test_options(self) -> None:
+        """The kernel probes after 60 s, three times in 30 s, and waits 60 s for unsent bytes."""
+        transport = TCPTransport()
+        self.addCleanup(transport.socket.close)
+        wrapper: ProtocolWrapper = ProtocolWrapper(WrappingFactory(Factory()), Protocol())
+        wrapper.transport = transport
+        keepAlive(wrapper)
+        get = transport.socket.getsockopt
+        self.assertTrue(get(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
+        self.assertTrue(get(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        for name, value in (
+            ("TCP_KEEPIDLE", 60),
+            ("TCP_KEEPINTVL", 10),
+            ("TCP_KEEPCNT", 3),
+            ("TCP_USER_TIMEOUT", 60_000),
+        ):
+            if hasattr(socket, name):
+                self.assertEqual(value, get(socket.IPPROTO_TCP, getattr(socket, name)), name)
+
+    def test_others(self) -> None:
+        """What is not TCP is left alone: a UNIX socket says it is, but takes no such options."""
+        keepAlive(StringTransport())
+        local = TCPTransport(socket.AF_UNIX)
+        self.addCleanup(local.socket.close)
+        keepAlive(local)
+        self.assertFalse(local.socket.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
+
+    def test_resetAlready(self) -> None:
+        """A socket that takes no options any more is no fault."""
+        transport = TCPTransport()
+        transport.socket.close()
+        keepAlive(transport)
+
+
+class DescribeTests(SynchronousTestCase):
+    """Addresses as people write them."""
+
+    def test_forms(self) -> None:
+        """IPv6 stands in brackets; what has no port is said as it is."""
+        self.assertEqual("192.0.2.7:4242", describe(IPv4Address("TCP", "192.0.2.7", 4242)))
+        self.assertEqual("[2001:db8::1]:80", describe(IPv6Address("TCP", "2001:db8::1", 80)))
+        self.assertIn("/run/game", describe(UNIXAddress("/run/game")))
