@@ -77,13 +77,18 @@ class EchoTests(SynchronousTestCase):
     """What a player sends, and gets."""
 
     def connect(
-        self, hooks: RecordingHooks | None = None, *, flushed: bool = True, peer: IAddress = PEER
+        self,
+        hooks: RecordingHooks | None = None,
+        *,
+        flushed: bool = True,
+        peer: IAddress = PEER,
+        watched: bool = True,
     ) -> PlayerTransport:
-        """A player who has connected and not sent anything."""
+        """A player who has connected and not sent anything; C{watched} as --show-bytes does."""
         self.clock = Clock()
         self.hooks = hooks or RecordingHooks()
         self.seen: list[bytes] = []
-        self.factory = EchoFactory(self.clock, self.hooks, self.see)
+        self.factory = EchoFactory(self.clock, self.hooks, self.see if watched else None)
         echo = self.factory.buildProtocol(peer)
         assert echo is not None
         transport = PlayerTransport(echo, peer, flushed=flushed)
@@ -109,23 +114,31 @@ class EchoTests(SynchronousTestCase):
         return came
 
     @settings(deadline=None, max_examples=200)
-    @given(st.binary(max_size=200) | NEAR_GOODBYE, CUTS)
-    def test_anyBytesComeBack(self, data: bytes, places: list[int]) -> None:
+    @given(st.binary(max_size=200) | NEAR_GOODBYE, CUTS, st.booleans())
+    def test_anyBytesComeBack(self, data: bytes, places: list[int], watched: bool) -> None:
         """Any bytes without a goodbye, cut anywhere, come back in order, none lost."""
         data = b"\n" + data
         if lines(data) >= 0:
             return
-        transport = self.connect()
+        transport = self.connect(watched=watched)
         self.assertEqual(data, self.send(transport, *cut(data, places)))
         self.assertFalse(transport.ended)
         self.doCleanups()
 
     @settings(deadline=None, max_examples=300)
-    @given(NEAR_GOODBYE, st.sampled_from([b"q\n", b"Q\r\n"]), st.binary(max_size=20), CUTS)
-    def test_goodbye(self, before: bytes, goodbye: bytes, rest: bytes, places: list[int]) -> None:
+    @given(
+        NEAR_GOODBYE,
+        st.sampled_from([b"q\n", b"Q\r\n"]),
+        st.binary(max_size=20),
+        CUTS,
+        st.booleans(),
+    )
+    def test_goodbye(
+        self, before: bytes, goodbye: bytes, rest: bytes, places: list[int], watched: bool
+    ) -> None:
         """All before the goodbye is echoed, of itself at most its beginning, nothing after it."""
         data = b"\n" + before + b"\n" + goodbye + rest
-        transport = self.connect()
+        transport = self.connect(watched=watched)
         came = self.send(transport, *cut(data, places))
         at = lines(data)
         self.assertEqual(data[: len(came)], came)
@@ -142,19 +155,28 @@ class EchoTests(SynchronousTestCase):
     def test_workshopsClient(self) -> None:
         """From a player who never ends a line, a chunk of q or Q alone is a goodbye."""
         for goodbye in (b"q", b"Q"):
-            transport = self.connect()
-            self.assertEqual(b"hello", self.send(transport, b"hello", goodbye))
-            self.assertTrue(transport.ended)
+            for watched in (True, False):
+                transport = self.connect(watched=watched)
+                self.assertEqual(b"hello", self.send(transport, b"hello", goodbye))
+                self.assertTrue(transport.ended)
 
     def test_onlyWithoutLineEnds(self) -> None:
         """From a player who has ended a line, a chunk of q alone is only the begin of one."""
-        transport = self.connect()
-        self.assertEqual(b"a\nq", self.send(transport, b"a\n", b"q"))
-        self.assertFalse(transport.ended)
+        for watched in (True, False):
+            transport = self.connect(watched=watched)
+            self.assertEqual(b"abbc\nq", self.send(transport, b"a", b"bb", b"c\n", b"q"))
+            self.assertFalse(transport.ended)
+
+    def test_lineOfPieces(self) -> None:
+        """A line that came in pieces is over with its end: the next one may be a goodbye."""
+        for watched in (True, False):
+            transport = self.connect(watched=watched)
+            self.assertEqual(b"abbc\n", self.send(transport, b"a", b"bb", b"c\n", b"q\n"))
+            self.assertTrue(transport.ended)
 
     def test_goodbyeReadsOn(self) -> None:
         """After a goodbye what comes is read and dropped, until the player ends his side."""
-        transport = self.connect()
+        transport = self.connect(watched=False)
         self.send(transport, b"hello")
         transport.pauseProducing()
         self.send(transport, b"q")
