@@ -14,10 +14,11 @@ class Alarm:
         self._call: IDelayedCall | None = None
         self._sleeping: Deferred[None] | None = None
 
-    def sleep(self, seconds: float) -> Deferred[None]:
-        """Fires after C{seconds}, or when L{ring} is called."""
+    def sleep(self, seconds: float | None) -> Deferred[None]:
+        """Fires after C{seconds}, or when L{ring} is called; with None, only then."""
         self._sleeping = Deferred(lambda _: self._stop())
-        self._call = self._clock.callLater(max(0.0, seconds), self.ring)
+        if seconds is not None:
+            self._call = self._clock.callLater(max(0.0, seconds), self.ring)
         return self._sleeping
 
     def ring(self) -> None:

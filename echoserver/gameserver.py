@@ -19,7 +19,7 @@ from twisted.internet.interfaces import (
 from twisted.logger import Logger
 
 from echoserver.departure import Departure
-from echoserver.lifecycle import Absent, Known, Wanted, wanted
+from echoserver.lifecycle import Known, Wanted, wanted
 from echoserver.protocol import FULL, Hooks, Player
 from echoserver.session import Session
 from echoserver.sockets import describe
@@ -163,9 +163,9 @@ class GameServer(Service):
         self._departure.stop(self._rules.grace)
         return self.finished
 
-    def _wants(self, known: Known) -> Wanted:
+    def _wants(self, known: Known) -> Wanted | None:
         departure = self._departure
-        return Absent() if departure.renounced else wanted(self._session, known, departure.begun)
+        return None if departure.renounced else wanted(self._session, known, departure.begun)
 
     def _changed(self) -> None:
         if self._worker is not None:

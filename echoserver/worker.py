@@ -85,7 +85,8 @@ class Worker:
     Keeps one game server's registration at what is wanted.
 
     @param heartbeat: seconds of silence towards FleetIQ before a heartbeat.
-    @param wants: what is wanted, given what is known. Absent, once known too, ends the worker.
+    @param wants: what is wanted, given what is known. None is Absent for good: once that is known,
+        the worker ends.
     @param registered: called when FleetIQ confirms a registration for the first time.
     @param refused: asked, with a sentence, if FleetIQ refuses for good before that: True ends the
         worker, else it goes on at the longest backoff.
@@ -102,7 +103,7 @@ class Worker:
         fleet: Fleet,
         identity: Identity,
         heartbeat: float,
-        wants: Callable[[Known], Wanted],
+        wants: Callable[[Known], Wanted | None],
         registered: Callable[[], None],
         refused: Callable[[str], bool],
     ) -> None:
@@ -126,7 +127,7 @@ class Worker:
         self._stepWaiters: list[Deferred[None]] = []
 
     def work(self) -> Deferred[None]:
-        """Start. Fires when nothing is wanted and nothing is known; cancel it to abandon a call."""
+        """Start. Fires when nothing is wanted for good, nor known; cancel it to abandon a call."""
         return Deferred.fromCoroutine(self._walk())
 
     def changed(self) -> None:
@@ -148,12 +149,16 @@ class Worker:
     async def _walk(self) -> None:
         while True:
             now = self._clock.seconds()
-            towards = self._wants(self.registration.known)
+            wants = self._wants(self.registration.known)
+            towards = wants or Absent()
             self._settle(towards, now)
             step = nextStep(self.registration.known, towards)
             if step is Step.REST:
                 if self.registration.known == Absent():
-                    return
+                    if wants is None:
+                        return
+                    await self._alarm.sleep(None)
+                    continue
                 if now < self._beatDue:
                     await self._alarm.sleep(self._nextDue() - now)
                     continue

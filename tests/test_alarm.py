@@ -19,6 +19,16 @@ class AlarmTests(SynchronousTestCase):
         clock.advance(0.1)
         self.successResultOf(slept)
 
+    def test_sleepsUntilRung(self) -> None:
+        """Without a time only a ring ends it."""
+        clock = Clock()
+        alarm = Alarm(clock)
+        slept = alarm.sleep(None)
+        self.assertEqual([], clock.getDelayedCalls())
+        self.assertNoResult(slept)
+        alarm.ring()
+        self.successResultOf(slept)
+
     def test_rings(self) -> None:
         """It ends when it rings, and leaves nothing behind."""
         clock = Clock()

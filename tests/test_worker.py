@@ -31,7 +31,7 @@ class WorkerTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.fleet = PendingFleet()
-        self.want: Wanted = Available()
+        self.want: Wanted | None = Available()
         self.registered = 0
         self.refusals: list[str] = []
         self.givesUp = False
@@ -52,7 +52,7 @@ class WorkerTests(SynchronousTestCase):
         self.working: Deferred[None] = self.worker.work()
         return self.worker
 
-    def wants(self, known: Known) -> Wanted:
+    def wants(self, known: Known) -> Wanted | None:
         """What the test wants now."""
         return self.want
 
@@ -65,7 +65,7 @@ class WorkerTests(SynchronousTestCase):
         """Counts what is told."""
         self.registered += 1
 
-    def change(self, want: Wanted) -> None:
+    def change(self, want: Wanted | None) -> None:
         """Something else is wanted."""
         self.want = want
         self.worker.changed()
@@ -158,7 +158,7 @@ class WorkerTests(SynchronousTestCase):
         """Only hastening cuts a pause short."""
         self.start()
         self.fleet.fail(callFailed())
-        self.want = Absent()
+        self.want = None
         self.worker.hasten()
         self.successResultOf(self.working)
         self.assertEqual([], self.clock.getDelayedCalls())
@@ -316,14 +316,27 @@ class WorkerTests(SynchronousTestCase):
         self.assertEqual("heartbeat", self.fleet.theCall().operation)
 
     def test_ends(self) -> None:
-        """Absent, wanted and known, is the end."""
+        """Absent for good, and known to be, is the end."""
         self.start()
         self.fleet.reply()
-        self.change(Absent())
+        self.change(None)
         self.assertNoResult(self.working)
         self.fleet.reply()
         self.successResultOf(self.working)
         self.assertEqual([], self.clock.getDelayedCalls())
+
+    def test_absentForNow(self) -> None:
+        """Absent for now is no end: it rests without a call, and registers again when wanted."""
+        self.start()
+        first = self.fleet.reply().gameServerId
+        self.change(Absent())
+        self.fleet.reply()
+        self.clock.advance(1000.0)
+        self.assertEqual([], self.fleet.waiting)
+        self.assertNoResult(self.working)
+        self.change(Available())
+        self.assertEqual("register", self.fleet.theCall().operation)
+        self.assertNotEqual(first, self.fleet.reply().gameServerId)
 
     def test_stepDone(self) -> None:
         """Who waits for the call that is out hears of its end, and of the next one's not."""
