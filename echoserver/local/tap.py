@@ -68,18 +68,22 @@ class Options(UsageOptions):
             parent["pidfile"] = ""
 
 
+def settingsOf(options: Options) -> dict[str, Any]:
+    """The options as the arguments of L{LocalFleetIQ}."""
+    return {
+        "listen": options["listen"],
+        "groups": options["group"],
+        "instances": options["instances"],
+        "healthTimeout": options["health-timeout"],
+        "seed": options["seed"],
+    }
+
+
 class LocalProgram(LocalFleetIQ):
     """The local FleetIQ as a program of its own: says how to use it, ends if it cannot listen."""
 
     def __init__(self, reactor: Any, options: Options) -> None:
-        super().__init__(
-            reactor,
-            options["listen"],
-            options["group"],
-            options["instances"],
-            options["health-timeout"],
-            options["seed"],
-        )
+        super().__init__(reactor, **settingsOf(options))
         self._options = options
 
     def startService(self) -> None:

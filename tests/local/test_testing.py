@@ -1,0 +1,234 @@
+"""The local FleetIQ for other people's tests: in a thread, and in a child process."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import urllib.request
+from datetime import UTC, datetime
+from typing import Any
+
+from twisted.internet.error import CannotListenError
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+
+from echoserver.local.testing import ControlRefused, RunningFleetIQ
+from echoserver.local.values import instanceIdOf
+
+SERVER = {"GameServerGroupName": "local", "GameServerId": "srv-1"}
+FIRST = instanceIdOf("local", 0)
+
+
+def openFiles() -> int:
+    return len(os.listdir("/dev/fd"))
+
+
+def metadata(url: str, path: str) -> str:
+    with urllib.request.urlopen(f"{url}/latest/meta-data/{path}") as response:
+        text: str = response.read().decode()
+        return text
+
+
+class ThreadTests(SynchronousTestCase):
+    """In a thread, for programs in Python."""
+
+    def running(self, **options: Any) -> RunningFleetIQ:
+        fleetIQ = RunningFleetIQ(**options)
+        self.addCleanup(fleetIQ.stop)
+        return fleetIQ
+
+    def test_client(self) -> None:
+        """Its clients speak to it, with dates and typed errors."""
+        client = self.running().client()
+        server = client.register_game_server(InstanceId=FIRST, **SERVER)["GameServer"]
+        age = datetime.now(UTC) - server["RegistrationTime"]
+        self.assertLess(abs(age.total_seconds()), 60)
+        with self.assertRaises(client.exceptions.ConflictException):
+            client.register_game_server(InstanceId=FIRST, **SERVER)
+
+    def test_addresses(self) -> None:
+        """The metadata is of its first instance, or of the one that is named."""
+        fleetIQ = self.running(instances=3)
+        ids = fleetIQ.instanceIds
+        self.assertEqual(3, len(ids))
+        self.assertEqual(ids[0], metadata(fleetIQ.metadataUrl, "instance-id"))
+        self.assertEqual(ids[2], metadata(fleetIQ.metadataUrlOf(ids[2]), "instance-id"))
+        environment = fleetIQ.environment
+        self.assertEqual(fleetIQ.endpointUrl, environment["AWS_ENDPOINT_URL_GAMELIFT"])
+        self.assertEqual(fleetIQ.metadataUrl, environment["AWS_EC2_METADATA_SERVICE_ENDPOINT"])
+
+    def test_faults(self) -> None:
+        """A fault strikes until all are ended."""
+        fleetIQ = self.running()
+        client = fleetIQ.client()
+        self.assertEqual(
+            "fault-1", fleetIQ.fault(operation="*", kind="error", code="UnauthorizedException")
+        )
+        with self.assertRaises(client.exceptions.UnauthorizedException):
+            client.list_game_servers(GameServerGroupName="local")
+        fleetIQ.endFaults()
+        self.assertEqual([], client.list_game_servers(GameServerGroupName="local")["GameServers"])
+
+    def test_refusedControl(self) -> None:
+        """A control that is refused raises the sentence it was answered."""
+        error = self.assertRaises(
+            ControlRefused, self.running().fault, operation="Frobnicate", kind="slow"
+        )
+        self.assertIn("POST /_local/faults: 400", str(error))
+        self.assertIn("Frobnicate", str(error))
+
+    def test_sideBySide(self) -> None:
+        """Two that run at once know nothing of each other."""
+        one, other = self.running(), self.running(groups=("other",))
+        one.client().register_game_server(InstanceId=FIRST, **SERVER)
+        self.assertEqual(1, len(one.state()["gameServers"]))
+        self.assertEqual(0, len(other.state()["gameServers"]))
+        self.assertEqual(instanceIdOf("other", 0), other.instanceIds[0])
+
+    def test_nothingIsLeft(self) -> None:
+        """One after the other, each leaves no thread and no open file, used or not."""
+
+        def use() -> None:
+            with RunningFleetIQ() as fleetIQ:
+                fleetIQ.client().register_game_server(InstanceId=FIRST, **SERVER)
+            with RunningFleetIQ():
+                pass
+
+        use()
+        before = openFiles(), threading.active_count()
+        for _ in range(3):
+            use()
+        self.assertEqual(before, (openFiles(), threading.active_count()))
+
+    def test_portIsClosed(self) -> None:
+        """Once stopped it is gone, and may be stopped again."""
+        with RunningFleetIQ() as fleetIQ:
+            port = int(fleetIQ.endpointUrl.rpartition(":")[2])
+        fleetIQ.stop()
+        with socket.socket() as caller:
+            self.assertNotEqual(0, caller.connect_ex(("127.0.0.1", port)))
+
+    def test_cannotStart(self) -> None:
+        """What is wrong is raised at once, and leaves no thread and no open file."""
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            listen = f"tcp:{taken.getsockname()[1]}:interface=127.0.0.1"
+            before = openFiles(), threading.active_count()
+            self.assertRaises(CannotListenError, RunningFleetIQ, listen=listen)
+            self.assertRaises(ValueError, RunningFleetIQ, listen="tcp:x")
+            self.assertEqual(before, (openFiles(), threading.active_count()))
+
+
+# Uses one while a reactor of this kind runs, and one when none does any more.
+_BESIDE_A_REACTOR = """
+import sys
+from twisted.internet import {kind}
+{kind}.install()
+from twisted.internet import reactor, threads
+from twisted.python.threadable import isInIOThread
+from echoserver.local.testing import RunningFleetIQ
+
+def use(beside):
+    with RunningFleetIQ() as fleetIQ:
+        fleetIQ.client().list_game_servers(GameServerGroupName="local")
+        print(beside, type(reactor).__name__, isInIOThread())
+
+def threaded():
+    return threads.deferToThread(use, "in a thread").addBoth(lambda _: reactor.stop())
+
+reactor.callWhenRunning(use, "running")
+reactor.callLater(0, threaded)
+reactor.run()
+use("stopped")
+"""
+_WITHOUT_A_REACTOR = """
+import sys
+from echoserver.local.testing import RunningFleetIQ
+with RunningFleetIQ() as fleetIQ:
+    print(len(fleetIQ.client().list_game_server_groups()["GameServerGroups"]))
+print("twisted.internet.reactor" in sys.modules)
+"""
+
+
+class ProgramTests(SynchronousTestCase):
+    """In a thread, in programs of their own."""
+
+    def outputOf(self, code: str, **environ: str) -> list[str]:
+        run = subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, **environ},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        self.assertEqual((0, ""), (run.returncode, run.stderr))
+        return run.stdout.splitlines()
+
+    def test_withoutReactor(self) -> None:
+        """No reactor is installed, and nothing of this machine's AWS settings is read."""
+        settings = {
+            "AWS_PROFILE": "no-such-profile",
+            "AWS_ENDPOINT_URL": "http://127.0.0.1:1",
+            "HTTP_PROXY": "http://127.0.0.1:1",
+        }
+        self.assertEqual(["1", "False"], self.outputOf(_WITHOUT_A_REACTOR, **settings))
+
+    def test_besideAReactor(self) -> None:
+        """It runs beside the program's reactor, from its thread and from others, and after it."""
+        for kind, name in (
+            ("selectreactor", "SelectReactor"),
+            ("asyncioreactor", "AsyncioSelectorReactor"),
+        ):
+            self.assertEqual(
+                [f"running {name} True", f"in a thread {name} False", f"stopped {name} True"],
+                self.outputOf(_BESIDE_A_REACTOR.format(kind=kind)),
+            )
+
+
+class ChildTests(TestCase):
+    """In a child process, for programs in any language."""
+
+    def start(self, *options: str) -> subprocess.Popen[str]:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "echoserver.local.testing", *options],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.addCleanup(child.communicate)
+        self.addCleanup(child.kill)
+        return child
+
+    def said(self, child: subprocess.Popen[str]) -> Any:
+        assert child.stdout is not None
+        return json.loads(child.stdout.readline())
+
+    def test_standardInput(self) -> None:
+        """It says in one line where it is, whatever it is sent, until its input is closed."""
+        child = self.start("--instances=3")
+        said = self.said(child)
+        self.assertEqual(FIRST, metadata(said["metadataUrl"], "instance-id"))
+        with urllib.request.urlopen(f"{said['endpointUrl']}/_local/state") as response:
+            self.assertEqual(3, len(json.load(response)["instances"]))
+        self.assertEqual(("", ""), child.communicate("anything\n", timeout=30))
+        self.assertEqual(0, child.returncode)
+
+    def test_signal(self) -> None:
+        """SIGTERM ends it, and SIGINT, without a traceback."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            child = self.start()
+            self.said(child)
+            child.send_signal(number)
+            _, errors = child.communicate(timeout=30)
+            self.assertEqual((-number, ""), (child.returncode, errors))
+
+    def test_wrongOption(self) -> None:
+        """A wrong option is one sentence, and exit status 1."""
+        child = self.start("--instances=many")
+        out, errors = child.communicate(timeout=30)
+        self.assertEqual((1, ""), (child.returncode, out))
+        self.assertTrue(errors.startswith("fleetiq-local: --instances is 'many'"), errors)
+        self.assertEqual(1, errors.count("\n"))
