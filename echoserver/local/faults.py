@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
+from echoserver.local.fields import checkNames, numberOf
 from echoserver.local.values import shown
 
 SLOW, ERROR, THROTTLE, DROP, LOST_REPLY = "slow", "error", "throttle", "drop", "lost-reply"
@@ -126,11 +127,7 @@ class Faults:
             self._orders[faultId] = replace(order, count=order.count - 1)
 
     def _read(self, body: Mapping[str, Any]) -> FaultOrder:
-        for name in body:
-            if name not in _FIELDS:
-                raise ValueError(
-                    f"{shown(name)} is not a field of a fault: it has {', '.join(_FIELDS)}."
-                )
+        checkNames(body, "a fault", _FIELDS)
         operation, kind = body.get("operation"), body.get("kind")
         allowed = (EVERY_OPERATION, *sorted(self.operations))
         if operation not in allowed:
@@ -139,7 +136,7 @@ class Faults:
             )
         if kind not in KINDS:
             raise ValueError(f"kind is {shown(kind)}: it must be one of {', '.join(KINDS)}.")
-        seconds, code = _number(body, "seconds", LONGEST_WAIT), _code(body)
+        seconds, code = numberOf(body, "seconds", LONGEST_WAIT), _code(body)
         if (seconds is None) == (kind == SLOW):
             raise ValueError(
                 "A slow fault needs seconds, the time that each call waits."
@@ -152,7 +149,7 @@ class Faults:
                 if kind == ERROR
                 else f"Only an error fault has a code, and this is a {kind} fault: leave it out."
             )
-        probability = _number(body, "probability", 1.0)
+        probability = numberOf(body, "probability", 1.0)
         return FaultOrder(
             operation,
             kind,
@@ -170,17 +167,6 @@ def _code(body: Mapping[str, Any]) -> str | None:
     raise ValueError(
         f"code is {shown(code)}: it must be the name of an error, at most 100 letters and dots."
     )
-
-
-def _number(body: Mapping[str, Any], name: str, most: float) -> float | None:
-    value = body.get(name)
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= most:
-        raise ValueError(
-            f"{name} is {shown(value)}: it must be a number above 0, at most {most:g}."
-        )
-    return float(value)
 
 
 def _count(body: Mapping[str, Any]) -> int | None:

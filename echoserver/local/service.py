@@ -15,6 +15,8 @@ from twisted.python.failure import Failure
 
 from echoserver.local.actions import Actions
 from echoserver.local.api import FleetIQEndpoint
+from echoserver.local.clock import LocalClock
+from echoserver.local.clockcontrol import ClockControl
 from echoserver.local.control import Controls
 from echoserver.local.faults import Faults
 from echoserver.local.faultscontrol import FaultsControl
@@ -32,7 +34,7 @@ _LISTEN = re.compile(r"tcp6?:(?:port=)?([0-9]{1,5})(?::|$)")
 
 class LocalFleetIQ(Service):
     """
-    A FleetIQ on one port: API, instance metadata and controls. Its clock is the reactor's.
+    A FleetIQ on one port: API, instance metadata and controls. It lives by a clock of its own.
 
     @ivar url: where it is reached from this machine, once it is started.
     """
@@ -47,11 +49,13 @@ class LocalFleetIQ(Service):
         instances: int = 2,
         healthTimeout: float = 180.0,
         seed: int | None = None,
+        timeScale: float = 1.0,
     ) -> None:
         """
         @param instances: how many each group has.
         @param healthTimeout: seconds of silence after which a game server is dropped.
         @param seed: makes ordered faults strike, and ids be drawn, as they were with the same seed.
+        @param timeScale: how many seconds of the local clock pass in a real one.
         @raise ValueError: C{listen} is not understood; the text is a sentence.
         """
         self._listen = listen
@@ -59,23 +63,25 @@ class LocalFleetIQ(Service):
         self._port: IListeningPort | None = None
         self.url = ""
         dice = Random(seed)
-        seconds = reactor.seconds
+        clock = LocalClock(reactor, timeScale)
+        seconds = clock.seconds
         state = FleetState(self._happened, healthTimeout)
         for name in groups:
             state.addGroup(name, instances, seconds())
-        self._sweep = Sweep(reactor, state)
+        self._sweep = Sweep(clock, state)
         actions = Actions(state, seconds)
         faults = Faults(actions.operations, Random(seed))
         self._api = FleetIQEndpoint(reactor, actions, faults, dice, self._sweep.schedule)
         tokens = Tokens(dice)
         controls = Controls()
-        controls.putChild(b"state", StateControl(state, faults, self._api, seconds))
+        controls.putChild(b"state", StateControl(state, faults, self._api, clock))
+        controls.putChild(b"clock", ClockControl(clock, state, self._sweep.clockMoved))
         controls.putChild(b"faults", FaultsControl(faults))
         self._api.putChild(b"_local", controls)
         self._api.putChild(b"instances", Instances(state, tokens, seconds))
         first = InstanceMetadata(lambda now: state.groups(now).firstInstance(), tokens, seconds)
         self._api.putChild(b"latest", first)
-        self._site = LocalSite(self._api, reactor)
+        self._site = LocalSite(self._api, reactor, seconds)
 
     def startService(self) -> None:
         """

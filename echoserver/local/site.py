@@ -1,5 +1,6 @@
 """The HTTP front of all that one port serves: whom it lets in, how much it reads, how it stops."""
 
+from collections.abc import Callable
 from io import BytesIO
 from ipaddress import ip_address
 from typing import Any
@@ -12,7 +13,7 @@ from twisted.internet.interfaces import IHalfCloseableProtocol, IReactorTime
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from twisted.web.error import UnsupportedMethod
-from twisted.web.http import HTTPChannel
+from twisted.web.http import HTTPChannel, datetimeToString
 from twisted.web.http import Request as HTTPRequest
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
@@ -38,6 +39,7 @@ class LocalRequest(Request):
     """
 
     content: BytesIO
+    channel: Any
     transport: Any
     postpath: list[bytes]
 
@@ -77,6 +79,12 @@ class LocalRequest(Request):
         """A request header as text; unlike L{getHeader} it takes any bytes."""
         value = self.getHeader(name.encode("ascii"))
         return None if value is None else value.decode("latin-1")
+
+    def write(self, data: bytes) -> None:
+        """As Twisted's, with the date of the local clock."""
+        if not self.startedWriting and not self._disconnected:
+            self.setHeader(b"Date", datetimeToString(self.channel.site.seconds()))
+        super().write(data)
 
     def answer(self, status: int, headers: Headers, body: bytes) -> None:
         """Write a whole reply and finish."""
@@ -194,8 +202,15 @@ class LocalSite(Site):
     protocol = LocalChannel  # type: ignore[assignment] # Site declares the wrapper that HTTP/2 needs
     noisy = False
 
-    def __init__(self, root: IResource, reactor: IReactorTime) -> None:
+    def __init__(
+        self, root: IResource, reactor: IReactorTime, seconds: Callable[[], float]
+    ) -> None:
+        """
+        @param reactor: real time, for connections that idle.
+        @param seconds: what time it is in the replies' Date.
+        """
         super().__init__(root, LocalRequest, timeout=IDLE_SECONDS, reactor=reactor)
+        self.seconds = seconds
         self.channels: set[LocalChannel] = set()
         self._allEnded: Deferred[None] | None = None
 

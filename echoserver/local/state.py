@@ -35,6 +35,8 @@ class FleetState:
         # What is due when, by serial. Entries that later changes made void are passed over then.
         self._claimEnds: list[tuple[float, int]] = []
         self._lapses: list[tuple[float, int]] = []
+        self._measuredFrom = 0.0
+        self._longestSilence = 0.0
 
     def groups(self, now: float) -> Groups:
         """The groups as they are at this time."""
@@ -129,6 +131,8 @@ class FleetState:
             gameServerData=before.gameServerData if gameServerData is None else gameServerData,
         )
         self._replace(before, after)
+        if healthCheck is not None and before.lastHealthCheckTime >= self._measuredFrom:
+            self._longestSilence = max(self._longestSilence, now - before.lastHealthCheckTime)
         if after.utilized and not before.utilized:
             self._tell(after, now, "utilized", "UTILIZED")
         return after
@@ -195,6 +199,14 @@ class FleetState:
     def allGameServers(self, now: float) -> Iterable[GameServer]:
         self.sweep(now)
         return self._servers.values()
+
+    def measureSilence(self, now: float) -> float:
+        """
+        The longest time between two health reports of one game server, of those that came since
+        this was last asked; 0 if there were none.
+        """
+        longest, self._longestSilence, self._measuredFrom = self._longestSilence, 0.0, now
+        return longest
 
     def nextDeadline(self) -> float | None:
         """The time before which nothing can happen of itself; C{None} if nothing will."""

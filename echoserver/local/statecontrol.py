@@ -1,11 +1,11 @@
 """The control that tells all there is: GET /_local/state."""
 
-from collections.abc import Callable
 from dataclasses import asdict
 
 from twisted.web.resource import Resource
 
 from echoserver.local.api import FleetIQEndpoint
+from echoserver.local.clock import LocalClock
 from echoserver.local.control import answer
 from echoserver.local.faults import Faults
 from echoserver.local.operation import wordGameServer, wordGroup, wordInstance
@@ -23,23 +23,23 @@ class StateControl(Resource):
         state: FleetState,
         faults: Faults,
         endpoint: FleetIQEndpoint,
-        seconds: Callable[[], float],
+        clock: LocalClock,
     ) -> None:
         super().__init__()
         self._state = state
         self._faults = faults
         self._endpoint = endpoint
-        self._seconds = seconds
+        self._clock = clock
 
     def render_GET(self, request: LocalRequest) -> int:
-        now = self._seconds()
+        now = self._clock.seconds()
         groups = self._state.groups(now)
         return answer(
             request,
             200,
             {
                 "now": round(now, 3),
-                "timeScale": 1.0,
+                "timeScale": self._clock.scale,
                 "groups": [wordGroup(each) for each in groups.all()],
                 "instances": [wordInstance(each) for each in groups.instances.values()],
                 "gameServers": [wordGameServer(each) for each in self._state.allGameServers(now)],

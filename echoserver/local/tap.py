@@ -11,6 +11,7 @@ from twisted.internet.error import CannotListenError
 from twisted.python.usage import Options as UsageOptions
 from twisted.python.usage import UsageError
 
+from echoserver.local.clock import HIGHEST_SCALE
 from echoserver.local.groups import MOST_INSTANCES
 from echoserver.local.service import DEFAULT_LISTEN, LocalFleetIQ
 from echoserver.local.values import shown
@@ -27,6 +28,7 @@ class Options(UsageOptions):
         ["listen", None, DEFAULT_LISTEN, "Where it listens, a tcp: or tcp6: endpoint."],
         ["instances", None, "2", "How many instances each group has."],
         ["health-timeout", None, "180", "Seconds of silence until a game server is dropped."],
+        ["time-scale", None, "1", "Seconds of the local clock that pass in a real one."],
         ["seed", None, None, "A whole number: with it faults strike the same calls again."],
     ]
 
@@ -59,7 +61,8 @@ class Options(UsageOptions):
     def postOptions(self) -> None:
         self["group"] = self["group"] or ["local"]
         self["instances"] = _whole("--instances", self["instances"], 1, MOST_INSTANCES)
-        self["health-timeout"] = _seconds("--health-timeout", self["health-timeout"])
+        self["health-timeout"] = _number("--health-timeout", self["health-timeout"], 86400.0)
+        self["time-scale"] = _number("--time-scale", self["time-scale"], HIGHEST_SCALE)
         if self["seed"] is not None:
             self["seed"] = _whole("--seed", self["seed"], 0, 2**63)
         # The pid file of twistd -n makes a second program in the same folder refuse to start.
@@ -76,6 +79,7 @@ def settingsOf(options: Options) -> dict[str, Any]:
         "instances": options["instances"],
         "healthTimeout": options["health-timeout"],
         "seed": options["seed"],
+        "timeScale": options["time-scale"],
     }
 
 
@@ -99,12 +103,14 @@ class LocalProgram(LocalFleetIQ):
             end = SystemExit if parent["nodaemon"] else RuntimeError
             raise end(sentence) from error
         groups, instances = self._options["group"], self._options["instances"]
+        scale = self._options["time-scale"]
         self._log.info(
-            "FleetIQ for this machine on {url}, {groups}, {instances}",
+            "FleetIQ for this machine on {url}, {groups}, {instances}{pace}",
             url=self.url,
             groups=("group " if len(groups) == 1 else "groups ") + ", ".join(groups),
             instances=f"{instances} instance{'' if instances == 1 else 's'}"
             + (" each" if len(groups) > 1 else ""),
+            pace="" if scale == 1 else f", its clock at {scale:g} s in a second",
         )
         for name in ("AWS_ENDPOINT_URL_GAMELIFT", "AWS_EC2_METADATA_SERVICE_ENDPOINT"):
             self._log.info("For an SDK: export {name}={url}", name=name, url=self.url)
@@ -135,13 +141,11 @@ def _whole(option: str, given: str, least: int, most: int) -> int:
     raise UsageError(f"{option} is {given!r}: it must be a whole number from {least} to {most}.")
 
 
-def _seconds(option: str, given: str) -> float:
+def _number(option: str, given: str, most: float) -> float:
     try:
-        seconds = float(given)
+        number = float(given)
     except ValueError:
-        seconds = 0.0
-    if 0 < seconds <= 86400:
-        return seconds
-    raise UsageError(
-        f"{option} is {given!r}: it must be a number of seconds, above 0, at most 86400."
-    )
+        number = 0.0
+    if 0 < number <= most:
+        return number
+    raise UsageError(f"{option} is {given!r}: it must be a number above 0, at most {most:.12g}.")

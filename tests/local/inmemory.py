@@ -102,6 +102,10 @@ class MemoryFleetIQ:
         """One call of the API in CBOR."""
         return self.ask("POST", rpcPath(operation), CBOR_HEADERS, cbor2.dumps(request))
 
+    def tell(self, control: str, body: Any) -> Response:
+        """Give a control an order."""
+        return self.ask("POST", f"/_local/{control}", {}, json.dumps(body).encode())
+
     def state(self) -> Any:
         return self.ask("GET", "/_local/state").json
 

@@ -3,6 +3,7 @@
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from echoserver.local.clock import LocalClock
 from echoserver.local.state import FleetState
 from echoserver.local.sweep import Sweep
 from echoserver.local.values import Event
@@ -16,7 +17,8 @@ class SweepTests(SynchronousTestCase):
         self.events: list[Event] = []
         self.state = FleetState(self.events.append)
         self.state.addGroup("one", 1, 0.0)
-        self.sweep = Sweep(self.clock, self.state)
+        self.localClock = LocalClock(self.clock)
+        self.sweep = Sweep(self.localClock, self.state)
 
     def register(self, gameServerId: str) -> None:
         [instance] = self.state.groups(self.clock.seconds()).group("one").instanceIds
@@ -94,6 +96,32 @@ class SweepTests(SynchronousTestCase):
         self.clock.advance(180)
         [call] = self.clock.getDelayedCalls()
         self.assertEqual(181.0, call.getTime())
+
+    def test_clockJumps(self) -> None:
+        """What a jump of the clock makes due happens at once, and the timer is for what is left."""
+        self.register("srv-1")
+        self.localClock.advance(100)
+        self.sweep.clockMoved()
+        [call] = self.clock.getDelayedCalls()
+        self.assertEqual(80.0, call.getTime())
+        self.localClock.advance(81)
+        self.sweep.clockMoved()
+        self.assertEqual([(181.0, "dropped")], self.told())
+        self.assertEqual([], self.clock.getDelayedCalls())
+
+    def test_clockRunsFast(self) -> None:
+        """On a fast clock what is due comes sooner; on one too fast to follow, every 10 ms."""
+        self.register("srv-1")
+        self.clock.advance(60)
+        self.localClock.setScale(60)
+        self.sweep.clockMoved()
+        [call] = self.clock.getDelayedCalls()
+        self.assertEqual(62.0, call.getTime())
+        self.localClock.setScale(3600)
+        self.localClock.advance(119)
+        self.sweep.clockMoved()
+        [call] = self.clock.getDelayedCalls()
+        self.assertAlmostEqual(60.01, call.getTime(), 6)
 
     def test_stop(self) -> None:
         """Stopped, nothing is left; stopping twice is no error."""

@@ -37,6 +37,7 @@ class OptionsTests(SynchronousTestCase):
         self.assertEqual("tcp:4570:interface=127.0.0.1", options["listen"])
         self.assertEqual((["local"], 2), (options["group"], options["instances"]))
         self.assertEqual((180.0, None), (options["health-timeout"], options["seed"]))
+        self.assertEqual(1.0, options["time-scale"])
 
     def test_given(self) -> None:
         """Groups add up; numbers are numbers."""
@@ -51,9 +52,16 @@ class OptionsTests(SynchronousTestCase):
         for arguments, sentence in (
             (["--instances", "0"], "--instances is '0': it must be a whole number from 1 to 1000."),
             (["--instances", "two"], "--instances is 'two'"),
-            (["--health-timeout", "nan"], "--health-timeout is 'nan': it must be a number of"),
+            (
+                ["--health-timeout", "nan"],
+                "--health-timeout is 'nan': it must be a number above 0, at most 86400.",
+            ),
             (["--health-timeout", "-1"], "--health-timeout is '-1'"),
             (["--health-timeout", "x"], "--health-timeout is 'x'"),
+            (
+                ["--time-scale", "0"],
+                "--time-scale is '0': it must be a number above 0, at most 3600.",
+            ),
             (["--seed", "1.5"], "--seed is '1.5'"),
             (["--group", ""], "--group is ''"),
             (["--group", "a_b"], "--group is 'a_b': a group's name has 1 to 128 letters"),
