@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 from typing import ClassVar
 
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
@@ -22,7 +23,7 @@ ABORT_AFTER = 1.0
 
 class Departure:
     """
-    How one game server leaves, once, however often it is told to.
+    How one game server leaves, once, however often it is told to: the earliest end counts.
 
     @param playing: whether a session runs.
     @param closeAll: lets everybody go, with a reason, within seconds.
@@ -43,10 +44,12 @@ class Departure:
         self._clock = clock
         self._playing = playing
         self._players = closeAll
-        self._grace = Alarm(clock)
+        self._alarm = Alarm(clock)
         self._worker: Worker | None = None
         self._working: Deferred[None] | None = None
-        self._hurried = False
+        self._graceEnds = inf
+        self._patienceEnds = inf
+        self._closing = False
         self._stopping = False
         self._abandoned = False
         self.port: IListeningPort | None = None
@@ -55,33 +58,43 @@ class Departure:
         self.finished: Deferred[None] = Deferred()
 
     def enrolled(self, worker: Worker) -> None:
-        """This worker is to be ended; it begins."""
+        """Start this worker; it is to be ended in the end."""
         self._worker = worker
         self._working = worker.work().addErrback(self._workFailed)
+        self._working.addCallback(lambda _: self._alarm.ring())
 
-    def begin(self, grace: float) -> None:
-        """Leave; a session that runs has C{grace} seconds."""
+    def begin(self, grace: float, patience: float = 0.0) -> None:
+        """
+        Leave.
+
+        @param grace: seconds for a session that runs.
+        @param patience: seconds in which Deregister is repeated before the caps count.
+        """
+        now = self._clock.seconds()
+        self._graceEnds = min(self._graceEnds, now + grace)
+        self._patienceEnds = min(self._patienceEnds, now + patience)
+        self._alarm.ring()
         if not self.begun:
             self.begun = True
-            done = Deferred.fromCoroutine(self._depart(grace))
+            done = Deferred.fromCoroutine(self._depart())
             done.addErrback(self._failed)
             done.chainDeferred(self.finished)
 
     def stop(self, grace: float) -> None:
-        """Leave, for the process is told to stop: nobody is waited for longer than that."""
+        """Leave, for the process is told to stop."""
         self._stopping = True
-        if self.begun:
+        if self._closing:
             self._closeAll()
         self.begin(grace)
 
     def hurry(self) -> None:
         """Cut the grace to nothing."""
-        self._hurried = True
-        self._grace.ring()
+        self._graceEnds = min(self._graceEnds, self._clock.seconds())
+        self._alarm.ring()
 
-    def sessionOver(self) -> None:
-        """Nobody is in any more: the grace is over, if one was given."""
-        self._grace.ring()
+    def changed(self) -> None:
+        """Somebody came or went."""
+        self._alarm.ring()
 
     def _workFailed(self, failure: Failure) -> None:
         if failure.check(CancelledError):
@@ -92,29 +105,45 @@ class Departure:
     def _failed(self, failure: Failure) -> None:
         self._log.failure("Leaving failed by a fault of ours.", failure=failure)
 
-    async def _depart(self, grace: float) -> None:
-        graceEnds = self._clock.seconds() + grace
+    async def _depart(self) -> None:
         known = self._worker.registration.known if self._worker else Absent()
         if not self._playing() and not isinstance(known, Utilized):
             await self._renounce()
         if self.port is not None:
             await maybeDeferred(self.port.stopListening)
-        left = graceEnds - self._clock.seconds()
-        if self._playing() and not self._hurried:
-            self._log.info("The session has {seconds:.0f} s to end.", seconds=left)
-            await self._grace.sleep(left)
+        await self._sessionEnds()
+        self._closing = True
         await self._closeAll()
         await self._renounce()
 
+    async def _sessionEnds(self) -> None:
+        told = None
+        while self._playing() and (left := self._graceEnds - self._clock.seconds()) > 0:
+            if told != self._graceEnds:
+                told = self._graceEnds
+                long = "all the time it takes" if left == inf else f"{left:.0f} s"
+                self._log.info("The session has {long} to end.", long=long)
+            await self._alarm.sleep(None if left == inf else left)
+
     def _closeAll(self) -> Deferred[None]:
-        return self._players("the server stops", ABORT_AFTER if self._stopping else LAST_BYTES)
+        left = 0.0 if self._stopping else self._graceEnds - self._clock.seconds()
+        return self._players("the server stops", min(LAST_BYTES, max(ABORT_AFTER, left)))
 
     async def _renounce(self) -> None:
-        """Deregister, within the caps: 8 s for a call that is out, 3 s after it."""
-        self.renounced = True
+        """
+        Deregister: with patience if there is time, and nobody comes meanwhile. Then within the
+        caps: 8 s for a call that is out, 3 s after it.
+        """
         if self._worker is None or self._working is None:
+            self.renounced = True
             return
-        working, self._working = self._working, None
+        working = self._working
+        while not working.called and (left := self._patienceEnds - self._clock.seconds()) > 0:
+            if self._playing():
+                return
+            await self._alarm.sleep(None if left == inf else left)
+        self.renounced = True
+        self._working = None
         calling = self._worker.calling
         self._worker.hasten()
         if calling:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 from random import Random
 from typing import ClassVar
 from typing import Protocol as Seam
@@ -19,11 +20,13 @@ from twisted.internet.interfaces import (
 from twisted.logger import Logger
 
 from echoserver.departure import Departure
-from echoserver.lifecycle import Known, Wanted, wanted
+from echoserver.lifecycle import Absent, Known, Wanted, wanted
 from echoserver.protocol import FULL, Hooks, Player
 from echoserver.session import Session
 from echoserver.sockets import describe
 from echoserver.worker import Fleet, Identity, Worker
+
+BEFORE_DEADLINE = 5.0
 
 
 class Players(Seam):
@@ -35,6 +38,14 @@ class Players(Seam):
 
     def closeAll(self, reason: str, within: float) -> Deferred[None]:
         """Let everybody go; fires when nobody is left, at most C{within} seconds later."""
+
+    def draining(self, deadline: float | None, reason: str) -> None:
+        """
+        The session that runs is the last one here.
+
+        @param deadline: when whoever is still in is let go, in seconds of the reactor's clock; None
+            if nobody knows.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +90,7 @@ class GameServer(Service):
         self._factory = factory(self)
         self._rules = rules
         self._session = Session()
+        self._drainingSince: int | None = None
         self._worker: Worker | None = None
         self._departure = Departure(clock, lambda: self._session.running, self._factory.closeAll)
         self.finished = self._departure.finished
@@ -142,10 +154,35 @@ class GameServer(Service):
             received=player.received,
             players=self._session.players,
         )
-        if not self._session.running:
-            self._departure.sessionOver()
-            if self._rules.oneSession:
-                self._departure.begin(self._rules.grace)
+        if self._rules.oneSession and not self._session.running:
+            self._departure.begin(self._rules.grace)
+        self._changed()
+
+    def leave(self, deadline: float | None, reason: str) -> None:
+        """
+        The instance goes away: leave as soon as nobody plays, and 5 s before that at the latest.
+
+        @param deadline: when it goes, in seconds of the reactor's clock; None if nobody knows.
+        """
+        if deadline is None:
+            self._tellPlayers(None, reason)
+            self._departure.begin(inf, inf)
+        else:
+            self._tellPlayers(deadline - BEFORE_DEADLINE, reason)
+            left = deadline - BEFORE_DEADLINE - self._clock.seconds()
+            self._departure.begin(left, left)
+        self._changed()
+
+    def drain(self, reason: str) -> None:
+        """FleetIQ drains the instance: a session that ends from now on was the last one."""
+        if self._drainingSince is None:
+            self._drainingSince = self._session.ended
+            self._tellPlayers(None, reason)
+            self._changed()
+
+    def stay(self) -> None:
+        """FleetIQ no longer drains the instance."""
+        self._drainingSince = None
         self._changed()
 
     def hurry(self) -> None:
@@ -165,8 +202,21 @@ class GameServer(Service):
 
     def _wants(self, known: Known) -> Wanted | None:
         departure = self._departure
-        return None if departure.renounced else wanted(self._session, known, departure.begun)
+        if departure.renounced:
+            return None
+        want = wanted(
+            self._session, known, leaving=departure.begun, drainingSince=self._drainingSince
+        )
+        return None if departure.begun and want == Absent() else want
 
     def _changed(self) -> None:
+        self._departure.changed()
         if self._worker is not None:
             self._worker.changed()
+
+    def _tellPlayers(self, deadline: float | None, reason: str) -> None:
+        if self._session.running:
+            try:
+                self._factory.draining(deadline, reason)
+            except Exception:  # noqa: BLE001 # a game that fails to say so must not keep us here
+                self._log.failure("The players could not be told.")

@@ -103,11 +103,22 @@ class Registration:
     since: float | None = None
 
 
-def wanted(session: Session, known: Known, leaving: bool) -> Wanted:
-    """What FleetIQ should know. A registration lost while leaving is not renewed."""
-    if leaving and (not session.running or known == Absent()):
+def wanted(
+    session: Session, known: Known, *, leaving: bool = False, drainingSince: int | None = None
+) -> Wanted:
+    """
+    What FleetIQ should know. A registration lost while leaving or draining is not renewed.
+
+    @param leaving: for good, as soon as nobody is in.
+    @param drainingSince: how many sessions had ended when FleetIQ began to drain the instance: the
+        next that ends is the last. None while it does not drain.
+    """
+    if known == Absent() and (leaving or drainingSince is not None):
         return Absent()
-    return Utilized(session.number) if session.running else Available()
+    if session.running:
+        return Utilized(session.number)
+    over = drainingSince is not None and session.ended > drainingSince
+    return Absent() if leaving or over else Available()
 
 
 def settle(known: Known, wanted: Wanted, now: float) -> Known:

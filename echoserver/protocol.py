@@ -265,6 +265,11 @@ class EchoFactory(Factory):
         self.tellIfEmpty()
         return empty
 
+    def draining(self, deadline: float | None, reason: str) -> None:
+        """Log it: an echo's bytes are only ever the player's own."""
+        left = "" if deadline is None else f" in {deadline - self.clock.seconds():.0f} s"
+        self._log.info("The players must go{left}: {reason}.", left=left, reason=reason)
+
     def tellIfEmpty(self) -> None:
         """Somebody has gone: if it was the last of them, L{closeAll} is done."""
         if not self.connections:

@@ -22,6 +22,11 @@ class Session:
         """Whether anybody is in."""
         return self.players > 0
 
+    @property
+    def ended(self) -> int:
+        """How many sessions have ended."""
+        return self.number - self.running
+
     def joined(self) -> Session:
         """The session with one player more."""
         return Session(self.number + (not self.running), self.players + 1)

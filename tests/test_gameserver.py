@@ -1,6 +1,7 @@
 """A game server: its port, its session, and how it leaves."""
 
 from functools import partial
+from typing import Any, cast
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
@@ -8,15 +9,17 @@ from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from echoserver.departure import ABORT_AFTER, IN_FLIGHT, LAST_STEP
+from echoserver.failures import NotFound
 from echoserver.gameserver import GameServer, Rules
 from echoserver.protocol import FULL, LAST_BYTES, EchoFactory
 from echoserver.worker import Identity
-from tests.doubles import LongDice, MemoryEndpoint, PendingFleet, callFailed
+from tests.awsdoubles import told
+from tests.doubles import LongDice, MemoryEndpoint, PendingFleet, PlayerTransport, callFailed
 
 IDENTITY = Identity("i-0123456789abcdef0", "localhost:5000", 5000)
 
 
-class GameServerTests(SynchronousTestCase):
+class GameServerTestCase(SynchronousTestCase):
     """A game server in memory."""
 
     def start(self, rules: Rules | None = None, *, enrolled: bool = True) -> GameServer:
@@ -57,6 +60,10 @@ class GameServerTests(SynchronousTestCase):
         self.successResultOf(self.stopped)
         self.assertFalse(self.endpoint.listening)
         self.assertEqual([], self.clock.getDelayedCalls())
+
+
+class GameServerTests(GameServerTestCase):
+    """Its players and its end."""
 
     def test_bytesDoNotWait(self) -> None:
         """Players are served before FleetIQ is there, and while it is silent."""
@@ -310,3 +317,235 @@ class GameServerTests(SynchronousTestCase):
         self.fleet.reply()
         self.successResultOf(again)
         self.assertStopped()
+
+
+class DrainTests(GameServerTestCase):
+    """The instance goes away, or FleetIQ drains it."""
+
+    def playing(self, rules: Rules | None = None) -> PlayerTransport:
+        """A player in the first session of a server that FleetIQ knows as UTILIZED."""
+        self.start(rules)
+        self.fleet.reply()
+        player = self.endpoint.play()
+        self.fleet.reply()
+        return player
+
+    def leave(self, seconds: float | None) -> list[str]:
+        """The instance goes in that time; what is logged."""
+        with capturedLogs() as events:
+            deadline = None if seconds is None else self.clock.seconds() + seconds
+            self.server.leave(deadline, "so they say")
+        return told(events)
+
+    def assertLeft(self) -> None:
+        """It has left, and nothing of it is left."""
+        self.stopped = self.server.finished
+        self.assertStopped()
+
+    def quit(self, player: PlayerTransport) -> None:
+        """The player says goodbye, and reads all."""
+        player.protocol.dataReceived(b"q")
+        player.protocol.readConnectionLost()
+
+    def test_idle(self) -> None:
+        """An idle server deregisters at once; its port closes when that is confirmed."""
+        self.start()
+        self.fleet.reply()
+        self.assertEqual([], self.leave(120.0))
+        self.assertEqual("deregister", self.fleet.theCall().operation)
+        self.assertTrue(self.endpoint.listening)
+        self.fleet.reply()
+        self.assertLeft()
+
+    def test_idleWithPatience(self) -> None:
+        """There is time: Deregister is repeated far beyond the caps of a stop, up to the end."""
+        self.start()
+        self.fleet.reply()
+        self.leave(120.0)
+        for pause in (1.0, 2.0, 4.0, 8.0, 16.0, 30.0):
+            self.fleet.fail(callFailed())
+            self.clock.advance(pause)
+        self.clock.advance(115.0 - 61.0 - 0.1)
+        self.assertTrue(self.endpoint.listening)
+        self.clock.advance(0.1)
+        self.clock.advance(IN_FLIGHT)
+        self.assertLeft()
+
+    def test_idleThenStop(self) -> None:
+        """Told to stop as well, it has no patience left."""
+        self.start()
+        self.fleet.reply()
+        self.leave(None)
+        self.fleet.fail(callFailed())
+        self.clock.advance(100.0)
+        self.stop()
+        self.clock.advance(IN_FLIGHT)
+        self.assertStopped()
+
+    def test_idleButClaimed(self) -> None:
+        """Who comes before the Deregister went through may play to the end."""
+        self.start()
+        self.fleet.reply()
+        self.leave(120.0)
+        self.fleet.fail(callFailed())
+        player = self.endpoint.play()
+        self.assertFalse(self.endpoint.listening)
+        self.clock.advance(1.0)
+        self.assertEqual("utilize", self.fleet.reply().operation)
+        self.quit(player)
+        self.fleet.reply()
+        self.assertLeft()
+
+    def test_sessionEnds(self) -> None:
+        """In play the port closes at once, the session is finished, the server leaves for good."""
+        player = self.playing()
+        self.leave(120.0)
+        self.assertFalse(self.endpoint.listening)
+        self.clock.advance(54.0)
+        self.assertEqual("heartbeat", self.fleet.reply(utilized=True).operation)
+        player.protocol.dataReceived(b", still here")
+        self.assertEqual(b"hello, still here", player.value())
+        self.quit(player)
+        self.fleet.reply()
+        self.assertLeft()
+        self.assertEqual(["register", "utilize", "heartbeat", "deregister"], self.fleet.made)
+
+    def test_sessionIsEnded(self) -> None:
+        """Whoever is in 5 s before the deadline is let go, within 1 s."""
+        player = self.playing()
+        lines = self.leave(40.0)
+        self.assertIn("The players must go in 35 s: so they say.", lines)
+        self.assertIn("The session has 35 s to end.", lines)
+        self.clock.advance(34.9)
+        self.assertFalse(player.ended)
+        self.clock.advance(0.1)
+        self.assertTrue(player.ended)
+        self.clock.advance(ABORT_AFTER)
+        self.assertTrue(player.aborted)
+        self.fleet.reply()
+        self.assertLeft()
+
+    def test_noDeadline(self) -> None:
+        """Nobody knows when: the session may take its time, until another notice says more."""
+        player = self.playing()
+        lines = self.leave(None)
+        self.assertIn("The players must go: so they say.", lines)
+        self.clock.advance(54.0)
+        self.fleet.reply(utilized=True)
+        self.assertFalse(player.ended)
+        self.leave(35.0)
+        self.leave(1000.0)
+        self.clock.advance(30.0)
+        self.assertTrue(player.ended)
+        self.quit(player)
+        self.fleet.reply()
+        self.assertLeft()
+
+    def test_tooLate(self) -> None:
+        """A notice whose time is over lets players go at once."""
+        player = self.playing()
+        self.leave(-3.0)
+        self.assertTrue(player.ended)
+
+    def test_thenStop(self) -> None:
+        """Told to stop meanwhile, the session has the grace that is left, or less."""
+        for seconds, grace in ((120.0, 20.0), (15.0, 10.0)):
+            player = self.playing(Rules(grace=20.0))
+            self.leave(seconds)
+            self.stop()
+            self.clock.advance(grace - 0.1)
+            self.assertFalse(player.ended)
+            self.clock.advance(0.1)
+            self.assertTrue(player.ended)
+            self.quit(player)
+            self.fleet.reply()
+            self.assertStopped()
+
+    def test_lostWhileLeaving(self) -> None:
+        """A registration lost meanwhile is not renewed, and the session goes on."""
+        player = self.playing()
+        self.leave(120.0)
+        self.clock.advance(54.0)
+        self.fleet.fail(callFailed(NotFound, retry=False))
+        self.clock.advance(30.0)
+        self.assertFalse(player.ended)
+        self.quit(player)
+        self.assertLeft()
+        self.assertEqual(["register", "utilize", "heartbeat"], self.fleet.made)
+
+    def test_gameFails(self) -> None:
+        """A game that fails to tell its players does not keep the server from leaving."""
+        player = self.playing()
+        factory = cast(Any, player.protocol).factory
+        factory.draining = lambda *_: dict[str, str]()["nobody"]
+        self.leave(120.0)
+        self.assertEqual(1, len(self.flushLoggedErrors(KeyError)))
+        self.assertFalse(self.endpoint.listening)
+
+    def test_drainingIdle(self) -> None:
+        """FleetIQ drains: an idle server stays registered and open, with its heartbeats."""
+        self.start()
+        self.fleet.reply()
+        self.server.drain("so FleetIQ says")
+        self.clock.advance(54.0)
+        self.assertEqual("heartbeat", self.fleet.reply().operation)
+        self.assertTrue(self.endpoint.listening)
+
+    def test_drainingLastSession(self) -> None:
+        """A session that ends was the last: one that ran, or one that comes; ACTIVE ends it."""
+        for runs in (True, False):
+            self.start()
+            self.fleet.reply()
+            if not runs:
+                self.server.drain("so FleetIQ says")
+            player = self.endpoint.play()
+            self.fleet.reply()
+            if runs:
+                with capturedLogs() as events:
+                    self.server.drain("so FleetIQ says")
+                self.assertIn("The players must go: so FleetIQ says.", told(events))
+            self.clock.advance(54.0)
+            self.fleet.reply(utilized=True)
+            self.quit(player)
+            self.fleet.reply()
+            self.assertEqual([], self.fleet.waiting)
+            self.assertTrue(self.endpoint.listening)
+            self.server.drain("so FleetIQ says again")
+            self.assertEqual([], self.fleet.waiting)
+            self.server.stay()
+            self.fleet.reply()
+            made = ["register", "utilize", "heartbeat", "deregister", "register"]
+            self.assertEqual(made, self.fleet.made)
+
+    def test_drainingLost(self) -> None:
+        """A registration lost meanwhile is not renewed before the instance is ACTIVE again."""
+        self.start()
+        self.fleet.reply()
+        self.server.drain("so FleetIQ says")
+        self.clock.advance(54.0)
+        self.fleet.fail(callFailed(NotFound, retry=False))
+        self.clock.advance(600.0)
+        self.assertEqual(["register", "heartbeat"], self.fleet.made)
+        self.server.stay()
+        self.assertEqual("register", self.fleet.theCall().operation)
+
+    def test_drainedThenStop(self) -> None:
+        """After its last session it stops at once, with nothing to deregister."""
+        player = self.playing()
+        self.server.drain("so FleetIQ says")
+        self.quit(player)
+        self.fleet.reply()
+        self.stop()
+        self.assertStopped()
+        self.assertEqual(["register", "utilize", "deregister"], self.fleet.made)
+
+    def test_stayChangesNothing(self) -> None:
+        """ACTIVE where nothing drains costs no call; nor does it hold back who leaves."""
+        self.start()
+        self.fleet.reply()
+        self.server.stay()
+        self.assertEqual(["register"], self.fleet.made)
+        self.leave(120.0)
+        self.fleet.reply()
+        self.server.stay()
+        self.assertLeft()

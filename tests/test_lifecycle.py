@@ -31,6 +31,16 @@ from echoserver.session import Session
 
 HEARTBEAT = 60.0
 ONE, TWO = Utilized(1), Utilized(2)
+KNOWNS: tuple[Known, ...] = (
+    Absent(),
+    Available(),
+    ONE,
+    TWO,
+    Taken(0.0),
+    Unknown(None),
+    Unknown(ONE),
+    Contested(),
+)
 
 
 class TableTests(SynchronousTestCase):
@@ -60,8 +70,20 @@ class WantedTests(SynchronousTestCase):
 
     def test_staying(self) -> None:
         """AVAILABLE without a session, UTILIZED with its number in one."""
-        self.assertEqual(Available(), wanted(Session(3, 0), Available(), leaving=False))
-        self.assertEqual(Utilized(3), wanted(Session(3, 1), Available(), leaving=False))
+        self.assertEqual(
+            Available(),
+            wanted(
+                Session(3, 0),
+                Available(),
+            ),
+        )
+        self.assertEqual(
+            Utilized(3),
+            wanted(
+                Session(3, 1),
+                Available(),
+            ),
+        )
 
     def test_leaving(self) -> None:
         """A session that runs is finished first; an idle server is to be absent."""
@@ -69,8 +91,40 @@ class WantedTests(SynchronousTestCase):
         self.assertEqual(Utilized(3), wanted(Session(3, 1), Available(), leaving=True))
 
     def test_lostWhileLeaving(self) -> None:
-        """A registration lost while leaving is not renewed, though the session runs."""
-        self.assertEqual(Absent(), wanted(Session(3, 1), Absent(), leaving=True))
+        """A registration lost while leaving or draining is not renewed, whoever plays."""
+        for session in (Session(3, 1), Session(3, 0)):
+            self.assertEqual(Absent(), wanted(session, Absent(), leaving=True))
+            self.assertEqual(Absent(), wanted(session, Absent(), drainingSince=3))
+
+    def test_drainingIdle(self) -> None:
+        """An idle server stays registered; it may be claimed, and play."""
+        self.assertEqual(Available(), wanted(Session(3, 0), Available(), drainingSince=3))
+        self.assertEqual(Utilized(4), wanted(Session(4, 1), Available(), drainingSince=3))
+
+    def test_drainingLast(self) -> None:
+        """A session that ends was the last: the one that ran, or one that began since."""
+        for session, since in ((Session(3, 0), 2), (Session(4, 0), 3)):
+            for known in (Available(), Utilized(session.number), Unknown(None), Contested()):
+                self.assertEqual(Absent(), wanted(session, known, drainingSince=since))
+
+    @settings(deadline=None, max_examples=200)
+    @given(st.data())
+    def test_rules(self, data: st.DataObject) -> None:
+        """Who leaves or drains never registers nor drops a session; who leaves is gone if idle."""
+        players = data.draw(st.integers(0, 2))
+        session = Session(data.draw(st.integers(int(players > 0), 4)), players)
+        since = data.draw(st.none() | st.integers(0, session.ended))
+        leaving = data.draw(st.booleans())
+        known = data.draw(st.sampled_from(KNOWNS))
+        want = wanted(session, known, leaving=leaving, drainingSince=since)
+        if leaving or since is not None:
+            self.assertNotEqual(Step.REGISTER, nextStep(known, want))
+        if session.running and known != Absent():
+            self.assertEqual(Utilized(session.number), want)
+        if not session.running:
+            self.assertNotIsInstance(want, Utilized)
+            self.assertFalse(leaving and want != Absent())
+            self.assertFalse(since is None and not leaving and want != Available())
 
 
 class SettleTests(SynchronousTestCase):
@@ -336,6 +390,10 @@ WANTS = st.one_of(st.just(Absent()), st.just(Available()), st.integers(1, 4).map
 DAYS = st.lists(st.tuples(st.none() | WANTS, st.sampled_from(FAULTS), st.booleans()), max_size=40)
 
 
+EVENTS = st.sampled_from(("joined", "left", "drains", "active", "leaves"))
+DRAINS = st.lists(st.tuples(EVENTS, st.sampled_from(FAULTS), st.integers(0, 3)), max_size=30)
+
+
 class LifeTests(SynchronousTestCase):
     """Whatever happens, and in whatever order."""
 
@@ -369,6 +427,51 @@ class LifeTests(SynchronousTestCase):
             self.assertEqual(set(), set(life.fleet.servers) - life.fleet.ghosts)
         else:
             self.assertEqual({gameServerId: isinstance(last, Utilized)}, life.fleet.servers)
+
+    @settings(deadline=None, max_examples=300)
+    @given(DRAINS)
+    def test_drains(self, days: list[tuple[str, str, int]]) -> None:
+        """
+        Whatever comes and fails while FleetIQ drains, takes it back, or the instance goes: no new
+        registration meanwhile; and in the end, all is as it should be.
+        """
+        life, session = Life(self), Session()
+        since: int | None = None
+        leaving = False
+        for event, fault, steps in days:
+            match event:
+                case "joined":
+                    session = session.joined()
+                case "left" if session.running:
+                    session = session.left()
+                case "drains" if since is None:
+                    since = session.ended
+                case "active":
+                    since = None
+                case "leaves":
+                    leaving = True
+            life.unpaused = 0
+            for _ in range(steps):
+                known = life.registration.known
+                want = wanted(session, known, leaving=leaving, drainingSince=since)
+                ids = set(life.fleet.servers)
+                life.towards(want, fault)
+                if leaving or since is not None:
+                    self.assertEqual(set(), set(life.fleet.servers) - ids)
+        life.fleet.land()
+        life.unpaused = 0
+        for _ in range(12):
+            known = life.registration.known
+            want = wanted(session, known, leaving=leaving, drainingSince=since)
+            if not life.towards(want, "done", beat=True) or nextStep(known, want) is Step.REST:
+                life.now += TAKEN_FOR
+                life.unpaused = 0
+        known = life.registration.known
+        self.assertEqual(
+            known, wanted(session, known, leaving=leaving, drainingSince=since), session
+        )
+        if not session.running and leaving:
+            self.assertEqual(set(), set(life.fleet.servers) - life.fleet.ghosts)
 
     def test_doesNotSpin(self) -> None:
         """The same trouble at every call: a pause comes at least every sixth step, and grows."""
