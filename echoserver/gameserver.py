@@ -10,7 +10,7 @@ from typing import ClassVar
 from typing import Protocol as Seam
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import (
     IListeningPort,
     IProtocolFactory,
@@ -132,8 +132,8 @@ class GameServer(Service):
         )
         self._departure.enrolled(self._worker)
 
-    def refusal(self) -> bytes | None:
-        return None if self._session.hasRoom(self._rules.maxPlayers) else FULL
+    def admission(self, player: Player) -> Deferred[bytes | None]:
+        return succeed(None if self._session.hasRoom(self._rules.maxPlayers) else FULL)
 
     def playerJoined(self, player: Player) -> None:
         self._session = self._session.joined()

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar, ParamSpec, TypeVar
 from typing import Protocol as Seam
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IDelayedCall, IHalfCloseableProtocol, IReactorTime
 from twisted.internet.protocol import Factory, Protocol, connectionDone
@@ -74,11 +74,15 @@ class Hooks(Seam):
     A hook that raises is logged, and changes nothing for the player.
     """
 
-    def refusal(self) -> bytes | None:
-        """What to tell a player who may not come in; None lets him in."""
+    def admission(self, player: Player) -> Deferred[bytes | None]:
+        """
+        A player sent his first byte, or was there for 0.5 s: may he come in?
+
+        Fires with None if he may, else with what he is told. Until then his bytes wait, unread.
+        """
 
     def playerJoined(self, player: Player) -> None:
-        """A player sent his first byte, or was there for 0.5 s."""
+        """A player has come in."""
 
     def playerLeft(self, player: Player, reason: str) -> None:
         """A player who had joined is gone; C{reason} completes the sentence C{left: …}."""
@@ -101,6 +105,7 @@ class Echo(Protocol):
     _reason: str | None = None
     # Joined, not leaving, and nobody looks on: nothing is to be done but to echo.
     _calm = False
+    _early: tuple[bytes, ...] = ()
     _line: bytes | None = b""
     _lineEnded = False
     _joining: IDelayedCall | None = None
@@ -110,7 +115,7 @@ class Echo(Protocol):
         self.factory.connections.add(self)
         keepAlive(self.transport)
         self.transport.registerProducer(self.transport, True)
-        self._joining = self.factory.clock.callLater(JOIN_AFTER, self._join)
+        self._joining = self.factory.clock.callLater(JOIN_AFTER, self._knock)
 
     def dataReceived(self, data: bytes) -> None:
         if self._calm:
@@ -128,9 +133,8 @@ class Echo(Protocol):
         self._consider(data)
 
     def _consider(self, data: bytes) -> None:
-        if self._joining is not None:
-            self._join()
-        if self._reason is not None:
+        if not self._joined or self._reason is not None:
+            self._notIn(data)
             return
         self.received += len(data)
         if self.factory.seen is not None:
@@ -193,21 +197,40 @@ class Echo(Protocol):
         self._tellLeft()
         self.factory.tellIfEmpty()
 
-    def _join(self) -> None:
+    def _notIn(self, data: bytes) -> None:
+        """What comes before the player is in waits; what comes after his end is dropped."""
+        if self._reason is None:
+            self._early += (data,)
+            if self._joining is not None:
+                self._knock()
+
+    def _knock(self) -> None:
         if self._joining is not None and self._joining.active():
             self._joining.cancel()
         self._joining = None
         if self._reason is not None:
             return
         self.address = describe(self.transport.getPeer())
-        refusal = self.factory.tell(self.factory.hooks.refusal)
+        answer = self.factory.tell(self.factory.hooks.admission, self) or succeed(None)
+        if not answer.called:
+            self.transport.pauseProducing()
+        answer.addErrback(self.factory.hookFailed).addCallback(self._answered)
+
+    def _answered(self, refusal: bytes | None) -> None:
+        early, self._early = self._early, ()
+        if self._reason is not None:
+            return
         if refusal is not None:
             self.transport.write(refusal)
             self.leave("refused")
             return
+        # Before anything is written: back-pressure may pause it again.
+        self.transport.resumeProducing()
         self._joined = True
         self._calm = self.factory.seen is None
         self.factory.tell(self.factory.hooks.playerJoined, self)
+        for data in early:
+            self.dataReceived(data)
 
     def _tellLeft(self) -> None:
         if self._joined:
@@ -253,8 +276,12 @@ class EchoFactory(Factory):
         try:
             return hook(*args, **kw)
         except Exception:  # noqa: BLE001 # whatever it is, it changes nothing for the player
-            self._log.failure("A hook failed: {hook}.", hook=hook)
+            self.hookFailed(Failure())
             return None
+
+    def hookFailed(self, failure: Failure) -> None:
+        """Log it."""
+        self._log.failure("A hook failed.", failure)
 
     def closeAll(self, reason: str, within: float) -> Deferred[None]:
         """Let everybody go; fires when nobody is left, at most C{within} seconds later."""

@@ -109,16 +109,22 @@ class MemoryEndpoint:
 
 
 class RecordingHooks:
-    """Writes down what is told of players. C{answer} is the refusal; C{failing} hooks raise."""
+    """
+    Writes down what is told of players. C{failing} hooks raise.
 
-    def __init__(self, answer: bytes | None = None, *, failing: bool = False) -> None:
+    @ivar answer: whether a player may come in; a Deferred while nobody knows.
+    """
+
+    def __init__(
+        self, answer: Deferred[bytes | None] | bytes | None = None, *, failing: bool = False
+    ) -> None:
         self.answer = answer
         self.failing = failing
         self.told: list[tuple[str, ...]] = []
 
-    def refusal(self) -> bytes | None:
-        self._tell("refusal")
-        return self.answer
+    def admission(self, player: Player) -> Deferred[bytes | None]:
+        self._tell("admission")
+        return self.answer if isinstance(self.answer, Deferred) else succeed(self.answer)
 
     def playerJoined(self, player: Player) -> None:
         self._tell("joined", player.address)
@@ -127,7 +133,7 @@ class RecordingHooks:
         self._tell("left", player.address, reason, str(player.received))
 
     def _tell(self, *what: str) -> None:
-        if what[0] != "refusal":
+        if what[0] != "admission":
             self.told.append(what)
         if self.failing:
             raise ValueError("a hook that fails")

@@ -290,6 +290,76 @@ class EchoTests(SynchronousTestCase):
         transport.lose(ConnectionDone())
         self.assertEqual([], self.hooks.told)
 
+    def test_waits(self) -> None:
+        """While nobody knows whether he may come in, he is not read, and nothing is echoed."""
+        answer: Deferred[bytes | None] = Deferred()
+        transport = self.connect(RecordingHooks(answer))
+        self.assertEqual(b"", self.send(transport, b"hel", b"lo\n", b"q"))
+        self.assertEqual("paused", transport.producerState)
+        self.clock.advance(JOIN_AFTER)
+        self.assertEqual([], self.hooks.told)
+        self.assertEqual(0, transport.protocol.received)
+
+    def test_waitedAndCameIn(self) -> None:
+        """Once he may come in he is read on, and what he sent meanwhile is echoed in order."""
+        answer: Deferred[bytes | None] = Deferred()
+        transport = self.connect(RecordingHooks(answer))
+        self.send(transport, b"hel", b"lo\n")
+        answer.callback(None)
+        self.assertEqual("producing", transport.producerState)
+        self.assertEqual([("joined", "192.0.2.7:4242")], self.hooks.told)
+        self.assertEqual(b"hello\nmore", self.send(transport, b"more"))
+        self.assertEqual([b"hel", b"lo\n", b"more"], self.seen)
+
+    def test_waitedAndSaidGoodbye(self) -> None:
+        """A goodbye that waited with the rest is one; nothing comes back after it."""
+        answer: Deferred[bytes | None] = Deferred()
+        transport = self.connect(RecordingHooks(answer))
+        self.send(transport, b"hello\n", b"q\n", b"never")
+        answer.callback(None)
+        self.assertEqual(b"hello\n", transport.value())
+        self.assertTrue(transport.ended)
+
+    def test_waitedSilently(self) -> None:
+        """Nor need a byte have come."""
+        answer: Deferred[bytes | None] = Deferred()
+        transport = self.connect(RecordingHooks(answer))
+        self.clock.advance(JOIN_AFTER)
+        self.assertEqual("paused", transport.producerState)
+        answer.callback(None)
+        self.assertEqual([("joined", "192.0.2.7:4242")], self.hooks.told)
+        self.assertEqual(b"hello", self.send(transport, b"hello"))
+
+    def test_waitedAndRefused(self) -> None:
+        """He is told why, gets nothing of what he sent, and is read on until his end."""
+        answer: Deferred[bytes | None] = Deferred()
+        transport = self.connect(RecordingHooks(answer))
+        self.send(transport, b"hello")
+        answer.callback(FULL)
+        self.assertEqual(FULL, self.send(transport, b"more"))
+        self.assertTrue(transport.ended)
+        self.assertEqual("producing", transport.producerState)
+        self.assertEqual([], self.hooks.told)
+
+    def test_waitedAndLeft(self) -> None:
+        """An answer that comes too late, for one who has gone or was let go, is nobody's."""
+        for goes in (lambda t: t.lose(ConnectionDone()), lambda t: t.protocol.leave("the end")):
+            answer: Deferred[bytes | None] = Deferred()
+            transport = self.connect(RecordingHooks(answer))
+            self.send(transport, b"hello")
+            goes(transport)
+            answer.callback(None)
+            self.assertEqual((b"", []), (transport.value(), self.hooks.told))
+
+    def test_waitedForAFault(self) -> None:
+        """An answer that fails is logged, and changes nothing for the player."""
+        answer: Deferred[bytes | None] = Deferred()
+        transport = self.connect(RecordingHooks(answer))
+        self.send(transport, b"hello")
+        answer.errback(ValueError("a fault"))
+        self.assertEqual(b"hello", transport.value())
+        self.assertEqual(1, len(self.flushLoggedErrors(ValueError)))
+
     def test_failingHooks(self) -> None:
         """A hook that raises is logged, and changes nothing for the player."""
         transport = self.connect(RecordingHooks(failing=True))
