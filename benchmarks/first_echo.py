@@ -1,89 +1,54 @@
-"""
-How long a player waits for the first echo while every call to FleetIQ takes 2 s.
-
-Starts a game server on its embedded FleetIQ, orders the fault, lets players come one after the
-other, and prints what each waited: C{make bench}.
-"""
+"""How long a player waits for the first echo while every call to FleetIQ takes 5 s."""
 
 from __future__ import annotations
 
-import json
-import re
-import socket
-import statistics
-import subprocess
-import sys
-import tempfile
-import urllib.request
-from pathlib import Path
 from time import perf_counter
 
-PLAYERS = 20
-SLOW = 2.0
-GOAL_MS = 50.0
+from benchmarks.contenders import OURS, WORKSHOP, ours, reactors
+from benchmarks.figures import Goal, Result, share, spread
+from benchmarks.processes import Server, ask, connect, workshop
+
+SLOW = 5.0
+GOAL = 50.0
 
 
-def main() -> int:
-    """Measure, print, and end with 1 if a player waited longer than the goal."""
-    ports = ["--listen", "tcp:0:interface=127.0.0.1", "--local", "tcp:0:interface=127.0.0.1"]
-    twistd = str(Path(sys.executable).with_name("twistd"))
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        subprocess.Popen(
-            [twistd, "-n", "fleetiq-echo", *ports], stdout=subprocess.PIPE, text=True, cwd=folder
-        ) as server,
-    ):
-        try:
-            url, port = started(server)
-            slowDown(url)
-            waits = [firstEcho(port) for _ in range(PLAYERS)]
-        finally:
-            server.terminate()
-            server.communicate()
-    for number, wait in enumerate(waits, 1):
-        sys.stdout.write(f"first echo of player {number:2d}: {wait:6.2f} ms\n")
-    sys.stdout.write(
-        f"{PLAYERS} first echoes with every call slowed by {SLOW:.0f} s:"
-        f" median {statistics.median(waits):.2f} ms, longest {max(waits):.2f} ms"
-        f" (goal: each under {GOAL_MS:.0f} ms)\n"
+def measure(full: bool) -> Result:
+    """Players one after the other, each in a session of his own."""
+    waits = {
+        name: _waits(ours(reactor), 300 if full else 60) for name, reactor in reactors().items()
+    }
+    waits[WORKSHOP] = _waits(workshop(), 3 if full else 1)
+    return Result(
+        title="The first echo, while every call to FleetIQ takes 5 s",
+        method="From connect() to the first echo, in ms. Each player leaves before the next comes.",
+        columns=("", "players", "median (least..most)", "p95"),
+        rows=[
+            [name, str(len(each)), spread(each, "{:,.2f}"), f"{share(each, 0.95):,.2f}"]
+            for name, each in waits.items()
+        ],
+        data=waits,
+        goals=[
+            Goal(f"p95, {name}", share(each, 0.95), GOAL, most=True, unit=" ms")
+            for name, each in waits.items()
+            if name.startswith(OURS)
+        ],
     )
-    return int(max(waits) >= GOAL_MS)
 
 
-def started(server: subprocess.Popen[str]) -> tuple[str, int]:
-    """The local FleetIQ's URL and the game port, once the server is AVAILABLE."""
-    url, port = "", 0
-    for line in server.stdout or ():
-        if found := re.search(r"LOCAL FleetIQ on (\S+),", line):
-            url = found[1]
-        if found := re.search(r"Listening for players on \S+:(\d+)", line):
-            port = int(found[1])
-        if "AVAILABLE as" in line:
-            return url, port
-    raise SystemExit("The game server ended before it was AVAILABLE.")
+def _waits(server: Server, players: int) -> list[float]:
+    with server:
+        ask(f"{server.url}/_local/faults", {"operation": "*", "kind": "slow", "seconds": SLOW})
+        return [_firstEcho(server.port) for _ in range(players)]
 
 
-def slowDown(url: str) -> None:
-    """Every call takes C{SLOW} seconds from now on."""
-    order = {"operation": "*", "kind": "slow", "seconds": SLOW}
-    request = urllib.request.Request(
-        f"{url}/_local/faults", json.dumps(order).encode(), {"Content-Type": "application/json"}
-    )
-    urllib.request.urlopen(request).close()
-
-
-def firstEcho(port: int) -> float:
+def _firstEcho(port: int) -> float:
     """Milliseconds from connecting to the first echo; the player says goodbye and is gone."""
     began = perf_counter()
-    with socket.create_connection(("127.0.0.1", port)) as player:
-        player.sendall(b"hello\n")
+    with connect(port) as player:
+        player.sendall(b"hello")
         player.recv(64)
         waited = (perf_counter() - began) * 1000
-        player.sendall(b"q\n")
+        player.sendall(b"q")
         while player.recv(64):
             pass
     return waited
-
-
-if __name__ == "__main__":
-    sys.exit(main())

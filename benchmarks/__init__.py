@@ -1,0 +1,1 @@
+"""What is measured, and how: C{make bench}. One room measures one thing."""
