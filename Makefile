@@ -3,7 +3,7 @@
 
 ARGS =
 
-.PHONY: help run play test lint coverage bench
+.PHONY: help run play test lint coverage bench sdks
 
 help:
 	@echo "make run       a game server, with a FleetIQ of its own: twistd -n fleetiq-echo"
@@ -12,6 +12,7 @@ help:
 	@echo "make lint      ruff, mypy, import-linter"
 	@echo "make coverage  the tests, and which branches they miss"
 	@echo "make bench     how fast it is, beside its peers; ARGS=--full takes an hour"
+	@echo "make sdks      whether AWS's SDKs drive the local FleetIQ; installs them into .sdks"
 
 run: .venv/made
 	@.venv/bin/twistd -n fleetiq-echo $(ARGS)
@@ -35,6 +36,9 @@ coverage: .venv/made
 	.venv/bin/coverage run -m twisted.trial $(ARGS)
 	.venv/bin/coverage combine --quiet
 	.venv/bin/coverage report
+
+sdks: .venv/made
+	.venv/bin/python -m tests.sdks.run $(ARGS)
 
 bench: .venv/made build/benchmarks/loadgenerator build/benchmarks/epollecho
 	.venv/bin/python -m benchmarks $(ARGS)

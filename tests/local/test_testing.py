@@ -9,6 +9,7 @@ import sys
 import threading
 import urllib.request
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from twisted.internet.error import CannotListenError
@@ -174,6 +175,13 @@ class ProgramTests(SynchronousTestCase):
             "HTTP_PROXY": "http://127.0.0.1:1",
         }
         self.assertEqual(["1", "False"], self.outputOf(_WITHOUT_A_REACTOR, **settings))
+
+    def test_environment(self) -> None:
+        """With its variables alone a program's boto3 drives every operation."""
+        calls = Path(__file__).parents[1] / "sdks" / "calls_of_boto3.py"
+        with RunningFleetIQ() as fleetIQ:
+            self.outputOf(calls.read_text(), **fleetIQ.environment)
+            self.assertEqual(17, len(fleetIQ.state()["calls"]))
 
     def test_besideAReactor(self) -> None:
         """It runs beside the program's reactor, from its thread and from others, and after it."""

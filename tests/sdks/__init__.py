@@ -1,0 +1,1 @@
+"""Every operation of FleetIQ, through the SDKs that people call it with."""
