@@ -20,11 +20,12 @@ from twisted.internet.interfaces import (
 from twisted.logger import Logger
 
 from echoserver.departure import Departure
+from echoserver.identity import Identity
 from echoserver.lifecycle import Absent, Known, Wanted, wanted
 from echoserver.protocol import FULL, Hooks, Player
 from echoserver.session import Session
 from echoserver.sockets import describe
-from echoserver.worker import Fleet, Identity, Worker
+from echoserver.worker import Fleet, Worker
 
 BEFORE_DEADLINE = 5.0
 

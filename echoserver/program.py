@@ -26,10 +26,10 @@ from echoserver.failures import CallFailed
 from echoserver.fleetiq import FleetIQ
 from echoserver.fleets import AWS, Local
 from echoserver.gameserver import GameServer
+from echoserver.identity import Identity
 from echoserver.metadata import InstanceMetadata, NoIdentity, NoMetadata, identify, newClient
 from echoserver.options import Embedded, Settings
 from echoserver.protocol import EchoFactory, Player
-from echoserver.worker import Identity
 
 T = TypeVar("T")
 U = TypeVar("U")

@@ -7,10 +7,9 @@ What is wanted may change during a call; the worker looks again after each.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from random import Random
-from string import ascii_lowercase, digits
 from typing import ClassVar
 from typing import Protocol as Seam
 
@@ -21,26 +20,24 @@ from twisted.logger import Logger
 from echoserver.alarm import Alarm
 from echoserver.failures import CallFailed, Conflict, NotFound
 from echoserver.fleetiq import GameServer
+from echoserver.identity import Identity
 from echoserver.lifecycle import (
     NOBODYS,
     TAKEN_FOR,
     Absent,
     Answered,
-    Available,
-    Contested,
     Known,
     Outcome,
     Registration,
     Step,
     Taken,
-    Unknown,
-    Utilized,
     Wanted,
     after,
     backoff,
     nextStep,
     settle,
 )
+from echoserver.steplog import tell
 
 _JITTER = 0.1
 _HEALTH_REPORTS = (Step.REGISTER, Step.UTILIZE, Step.HEARTBEAT)
@@ -56,28 +53,6 @@ class Fleet(Seam):
     def heartbeat(self, gameServerId: str) -> Deferred[GameServer]: ...
     def describe(self, gameServerId: str) -> Deferred[GameServer]: ...
     def deregister(self, gameServerId: str) -> Deferred[None]: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """
-    What a registration says.
-
-    @ivar port: the one bound; a part of each id drawn.
-    @ivar data: published with it, at most 1,024 characters. None for none.
-    @ivar fixedId: the game server id; None draws one an attempt.
-    """
-
-    instanceId: str
-    connectionInfo: str
-    port: int
-    data: str | None = None
-    fixedId: str | None = None
-
-    def drawId(self, dice: Random) -> str:
-        """A game server id for one attempt to register."""
-        drawn = "".join(dice.choices(ascii_lowercase + digits, k=10))
-        return self.fixedId or f"{self.instanceId}-{self.port}-{drawn}"
 
 
 class Worker:
@@ -210,7 +185,7 @@ class Worker:
             self._heartbeat,
             self._identity.drawId(self._dice),
         )
-        self._tell(step, before, outcome)
+        tell(self._log, step, before, self.registration, outcome)
         if self._confirmed and not confirmed:
             try:
                 self._registered()
@@ -287,28 +262,3 @@ class Worker:
             self._log.info("Claimed: a player has 60 s to come.")
         self._confirmed = self._confirmed or ours
         return Answered(seen.utilized, ours)
-
-    def _tell(self, step: Step, before: Registration, outcome: Answered | Outcome) -> None:
-        known, newId = self.registration.known, self.registration.gameServerId
-        gameServerId = before.gameServerId
-        match step, known:
-            case Step.REGISTER, Absent():
-                return
-            case _, Contested() if before.known != known:
-                self._log.warn("Is {id} registered, and is it ours? Asking.", id=gameServerId)
-            case _, Unknown() if before.known != known:
-                self._log.warn("It may have happened: {id} is asked about.", id=gameServerId)
-            case Step.DEREGISTER, Absent():
-                self._log.info("Deregistered {id}.", id=gameServerId)
-            case _, Absent() if outcome is Outcome.GONE and newId != gameServerId:
-                self._log.warn("FleetIQ no longer knows {id}.", id=gameServerId)
-            case _, Absent() if newId != gameServerId:
-                self._log.warn("{id} is a stranger's.", id=gameServerId)
-            case _, Utilized(session=session) if before.known != known:
-                self._log.info("UTILIZED: session {session}.", session=session)
-            case Step.HEARTBEAT, Available() | Utilized() | Taken() if before.known == known:
-                self._log.info("Heartbeat of {id}.", id=gameServerId)
-            case _, Taken() if before.known != known:
-                self._log.warn("FleetIQ says UTILIZED, but nobody is here: waiting for players.")
-            case ((Step.REGISTER | Step.INSPECT), _) if before.known != known:
-                self._log.info("AVAILABLE as {id}.", id=gameServerId)

@@ -11,8 +11,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from echoserver.departure import ABORT_AFTER, IN_FLIGHT, LAST_STEP
 from echoserver.failures import NotFound
 from echoserver.gameserver import GameServer, Rules
+from echoserver.identity import Identity
 from echoserver.protocol import FULL, LAST_BYTES, EchoFactory
-from echoserver.worker import Identity
 from tests.awsdoubles import told
 from tests.doubles import LongDice, MemoryEndpoint, PendingFleet, PlayerTransport, callFailed
 

@@ -9,6 +9,7 @@ from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from echoserver.failures import CallFailed, Conflict, NotFound
+from echoserver.identity import Identity
 from echoserver.lifecycle import (
     Absent,
     Available,
@@ -19,7 +20,7 @@ from echoserver.lifecycle import (
     Utilized,
     Wanted,
 )
-from echoserver.worker import Identity, Worker
+from echoserver.worker import Worker
 from tests.doubles import LongDice, PendingFleet, callFailed
 
 INSTANCE = "i-0123456789abcdef0"

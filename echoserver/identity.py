@@ -1,0 +1,29 @@
+"""What a registration says of one game server."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+from string import ascii_lowercase, digits
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """
+    What a registration says.
+
+    @ivar port: the one bound; a part of each id drawn.
+    @ivar data: published with it, at most 1,024 characters. None for none.
+    @ivar fixedId: the game server id; None draws one an attempt.
+    """
+
+    instanceId: str
+    connectionInfo: str
+    port: int
+    data: str | None = None
+    fixedId: str | None = None
+
+    def drawId(self, dice: Random) -> str:
+        """A game server id for one attempt to register."""
+        drawn = "".join(dice.choices(ascii_lowercase + digits, k=10))
+        return self.fixedId or f"{self.instanceId}-{self.port}-{drawn}"
