@@ -25,7 +25,8 @@ from echoserver.lifecycle import Absent, Known, Wanted, wanted
 from echoserver.protocol import FULL, Hooks, Player
 from echoserver.session import Session
 from echoserver.sockets import describe
-from echoserver.worker import Fleet, Worker
+from echoserver.steps import Fleet
+from echoserver.worker import Worker
 
 BEFORE_DEADLINE = 5.0
 

@@ -11,15 +11,12 @@ from dataclasses import replace
 from datetime import datetime
 from random import Random
 from typing import ClassVar
-from typing import Protocol as Seam
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from echoserver.alarm import Alarm
-from echoserver.failures import CallFailed, Conflict, NotFound
-from echoserver.fleetiq import GameServer
 from echoserver.identity import Identity
 from echoserver.lifecycle import (
     NOBODYS,
@@ -27,7 +24,6 @@ from echoserver.lifecycle import (
     Absent,
     Answered,
     Known,
-    Outcome,
     Registration,
     Step,
     Taken,
@@ -38,21 +34,10 @@ from echoserver.lifecycle import (
     settle,
 )
 from echoserver.steplog import tell
+from echoserver.steps import Brought, Fleet, Steps
 
 _JITTER = 0.1
 _HEALTH_REPORTS = (Step.REGISTER, Step.UTILIZE, Step.HEARTBEAT)
-
-
-class Fleet(Seam):
-    """What is asked of FleetIQ: L{echoserver.fleetiq.FleetIQ}."""
-
-    def register(
-        self, gameServerId: str, instanceId: str, connectionInfo: str, data: str | None
-    ) -> Deferred[GameServer]: ...
-    def utilize(self, gameServerId: str) -> Deferred[GameServer]: ...
-    def heartbeat(self, gameServerId: str) -> Deferred[GameServer]: ...
-    def describe(self, gameServerId: str) -> Deferred[GameServer]: ...
-    def deregister(self, gameServerId: str) -> Deferred[None]: ...
 
 
 class Worker:
@@ -84,7 +69,7 @@ class Worker:
     ) -> None:
         self._clock = clock
         self._dice = dice
-        self._fleet = fleet
+        self._steps = Steps(fleet, identity)
         self._identity = identity
         self._heartbeat = heartbeat
         self._wants = wants
@@ -94,7 +79,6 @@ class Worker:
         self.calling = False
         self._confirmed = False
         self._givenUp = False
-        self._trouble = ""
         self._claim: datetime | None = None
         self._beatDue = clock.seconds()
         self._alarm = Alarm(clock)
@@ -139,11 +123,11 @@ class Worker:
                     continue
                 step = Step.HEARTBEAT
             failures = self.registration.failures
-            await self._take(step, towards)
+            brought = await self._take(step, towards)
             if self._givenUp:
                 return
             if self.registration.failures > failures:
-                await self._pause()
+                await self._pause(brought.trouble)
 
     def _settle(self, towards: Wanted, now: float) -> None:
         known = settle(self.registration.known, towards, now)
@@ -159,10 +143,10 @@ class Worker:
             return min(self._beatDue, known.since + TAKEN_FOR)
         return self._beatDue
 
-    async def _pause(self) -> None:
+    async def _pause(self, trouble: str) -> None:
         seconds = backoff(self.registration.failures, self._dice.uniform(0, 1))
         self._log.warn(
-            "{trouble} The next try is in {seconds:.1f} s.", trouble=self._trouble, seconds=seconds
+            "{trouble} The next try is in {seconds:.1f} s.", trouble=trouble, seconds=seconds
         )
         self._pausing = True
         try:
@@ -170,10 +154,11 @@ class Worker:
         finally:
             self._pausing = False
 
-    async def _take(self, step: Step, towards: Wanted) -> None:
+    async def _take(self, step: Step, towards: Wanted) -> Brought:
         sent = self._clock.seconds()
-        before, confirmed = self.registration, self._confirmed
-        outcome = await self._perform(step, before.gameServerId)
+        before = self.registration
+        brought = await self._perform(step, before.gameServerId)
+        outcome = brought.outcome
         if isinstance(outcome, Answered) and step in _HEALTH_REPORTS:
             self._beatDue = sent + self._heartbeat * (1 - self._dice.uniform(0, _JITTER))
         self.registration = after(
@@ -186,79 +171,31 @@ class Worker:
             self._identity.drawId(self._dice),
         )
         tell(self._log, step, before, self.registration, outcome)
-        if self._confirmed and not confirmed:
-            try:
-                self._registered()
-            except Exception:  # noqa: BLE001 # who is told must not end the heartbeats
-                self._log.failure("The first registration could not be told.")
+        if isinstance(outcome, Answered) and outcome.ours:
+            self._confirm()
+        elif brought.hopeless and not self._confirmed:
+            self._givenUp = self._refused(brought.trouble)
+        return brought
 
-    async def _perform(self, step: Step, gameServerId: str) -> Answered | Outcome:
+    async def _perform(self, step: Step, gameServerId: str) -> Brought:
         self.calling = True
-        self._trouble = "FleetIQ does not do as it is asked."
         try:
-            seen = await self._call(step, gameServerId)
-        except NotFound as error:
-            return self._failed(step, Outcome.GONE, error)
-        except Conflict as error:
-            return self._failed(step, Outcome.CONFLICT, error)
-        except CallFailed as error:
-            refusal = Outcome.REFUSED if error.retry else Outcome.FORBIDDEN
-            return self._failed(step, Outcome.LOST if error.mayHaveHappened else refusal, error)
-        except CancelledError:
-            raise
-        except Exception:  # noqa: BLE001 # a fault of ours must not end the heartbeats
-            self._log.failure("The step {step} failed by a fault of ours.", step=step.value)
-            self._trouble = "This is a fault of ours."
-            return Outcome.LOST
+            brought = await self._steps.perform(step, gameServerId)
         finally:
             self.calling = False
             waiters, self._stepWaiters = self._stepWaiters, []
             for waiter in waiters:
                 waiter.callback(None)
-        return Outcome.GONE if seen is None else self._read(step, seen)
-
-    def _call(self, step: Step, gameServerId: str) -> Deferred[GameServer] | Deferred[None]:
-        match step:
-            case Step.REGISTER:
-                self._log.info("Registering {id}.", id=gameServerId)
-                identity = self._identity
-                return self._fleet.register(
-                    gameServerId, identity.instanceId, identity.connectionInfo, identity.data
-                )
-            case Step.UTILIZE:
-                return self._fleet.utilize(gameServerId)
-            case Step.DEREGISTER:
-                return self._fleet.deregister(gameServerId)
-            case Step.INSPECT:
-                return self._fleet.describe(gameServerId)
-        return self._fleet.heartbeat(gameServerId)
-
-    def _failed(self, step: Step, outcome: Outcome, error: CallFailed) -> Outcome:
-        self._trouble = str(error)
-        unregistrable = outcome is Outcome.GONE and step is Step.REGISTER
-        if outcome is Outcome.FORBIDDEN or unregistrable:
-            self._forbidden()
-        return outcome
-
-    def _forbidden(self) -> None:
-        if not self._confirmed:
-            self._givenUp = self._refused(self._trouble)
-
-    def _read(self, step: Step, seen: GameServer) -> Answered | Outcome:
-        identity = self._identity
-        ours = (seen.instanceId, seen.connectionInfo) == (
-            identity.instanceId,
-            identity.connectionInfo,
-        )
-        if step is Step.INSPECT and not ours and identity.fixedId is not None:
-            self._trouble = (
-                f"The game server id {identity.fixedId} is taken by {seen.connectionInfo} on"
-                f" {seen.instanceId}: give another --game-server-id, or leave it out."
-            )
-            self._forbidden()
-            return Outcome.FORBIDDEN
-        if seen.claimed and seen.lastClaim != self._claim:
+        seen = brought.seen
+        if seen is not None and seen.claimed and seen.lastClaim != self._claim:
             self._claim = seen.lastClaim
             self._log.info("Claimed: a player has 60 s to come.")
-        self._confirmed = self._confirmed or ours
-        return Answered(seen.utilized, ours)
+        return brought
+
+    def _confirm(self) -> None:
+        if not self._confirmed:
+            self._confirmed = True
+            try:
+                self._registered()
+            except Exception:  # noqa: BLE001 # who is told must not end the heartbeats
+                self._log.failure("The first registration could not be told.")
