@@ -41,6 +41,14 @@ def matching(options: usage.Options, name: str, pattern: str, allowed: str) -> s
     return value
 
 
+def oneOf(options: usage.Options, name: str, *words: str) -> str:
+    """One of these words."""
+    value: str = options[name]
+    if value not in words:
+        raise wrong(name, value, " or ".join(words))
+    return value
+
+
 def wrong(name: str, value: str, allowed: str) -> usage.UsageError:
     """The error of a wrong value: which option, what it is, what is allowed."""
     return usage.UsageError(f"--{name} is {shown(value)}: write {allowed}.")

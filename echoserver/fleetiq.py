@@ -106,6 +106,19 @@ class FleetIQ:
         )
         return gone.addCallback(lambda _: None)
 
+    def instanceStatus(self, instanceId: str) -> Deferred[str | None]:
+        """Fires with what FleetIQ thinks of an instance of the group; None if it says nothing."""
+        asked = self._gameLift.call(
+            "DescribeGameServerInstances", GameServerGroupName=self.group, InstanceIds=[instanceId]
+        )
+
+        def read(reply: Reply) -> str | None:
+            instances = reply.get("GameServerInstances") or [{}]
+            status: str | None = instances[0].get("InstanceStatus")
+            return status
+
+        return asked.addCallback(read)
+
     def _ask(self, operation: str, **request: Any) -> Deferred[GameServer]:
         def read(reply: Reply) -> GameServer:
             members = reply.get("GameServer")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from string import Formatter
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 from urllib.parse import urlsplit
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.web.http_headers import Headers
@@ -73,6 +74,25 @@ def newClient(reactor: Any) -> HTTPClient:
     return HTTPClient(Agent(reactor, connectTimeout=CONNECT_TIMEOUT))
 
 
+@dataclass(frozen=True, slots=True)
+class Item:
+    """
+    What the metadata has at a path.
+
+    @ivar date: when it said so, by its own clock, in seconds since the epoch; None if it did not.
+    """
+
+    text: str
+    date: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    status: int
+    body: str
+    date: str
+
+
 class InstanceMetadata:
     """
     The metadata service. One token serves until it is refused, then one more.
@@ -87,64 +107,79 @@ class InstanceMetadata:
         self._token: str | None = None
 
     async def get(self, path: str) -> str | None:
+        """The text of L{item}."""
+        item = await self.item(path)
+        return None if item is None else item.text
+
+    async def item(self, path: str) -> Item | None:
         """
         One item below C{/latest/meta-data/}; None if the instance does not have it.
 
         @raise NoMetadata: if the service is silent, or answers neither 200 nor 404.
         """
-        status, body = await self._ask(path)
-        if status == 401:
+        answer = await self._ask(path)
+        if answer.status == 401:
             self._token = None
-            status, body = await self._ask(path)
-        if status == 404:
+            answer = await self._ask(path)
+        if answer.status == 404:
             return None
-        if status != 200:
+        if answer.status != 200:
             raise NoMetadata(
-                f"The instance metadata at {self._url()} answers {path} with {status}."
+                f"The instance metadata at {self._url()} answers {path} with {answer.status}."
             )
-        return body.strip() or None
+        text = answer.body.strip()
+        return Item(text, _seconds(answer.date)) if text else None
 
-    async def _ask(self, path: str) -> tuple[int, str]:
+    async def _ask(self, path: str) -> _Answer:
         if self._token is None:
             ttl = {"X-aws-ec2-metadata-token-ttl-seconds": [str(TOKEN_TTL)]}
-            status, token = await self._request("PUT", "/latest/api/token", ttl)
-            if status != 200:
+            answer = await self._request("PUT", "/latest/api/token", ttl)
+            if answer.status != 200:
                 raise NoMetadata(
-                    f"The instance metadata at {self._url()} gives no token, but {status}."
+                    f"The instance metadata at {self._url()} gives no token, but {answer.status}."
                 )
-            self._token = token
+            self._token = answer.body
         headers = {"X-aws-ec2-metadata-token": [self._token]}
         return await self._request("GET", f"/latest/meta-data/{path}", headers)
 
-    async def _request(
-        self, method: str, path: str, headers: dict[str, list[str]]
-    ) -> tuple[int, str]:
+    async def _request(self, method: str, path: str, headers: dict[str, list[str]]) -> _Answer:
         url = self._url()
         exchange = Deferred.fromCoroutine(self._exchange(method, url + path, headers))
         try:
             return await exchange.addTimeout(ANSWER_TIMEOUT, self._clock, _tooLate)
         except Exception as error:
+            why = _cause(error)
+            if isinstance(why, CancelledError):
+                raise why from error
+            reason = str(why).rstrip(".") or type(why).__name__
             raise NoMetadata(
-                f"The instance metadata at {url} does not answer: {_reason(error)}."
+                f"The instance metadata at {url} does not answer: {reason}."
             ) from error
 
-    async def _exchange(
-        self, method: str, url: str, headers: dict[str, list[str]]
-    ) -> tuple[int, str]:
+    async def _exchange(self, method: str, url: str, headers: dict[str, list[str]]) -> _Answer:
         response = await self._http.request(method, url, headers=Headers(headers))
-        return response.code, await response.text()
+        date = response.headers.getRawHeaders("Date") or [""]
+        return _Answer(response.code, await response.text(), date[0])
+
+
+def _seconds(date: str) -> float | None:
+    try:
+        return parsedate_to_datetime(date).timestamp()
+    except ValueError:
+        return None
 
 
 def _tooLate(_: object, timeout: float) -> NoReturn:
     raise TimeoutError(f"nothing whole within {timeout:.0f} s")
 
 
-def _reason(error: Exception) -> str:
+def _cause(error: Exception) -> BaseException:
     from twisted.web.client import ResponseFailed
 
     if isinstance(error, ResponseFailed):
-        error = error.reasons[0].value
-    return str(error).rstrip(".") or type(error).__name__
+        cause: BaseException = error.reasons[0].value
+        return cause
+    return error
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,10 @@ from typing import Any
 
 from twisted.python import usage
 
-from echoserver.checks import checked, matching, seconds, shown, whole, wrong
+from echoserver.checks import checked, matching, oneOf, seconds, shown, whole, wrong
 from echoserver.fleets import AWS, Local
 from echoserver.gameserver import Rules
+from echoserver.interruption import Watching
 from echoserver.metadata import ConnectionInfo
 from echoserver.ports import descriptions
 
@@ -52,6 +53,7 @@ class Settings:
     listen: tuple[str, ...]
     connectionInfo: ConnectionInfo
     rules: Rules
+    watching: Watching
     gameServerId: str | None
     gameServerData: str | None
     showBytes: bool
@@ -97,6 +99,13 @@ class Options(usage.Options):
                 "Seconds that running sessions get when the process is told to stop"
                 f" ({_GRACE:.0f}, embedded {_GRACE_EMBEDDED:.0f})."
             ),
+        ],
+        ["on-rebalance", None, "log", "When EC2 sees a Spot interruption coming: log, or drain."],
+        [
+            "instance-status",
+            None,
+            "60",
+            "Seconds between looks at FleetIQ's status of it; 0: never.",
         ],
     ]
     optFlags: list[Sequence[Any]] = [  # noqa: RUF012 # usage.Options reads it from the class
@@ -146,7 +155,11 @@ class Options(usage.Options):
                 heartbeat=seconds(self, "heartbeat", 1),
                 grace=grace if self["grace"] is None else seconds(self, "grace", 0),
                 maxPlayers=None if self["max-players"] is None else whole(self, "max-players", 1),
-                oneSession=self._session() == "exit",
+                oneSession=oneOf(self, "session", "reregister", "exit") == "exit",
+            ),
+            watching=Watching(
+                leaveOnRebalance=oneOf(self, "on-rebalance", "log", "drain") == "drain",
+                statusEvery=self._instanceStatus(),
             ),
             gameServerId=matching(
                 self, "game-server-id", _SERVER_ID, "3 to 128 letters, digits, '.' or '-'"
@@ -194,11 +207,11 @@ class Options(usage.Options):
         checked("connection-info", info.check)
         return info
 
-    def _session(self) -> str:
-        session: str = self["session"]
-        if session not in ("reregister", "exit"):
-            raise wrong("session", session, "reregister or exit")
-        return session
+    def _instanceStatus(self) -> float:
+        every = seconds(self, "instance-status", 0)
+        if 0 < every < 1:
+            raise wrong("instance-status", self["instance-status"], "1 or more, or 0 for never")
+        return every
 
     def _data(self) -> str | None:
         data: str | None = self["game-server-data"]

@@ -27,6 +27,7 @@ from echoserver.fleetiq import FleetIQ
 from echoserver.fleets import AWS, Local
 from echoserver.gameserver import GameServer
 from echoserver.identity import Identity
+from echoserver.interruption import Watch
 from echoserver.metadata import InstanceMetadata, NoIdentity, NoMetadata, identify, newClient
 from echoserver.options import Embedded, Settings
 from echoserver.protocol import EchoFactory, Player
@@ -57,6 +58,7 @@ class Program(Service):
         self._pool = DaemonThreadPool()
         self._local: Any = None
         self._starting: Deferred[None] | None = None
+        self._watch: Watch | None = None
         self._cannotStart = ""
         self._registered = 0
         self.signalled = False
@@ -177,6 +179,16 @@ class Program(Service):
             )
             registered = partial(self._enrolled, fleet.playCommand(region, group))
             server.enroll(FleetIQ(gameLift, group), identity, registered, self._refused)
+        self._watch = Watch(
+            self._reactor,
+            SystemRandom(),
+            metadata,
+            FleetIQ(gameLift, group),
+            instance.instanceId,
+            self._servers,
+            self._settings.watching,
+        )
+        self._watch.start()
 
     def _enrolled(self, typed: str) -> None:
         self._registered += 1
@@ -218,7 +230,7 @@ class Program(Service):
 
     def _finished(self, _: object) -> None:
         if self.running:
-            self._log.info("Every game server has had its session.")
+            self._log.info("Every game server has left.")
             self._stopReactor()
 
     def _stopReactor(self) -> None:
@@ -232,6 +244,8 @@ class Program(Service):
         self._log.info("Stopping. A {which} ends the grace of running sessions.", which=which)
         if self._starting is not None:
             self._starting.cancel()
+        if self._watch is not None:
+            self._watch.stop()
         await gatherResults([server.stopService() for server in self._servers])
         self._pool.stopIfIdle()
         if self._local is not None:

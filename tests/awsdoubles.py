@@ -131,13 +131,15 @@ class MetadataService(Resource):
     @ivar asked: the method and path of each request.
     @ivar refusing: how many of the next GETs are told that their token is not known.
     @ivar tokenStatus: the status of the answer to who asks for a token.
+    @ivar date: what its clock says, as HTTP words it; empty for nothing.
     """
 
     isLeaf = True
 
     def __init__(self, items: Mapping[str, str | int | None], *, below: str = "") -> None:
         super().__init__()
-        self.items = items
+        self.items = dict(items)
+        self.date = "Mon, 18 Sep 2017 08:20:00 GMT"
         self.below = below
         self.tokens = 0
         self.asked: list[tuple[str, str]] = []
@@ -157,6 +159,9 @@ class MetadataService(Resource):
     def render(self, request: Request) -> Any:
         method, path = request.method.decode(), request.path.decode()
         self.asked.append((method, path))
+        request.responseHeaders.removeHeader(b"date")
+        if self.date:
+            request.setHeader(b"date", self.date.encode())
         if not path.startswith(f"{self.below}/latest/"):
             return self._page(request, 404)
         path = path.removeprefix(f"{self.below}/latest/")

@@ -110,6 +110,23 @@ class FleetIQTests(SynchronousTestCase):
         members = {"GameServerGroupName": "group", "GameServerId": "server"}
         self.assertEqual(calls.made, [("DeregisterGameServer", members)])
 
+    def test_instanceStatus(self) -> None:
+        """One instance is asked about; who is not in the reply has no status."""
+        calls = RecordedCalls({"GameServerInstances": [{"InstanceStatus": "DRAINING"}]})
+        status = FleetIQ(calls, "group").instanceStatus(INSTANCE_ID)
+        self.assertEqual(self.successResultOf(status), "DRAINING")
+        members = {"GameServerGroupName": "group", "InstanceIds": [INSTANCE_ID]}
+        self.assertEqual(calls.made, [("DescribeGameServerInstances", members)])
+        replies: list[dict[str, Any]] = [
+            {},
+            {"GameServerInstances": None},
+            {"GameServerInstances": []},
+            {"GameServerInstances": [{}]},
+        ]
+        for reply in replies:
+            status = FleetIQ(RecordedCalls(reply), "group").instanceStatus(INSTANCE_ID)
+            self.assertIsNone(self.successResultOf(status))
+
     def test_noGameServer(self) -> None:
         """A reply without a game server is a call that may have happened."""
         replies: list[dict[str, Any]] = [{}, {"GameServer": None}, {"GameServer": {}}]

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.error import ConnectionRefusedError, TimeoutError
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
@@ -24,6 +24,7 @@ from echoserver.metadata import (
     ConnectionInfo,
     Instance,
     InstanceMetadata,
+    Item,
     NoIdentity,
     NoMetadata,
     identify,
@@ -117,6 +118,27 @@ class TokenTests(MetadataTestCase):
 
 class ItemTests(MetadataTestCase):
     """What the service has, has not, and does not say."""
+
+    def test_date(self) -> None:
+        """An item carries the service's own time, if the service says it."""
+        service = MetadataService(EVERYTHING)
+        metadata = self.metadata(service)
+        for date, seconds in (
+            ("Mon, 18 Sep 2017 08:20:00 GMT", 1505722800.0),
+            ("yesterday", None),
+            ("", None),
+        ):
+            service.date = date
+            item = self.result(metadata.item("instance-id"))
+            self.assertEqual(item, Item(INSTANCE_ID, seconds))
+
+    def test_cancelled(self) -> None:
+        """Who stops asking is not told of a silence."""
+        metadata = self.metadata(MetadataService({"instance-id": None}))
+        asking = Deferred.fromCoroutine(metadata.item("instance-id"))
+        asking.cancel()
+        self.failureResultOf(asking, CancelledError)
+        self.assertEqual([], self.clock.getDelayedCalls())
 
     def test_absent(self) -> None:
         """404 and blanks are an item that the instance does not have, whatever page comes along."""

@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from echoserver.fleets import AWS, Local
 from echoserver.gameserver import Rules
+from echoserver.interruption import Watching
 from echoserver.metadata import ConnectionInfo
 from echoserver.options import ENDPOINT_VARIABLE, Embedded, Options, Settings
 from tests.awsdoubles import INSTANCE_ID
@@ -52,6 +53,7 @@ class DefaultTests(OptionsTestCase):
                 listen=("tcp:5000:backlog=4096",),
                 connectionInfo=ConnectionInfo("{host}:{port}"),
                 rules=Rules(heartbeat=60.0, grace=3.0, maxPlayers=None, oneSession=False),
+                watching=Watching(leaveOnRebalance=False, statusEvery=60.0),
                 gameServerId=None,
                 gameServerData=None,
                 showBytes=False,
@@ -230,6 +232,21 @@ class ServerTests(OptionsTestCase):
                     f"{option} is {value!r}: write seconds from {least} to 999999, for instance 60",
                 )
         self.assertRefused(["--heartbeat=0.9"], "--heartbeat is '0.9': write seconds from 1 to")
+
+    def test_watching(self) -> None:
+        """What a rebalance recommendation does, and how often FleetIQ is asked for the status."""
+        said = settingsOf("--on-rebalance=drain", "--instance-status=0").watching
+        self.assertEqual(said, Watching(leaveOnRebalance=True, statusEvery=0.0))
+        self.assertEqual(settingsOf("--instance-status=1").watching.statusEvery, 1.0)
+        for words, sentence in (
+            ("--on-rebalance=leave", "--on-rebalance is 'leave': write log or drain."),
+            (
+                "--instance-status=0.5",
+                "--instance-status is '0.5': write 1 or more, or 0 for never.",
+            ),
+            ("--instance-status=-1", "--instance-status is '-1': write seconds from 0 to 999999"),
+        ):
+            self.assertRefused([words], sentence)
 
     def test_session(self) -> None:
         """After a session: again, or the end."""

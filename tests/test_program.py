@@ -73,6 +73,7 @@ class StartTests(ProgramTestCase):
         targets = [head.partition(b"GameLift.")[2].split()[0] for head in self.endpoint.requests]
         self.assertEqual(targets, [b"RegisterGameServer", b"DeregisterGameServer"])
         self.assertEqual((program.exitCode, self.order), (0, ["pool started", "pool"]))
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
 
     def test_refused(self) -> None:
         """A refusal for good before the first registration ends the process with 3."""
@@ -265,7 +266,7 @@ class StopTests(ProgramTestCase):
         self.assertFalse(self.reactor.hasStopped)
         with capturedLogs() as events:
             two.stopService()
-        self.assertIn("Every game server has had its session.", told(events))
+        self.assertIn("Every game server has left.", told(events))
         self.assertEqual((self.reactor.hasStopped, program.exitCode), (True, 0))
 
     def test_said(self) -> None:

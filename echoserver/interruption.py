@@ -1,0 +1,212 @@
+"""Watches for this instance's end: notices of the metadata, and what FleetIQ thinks of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from random import Random
+from typing import Any, ClassVar
+from typing import Protocol as Seam
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from echoserver.alarm import Alarm
+from echoserver.failures import CallFailed
+from echoserver.metadata import InstanceMetadata, NoMetadata
+from echoserver.notices import PATHS, Kind, Notice, Status, Unreadable, read
+
+EVERY = 5.0
+SLOWEST = 600.0
+_JITTER = 0.1
+
+
+class Drained(Seam):
+    """Who is told: L{echoserver.gameserver.GameServer}."""
+
+    def leave(self, deadline: float | None, reason: str) -> None: ...
+    def drain(self, reason: str) -> None: ...
+    def stay(self) -> None: ...
+
+
+class Statuses(Seam):
+    """Who says what FleetIQ thinks of an instance: L{echoserver.fleetiq.FleetIQ}."""
+
+    def instanceStatus(self, instanceId: str) -> Deferred[str | None]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Watching:
+    """
+    How to watch.
+
+    @ivar leaveOnRebalance: whether a rebalance recommendation is taken for a Spot notice.
+    @ivar statusEvery: seconds between two questions for the status in FleetIQ; 0 for none.
+    """
+
+    leaveOnRebalance: bool = False
+    statusEvery: float = 60.0
+
+
+class Watch:
+    """
+    One process's watch over its instance. Whatever it meets, it ends nothing but by a notice.
+
+    @param servers: who is told.
+    @ivar notices: how many of each kind there have been. A notice that stands is one.
+    @ivar hiccups: how often the metadata did not answer as it should.
+    @ivar status: what FleetIQ said last; None before.
+    """
+
+    _log: ClassVar = Logger()
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        dice: Random,
+        metadata: InstanceMetadata,
+        fleet: Statuses,
+        instanceId: str,
+        servers: Sequence[Drained],
+        watching: Watching,
+    ) -> None:
+        self._clock = clock
+        self._dice = dice
+        self._metadata = metadata
+        self._fleet = fleet
+        self._instanceId = instanceId
+        self._servers = servers
+        self._watching = watching
+        self._seen: set[bytes] = set()
+        self._answered = False
+        self._well = True
+        self._loops: list[Deferred[None]] = []
+        self.notices: Counter[Kind] = Counter()
+        self.hiccups = 0
+        self.status: Status | None = None
+
+    def start(self) -> None:
+        """Look from now on, for the first time after a pause."""
+        self._loop(self._lookAtMetadata, EVERY)
+        if self._watching.statusEvery:
+            self._loop(self._askStatus, self._watching.statusEvery)
+
+    def stop(self) -> None:
+        """Look no more."""
+        loops, self._loops = self._loops, []
+        for loop in loops:
+            loop.cancel()
+
+    def _loop(self, look: Callable[[float], Coroutine[Any, Any, float]], pause: float) -> None:
+        loop = Deferred.fromCoroutine(self._again(look, pause))
+        loop.addErrback(Failure.trap, CancelledError)
+        self._loops.append(loop)
+
+    async def _again(
+        self, look: Callable[[float], Coroutine[Any, Any, float]], pause: float
+    ) -> None:
+        """Look, for ever; each look says how long to pause until the next begins."""
+        alarm, spent = Alarm(self._clock), 0.0
+        while True:
+            await alarm.sleep(pause - spent)
+            began = self._clock.seconds()
+            try:
+                pause = await look(pause)
+            except CancelledError:
+                raise
+            except Exception:  # noqa: BLE001 # a fault of ours must not end the watch
+                self._log.failure("A look at this instance's state failed by a fault of ours.")
+            spent = self._clock.seconds() - began
+
+    async def _lookAtMetadata(self, pause: float) -> float:
+        """Where nothing has ever answered there is no such service: look ever more rarely."""
+        trouble = None
+        for path in PATHS:
+            try:
+                await self._lookAt(path)
+            except NoMetadata as error:
+                trouble = str(error)
+                self.hiccups += 1
+        self._tellHealth(trouble)
+        return EVERY if self._answered else min(2 * pause, SLOWEST)
+
+    async def _lookAt(self, path: str) -> None:
+        item = await self._metadata.item(path)
+        self._answered = True
+        if item is None:
+            return
+        try:
+            notice = read(path, item.text, item.date)
+        except Unreadable as error:
+            raise NoMetadata(f"The instance metadata answers {path} with {error}.") from error
+        mark = sha256(f"{path} {item.text}".encode()).digest()
+        if notice is not None and mark not in self._seen:
+            self._seen.add(mark)
+            self._notice(notice)
+
+    def _tellHealth(self, trouble: str | None) -> None:
+        well = trouble is None
+        if well == self._well:
+            return
+        self._well = well
+        if well:
+            self._log.info("The instance metadata answers again; {n} hiccups.", n=self.hiccups)
+        elif self._answered:
+            self._log.warn("{trouble} It is asked again.", trouble=trouble)
+        else:
+            self._log.warn(
+                "{trouble} Notices of interruption are not seen before it answers.", trouble=trouble
+            )
+
+    def _notice(self, notice: Notice) -> None:
+        self.notices[notice.kind] += 1
+        if notice.kind is Kind.REBALANCE and not self._watching.leaveOnRebalance:
+            self._log.info("{reason}. Nothing is done (--on-rebalance).", reason=notice.reason)
+            return
+        self._leave(notice.left, notice.reason)
+
+    def _leave(self, left: float | None, reason: str) -> None:
+        when = "" if left is None else f", in {left:.0f} s"
+        self._log.warn(
+            "{reason}{when}: every game server leaves once idle.", reason=reason, when=when
+        )
+        deadline = None if left is None else self._clock.seconds() + left
+        for server in self._servers:
+            server.leave(deadline, reason)
+
+    async def _askStatus(self, pause: float) -> float:
+        every = self._watching.statusEvery
+        try:
+            said = await self._fleet.instanceStatus(self._instanceId)
+        except CallFailed as error:
+            slower = max(every, min(2 * pause, SLOWEST))
+            self._log.warn(
+                "{error} The instance's status is asked for again in {pause:.0f} s.",
+                error=error,
+                pause=slower,
+            )
+            return slower
+        status = next((each for each in Status if each.value == said), None)
+        if status is not self.status:
+            self.status = status
+            self._heed(status)
+        return every * (1 - self._dice.uniform(0, _JITTER))
+
+    def _heed(self, status: Status | None) -> None:
+        match status:
+            case Status.SPOT_TERMINATING:
+                self._leave(None, "FleetIQ sees the end of this Spot instance")
+            case Status.DRAINING:
+                self._log.warn(
+                    "FleetIQ drains this instance: the next session of each game server that"
+                    " ends is its last."
+                )
+                for server in self._servers:
+                    server.drain("FleetIQ drains this instance")
+            case Status.ACTIVE:
+                for server in self._servers:
+                    server.stay()

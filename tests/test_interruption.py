@@ -1,0 +1,309 @@
+"""The watch over this instance: what it asks, how often, and what it does with the answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.logger import LogEvent, capturedLogs
+from twisted.trial.unittest import SynchronousTestCase
+
+from echoserver.interruption import EVERY, SLOWEST, Watch, Watching
+from echoserver.metadata import ANSWER_TIMEOUT, InstanceMetadata, NoMetadata
+from echoserver.notices import PATHS, Kind, Status
+from tests.awsdoubles import INSTANCE_ID, METADATA, MetadataService, told
+from tests.doubles import LongDice, callFailed
+
+SPOT, REBALANCE, LIFECYCLE = PATHS
+TERMINATE = '{"action": "terminate", "time": "2017-09-18T08:22:00Z"}'
+AT_RISK = '{"noticeTime": "2017-09-18T08:20:00Z"}'
+
+
+class RecordingServer:
+    """A game server that writes down what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[object, ...]] = []
+
+    def leave(self, deadline: float | None, reason: str) -> None:
+        self.told.append(("leave", deadline, reason))
+
+    def drain(self, reason: str) -> None:
+        self.told.append(("drain", reason))
+
+    def stay(self) -> None:
+        self.told.append(("stay",))
+
+
+class Statuses:
+    """
+    A FleetIQ that says what it thinks of an instance.
+
+    @ivar says: its answer; an exception is a failed call, None is silence.
+    @ivar asked: for which instances.
+    """
+
+    def __init__(self) -> None:
+        self.says: str | Exception | None = "ACTIVE"
+        self.asked: list[str] = []
+
+    def instanceStatus(self, instanceId: str) -> Deferred[str | None]:
+        self.asked.append(instanceId)
+        answer: Deferred[Any] = Deferred()
+        if isinstance(self.says, Exception):
+            answer.errback(self.says)
+        elif self.says is not None:
+            answer.callback(self.says)
+        return answer
+
+
+class WatchTestCase(SynchronousTestCase):
+    """A watch over an instance whose metadata and FleetIQ are in memory."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.service = MetadataService({LIFECYCLE: "InService"})
+        self.fleet = Statuses()
+        self.servers = [RecordingServer(), RecordingServer()]
+
+    def watch(self, *, url: str = METADATA, **watching: Any) -> Watch:
+        """A watch that has begun. It is over, and leaves nothing behind, when the test is."""
+
+        def where() -> str:
+            if not url:
+                raise NoMetadata("It is switched off.")
+            return url
+
+        watch = Watch(
+            self.clock,
+            LongDice(7),
+            InstanceMetadata(self.clock, self.service.http(), where),
+            self.fleet,
+            INSTANCE_ID,
+            self.servers,
+            Watching(**watching),
+        )
+        watch.start()
+        self.addCleanup(lambda: self.assertEqual([], self.clock.getDelayedCalls()))
+        self.addCleanup(watch.stop)
+        return watch
+
+    def spend(self, seconds: float, *, each: float = EVERY) -> list[str]:
+        """Let time pass; what is logged meanwhile."""
+        with capturedLogs() as events:
+            self.clock.pump([each] * int(seconds / each))
+        return self.ours(events)
+
+    def ours(self, events: Sequence[LogEvent]) -> list[str]:
+        """What the watch has logged."""
+        return told([each for each in events if "interruption" in str(each["log_namespace"])])
+
+    def tells(self) -> list[tuple[object, ...]]:
+        """What the game servers have been told: all the same."""
+        first, second = self.servers
+        self.assertEqual(first.told, second.told)
+        return first.told
+
+
+class MetadataTests(WatchTestCase):
+    """Notices of the metadata."""
+
+    def test_asksEvery5s(self) -> None:
+        """All three paths, every 5 s, for the first time after 5; with one token, and no other."""
+        self.watch(statusEvery=0.0)
+        self.spend(4.0, each=1.0)
+        self.assertEqual([], self.service.asked)
+        self.spend(20.0, each=1.0)
+        self.assertEqual([*PATHS] * 4, self.service.got)
+        self.assertEqual((1, []), (self.service.tokens, self.fleet.asked))
+        self.assertEqual([], self.tells())
+
+    def test_spot(self) -> None:
+        """Every game server is told once, with a deadline by our clock, however skewed it is."""
+        watch = self.watch(statusEvery=0.0)
+        self.spend(10.0)
+        self.service.items[SPOT] = TERMINATE
+        lines = self.spend(50.0)
+        reason = "EC2 is to terminate this Spot instance at 2017-09-18T08:22:00Z"
+        self.assertEqual([("leave", 15.0 + 120.0, reason)], self.tells())
+        self.assertEqual([f"{reason}, in 120 s: every game server leaves once idle."], lines)
+        self.assertEqual({Kind.SPOT: 1}, watch.notices)
+
+    def test_changedNotice(self) -> None:
+        """Another notice is another event; one that comes again is the same."""
+        self.watch()
+        later = TERMINATE.replace(":22:", ":23:")
+        for item in (TERMINATE, later, TERMINATE):
+            self.service.items[SPOT] = item
+            self.spend(5.0)
+        self.assertEqual([125.0, 190.0], [deadline for _, deadline, _ in self.tells()])
+
+    def test_autoScaling(self) -> None:
+        """C{Terminated} is a notice that does not say when."""
+        watch = self.watch()
+        self.service.items[LIFECYCLE] = "Terminated"
+        lines = self.spend(10.0)
+        reason = "Auto Scaling is to terminate this instance"
+        self.assertEqual([("leave", None, reason)], self.tells())
+        self.assertEqual([f"{reason}: every game server leaves once idle."], lines)
+        self.assertEqual({Kind.AUTO_SCALING: 1}, watch.notices)
+
+    def test_rebalance(self) -> None:
+        """A recommendation is told and counted."""
+        watch = self.watch()
+        self.service.items[REBALANCE] = AT_RISK
+        lines = self.spend(10.0)
+        said = "EC2 sees this Spot instance at risk. Nothing is done (--on-rebalance)."
+        self.assertEqual(([said], []), (lines, self.tells()))
+        self.assertEqual({Kind.REBALANCE: 1}, watch.notices)
+
+    def test_leaveOnRebalance(self) -> None:
+        """With --on-rebalance drain it is like a Spot notice that does not say when."""
+        self.watch(leaveOnRebalance=True)
+        self.service.items[REBALANCE] = AT_RISK
+        self.spend(10.0)
+        self.assertEqual([("leave", None, "EC2 sees this Spot instance at risk")], self.tells())
+
+    def test_hiccups(self) -> None:
+        """503, 401, 403, silence, a page: counted, told once, and the notice behind it is seen."""
+        watch = self.watch(statusEvery=0.0)
+        self.spend(5.0)
+        troubles: list[str | int | None] = [503, 401, 403, 500, "<html>404</html>", None]
+        for trouble in troubles:
+            self.service.items[SPOT] = trouble
+            lines = self.spend(10.0)
+            self.assertEqual(1, len(lines), lines)
+            self.assertIn("The instance metadata at", lines[0].replace("data answers", "data at"))
+            self.assertTrue(lines[0].endswith(" It is asked again."), lines)
+            self.service.items[SPOT] = 404
+            [line] = self.spend(10.0)
+            self.assertIn("The instance metadata answers again; ", line)
+        self.assertEqual(12, watch.hiccups)
+        self.service.items[SPOT] = TERMINATE
+        self.spend(5.0)
+        self.assertEqual("leave", self.tells()[0][0])
+
+    def test_hiccupOfOne(self) -> None:
+        """What is wrong with one path does not keep the others from being seen."""
+        self.watch()
+        self.service.items = {SPOT: 500, REBALANCE: None, LIFECYCLE: "Terminated"}
+        self.spend(5.0)
+        self.clock.advance(ANSWER_TIMEOUT)
+        self.assertEqual(1, len(self.tells()))
+
+    def test_noService(self) -> None:
+        """Where nothing ever answered it is told once, and asked ever more rarely."""
+        self.watch(url="", statusEvery=0.0)
+        lines = self.spend(3600.0)
+        said = "It is switched off. Notices of interruption are not seen before it answers."
+        self.assertEqual([said], lines)
+
+    def test_noServiceIsRarelyAsked(self) -> None:
+        """Down to once in 10 minutes; an answer brings it back to 5 s."""
+        watch = self.watch(statusEvery=0.0)
+        self.service.tokenStatus = 403
+        self.spend(5.0 * 127)  # 5, 10, 20, ... 320
+        self.assertEqual(7 * len(PATHS), watch.hiccups)
+        self.spend(SLOWEST)
+        self.assertEqual(8 * len(PATHS), watch.hiccups)
+        self.service.tokenStatus = 200
+        self.assertEqual(1, len(self.spend(SLOWEST)))
+        asked = len(self.service.got)
+        self.spend(EVERY)
+        self.assertEqual(asked + len(PATHS), len(self.service.got))
+
+    def test_faultOfOurs(self) -> None:
+        """A fault of ours is logged, and the watch goes on."""
+        self.watch(statusEvery=0.0)
+        self.servers[0].leave = self.fail  # type: ignore[assignment] # it raises
+        self.service.items[SPOT] = TERMINATE
+        self.spend(5.0)
+        self.assertEqual(1, len(self.flushLoggedErrors(TypeError)))
+        self.spend(5.0)
+        self.assertEqual(2 * len(PATHS) - 2, len(self.service.got))
+
+    def test_stops(self) -> None:
+        """Told to stop while the metadata is silent, it asks nothing more, and says nothing."""
+        watch = self.watch()
+        self.service.items[SPOT] = None
+        self.spend(5.0)
+        with capturedLogs() as events:
+            watch.stop()
+            self.clock.advance(100.0)
+        self.assertEqual([SPOT], self.service.got)
+        self.assertEqual([], self.ours(events))
+
+
+class StatusTests(WatchTestCase):
+    """What FleetIQ thinks of the instance."""
+
+    def test_everyMinute(self) -> None:
+        """Our instance alone, every 60 s less jitter; ACTIVE is nothing to tell."""
+        self.watch()
+        lines = self.spend(60.0, each=0.5)
+        self.assertEqual([INSTANCE_ID], self.fleet.asked)
+        self.spend(54.0 * 3, each=0.5)
+        self.assertEqual([INSTANCE_ID] * 4, self.fleet.asked)
+        self.assertEqual(([], [("stay",)]), (lines, self.tells()))
+
+    def test_never(self) -> None:
+        """Zero is never."""
+        self.watch(statusEvery=0.0)
+        self.spend(3600.0)
+        self.assertEqual([], self.fleet.asked)
+
+    def test_draining(self) -> None:
+        """DRAINING is told once, and ends with ACTIVE; what is not known changes nothing."""
+        watch = self.watch(statusEvery=1.0)
+        told = [("drain", "FleetIQ drains this instance"), ("stay",)]
+        for says, then in (
+            ("DRAINING", told[:1]),
+            ("DRAINING", told[:1]),
+            ("NONSENSE", told[:1]),
+            ("ACTIVE", told),
+        ):
+            self.fleet.says = says
+            self.spend(1.0, each=1.0)
+            self.assertEqual(then, self.tells())
+        self.assertIs(Status.ACTIVE, watch.status)
+
+    def test_spotTerminating(self) -> None:
+        """SPOT_TERMINATING is a notice that does not say when."""
+        self.watch(statusEvery=1.0)
+        self.fleet.says = "SPOT_TERMINATING"
+        self.spend(3.0, each=1.0)
+        reason = "FleetIQ sees the end of this Spot instance"
+        self.assertEqual([("leave", None, reason)], self.tells())
+
+    def test_throttled(self) -> None:
+        """Each failure doubles the pause, up to 10 minutes; a reply ends that."""
+        self.watch()
+        self.fleet.says = callFailed()
+        pauses = [60, 120, 240, 480, 600, 600]
+        for nth, pause in enumerate(pauses, 1):
+            lines = self.spend(pause, each=1.0)
+            self.assertEqual(nth, len(self.fleet.asked))
+            then = min(600, 2 * pause)
+            said = "AnOperation was refused: SomeException. The instance's status is asked for"
+            self.assertEqual([f"{said} again in {then} s."], lines)
+        self.fleet.says = "ACTIVE"
+        self.spend(600 + 54, each=1.0)
+        self.assertEqual(len(pauses) + 2, len(self.fleet.asked))
+
+    def test_alreadySlow(self) -> None:
+        """A pause that is longer than 10 minutes as it is stays so."""
+        self.watch(statusEvery=1000.0)
+        self.fleet.says = callFailed()
+        self.spend(2000.0)
+        self.assertEqual(2, len(self.fleet.asked))
+
+    def test_silent(self) -> None:
+        """A call that is out keeps no notice from being seen, nor the watch from ending."""
+        self.watch(statusEvery=1.0)
+        self.fleet.says = None
+        self.service.items[SPOT] = TERMINATE
+        self.spend(10.0, each=1.0)
+        self.assertEqual(1, len(self.fleet.asked))
+        self.assertEqual("leave", self.tells()[0][0])
