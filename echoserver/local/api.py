@@ -1,8 +1,10 @@
 """The FleetIQ endpoint over twisted.web: reads a call, lets faults strike it, answers."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from random import Random
+from typing import Any
 from uuid import UUID
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -11,10 +13,37 @@ from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET
 
 from echoserver.local.actions import Actions
-from echoserver.local.faults import DROP, LOST_REPLY, THROTTLE, UNHARMED, Fate, Faults
+from echoserver.local.faults import DROP, LOST_REPLY, THROTTLE, Fate, Faults
+from echoserver.local.journal import LONGEST, Call, Journal, short
 from echoserver.local.site import PLAIN_TEXT, LocalRequest, Missing
 from echoserver.local.values import Refusal
 from echoserver.local.wire import Reply, WireProtocol, isCall, protocolOf
+
+
+@dataclass(slots=True, eq=False)
+class _Call:
+    """
+    A call on its way through here, and what is known of it so far.
+
+    @ivar began: when it came, in real time.
+    @ivar about: what it is about, in the API's words: its input, or the GameServer of its output.
+    @ivar callerLeft: whether nobody is there to answer.
+    """
+
+    request: LocalRequest
+    protocol: WireProtocol
+    requestId: str
+    body: bytes
+    began: float
+    operation: str = ""
+    about: Mapping[str, Any] = field(default_factory=dict)
+    outcome: str = "OK"
+    sentence: str | None = None
+    callerLeft: bool = False
+
+    def refuse(self, refusal: Refusal) -> Reply:
+        self.outcome, self.sentence = refusal.code, refusal.sentence
+        return self.protocol.refuse(refusal, self.requestId)
 
 
 class FleetIQEndpoint(Resource):
@@ -30,21 +59,26 @@ class FleetIQEndpoint(Resource):
         clock: IReactorTime,
         actions: Actions,
         faults: Faults,
+        journal: Journal,
         dice: Random,
         performed: Callable[[], None],
+        seconds: Callable[[], float],
     ) -> None:
         """
         @param clock: real time, for the calls that an ordered fault makes wait.
         @param dice: where request ids come from.
         @param performed: told after each call that may have changed the state.
+        @param seconds: the local clock.
         """
         super().__init__()
         self.calls: Counter[str] = Counter()
         self._clock = clock
         self._actions = actions
         self._faults = faults
+        self._journal = journal
         self._dice = dice
         self._performed = performed
+        self._seconds = seconds
         self._waiting: set[IDelayedCall] = set()
 
     def getChildWithDefault(self, path: bytes, request: LocalRequest) -> IResource:
@@ -68,32 +102,20 @@ class FleetIQEndpoint(Resource):
     def render_POST(self, request: LocalRequest) -> int:
         requestId = str(UUID(int=self._dice.getrandbits(128), version=4))
         protocol = protocolOf(request.header, request.path)
+        body = request.content.read()  # which is closed if the caller leaves
+        call = _Call(request, protocol, requestId, body, self._clock.seconds())
         try:
-            operation = protocol.operationOf()
-            self._actions.check(operation)
+            call.operation = protocol.operationOf()
+            self._actions.check(call.operation)
         except Refusal as refusal:
-            _send(request, protocol.refuse(refusal, requestId))
+            self._end(call, call.refuse(refusal))
             return NOT_DONE_YET
-        self.calls[operation] += 1
-        fate = self._faults.fateOf(operation)
-        body = request.content.read()
-        if fate is UNHARMED:
-            _send(request, self._perform(protocol, operation, body, fate, requestId))
-            return NOT_DONE_YET
-        gone: list[Failure] = []
-        request.notifyFinish().addErrback(gone.append)
-
-        def meet() -> None:
-            if fate.kind != DROP:
-                reply = self._perform(protocol, operation, body, fate, requestId)
-            if gone:
-                return
-            if fate.kind in (DROP, LOST_REPLY):
-                request.loseConnection()
-            else:
-                _send(request, reply)
-
-        self._after(fate.seconds, meet)
+        self.calls[call.operation] += 1
+        fate = self._faults.fateOf(call.operation)
+        if fate.seconds:
+            self._meetLater(call, fate)
+        else:
+            self._meet(call, fate)
         return NOT_DONE_YET
 
     def stop(self) -> None:
@@ -102,33 +124,66 @@ class FleetIQEndpoint(Resource):
             call.cancel()
         self._waiting.clear()
 
-    def _perform(
-        self, protocol: WireProtocol, operation: str, body: bytes, fate: Fate, requestId: str
-    ) -> Reply:
+    def _meetLater(self, call: _Call, fate: Fate) -> None:
+        """The call takes effect after the wait, even if its caller has gone by then."""
+
+        def callerLeft(_reason: Failure) -> None:
+            call.callerLeft = True
+
+        def meet() -> None:
+            self._waiting.discard(wait)
+            self._meet(call, fate)
+
+        call.request.notifyFinish().addErrback(callerLeft)
+        wait = self._clock.callLater(fate.seconds, meet)
+        self._waiting.add(wait)
+
+    def _meet(self, call: _Call, fate: Fate) -> None:
+        reply = None if fate.kind == DROP else self._perform(call, fate)
+        if fate.kind == DROP:
+            call.outcome, call.sentence = (
+                DROP,
+                "An ordered fault closed the connection before it took effect.",
+            )
+        elif fate.kind == LOST_REPLY:
+            call.sentence = f"An ordered fault lost the reply, which was {call.outcome}."
+            call.outcome, reply = LOST_REPLY, None
+        self._end(call, reply)
+
+    def _perform(self, call: _Call, fate: Fate) -> Reply:
         try:
             if fate.code is not None:
-                ordered = f"An ordered fault strikes this {operation}."
+                ordered = f"An ordered fault strikes this {call.operation}."
                 raise Refusal(fate.code, "Rate exceeded" if fate.kind == THROTTLE else ordered)
-            output = self._actions.perform(operation, protocol.decode(body))
+            call.about = call.protocol.decode(call.body)
+            output = self._actions.perform(call.operation, call.about)
         except Refusal as refusal:
-            return protocol.refuse(refusal, requestId)
+            return call.refuse(refusal)
         finally:
             self._performed()
-        return protocol.reply(output, requestId)
+        if output:
+            call.about = output.get("GameServer", call.about)
+        return call.protocol.reply(output, call.requestId)
 
-    def _after(self, seconds: float, meet: Callable[[], None]) -> None:
-        """A call meets its fate after C{seconds}, even if its caller has gone by then."""
-        if not seconds:
-            meet()
+    def _end(self, call: _Call, reply: Reply | None) -> None:
+        """Write it down, and answer; with C{None}, close the connection instead."""
+        about = call.about
+        self._journal.called(
+            Call(
+                self._seconds(),
+                call.operation[:LONGEST],
+                (call.request.getHeader(b"user-agent") or b"")[:LONGEST],
+                call.outcome,
+                self._clock.seconds() - call.began,
+                short(about.get("GameServerGroupName") or about.get("ResourceARN")),
+                short(about.get("GameServerId")),
+                short(about.get("InstanceId")),
+                short(call.sentence),
+            )
+        )
+        if call.callerLeft:
             return
-
-        def now() -> None:
-            self._waiting.discard(call)
-            meet()
-
-        call = self._clock.callLater(seconds, now)
-        self._waiting.add(call)
-
-
-def _send(request: LocalRequest, reply: Reply) -> None:
-    request.answer(reply.status, reply.headers, reply.body)
+        if reply is None:
+            call.request.loseConnection()
+        else:
+            call.request.answer(reply.status, reply.headers, reply.body)

@@ -20,6 +20,8 @@ from echoserver.local.clockcontrol import ClockControl
 from echoserver.local.control import Controls
 from echoserver.local.faults import Faults
 from echoserver.local.faultscontrol import FaultsControl
+from echoserver.local.journal import Journal
+from echoserver.local.journalcontrol import EventsControl, JournalControl
 from echoserver.local.metadata import InstanceMetadata, Instances, Tokens
 from echoserver.local.site import LocalSite
 from echoserver.local.state import FleetState
@@ -65,18 +67,24 @@ class LocalFleetIQ(Service):
         dice = Random(seed)
         clock = LocalClock(reactor, timeScale)
         seconds = clock.seconds
+        self._journal = Journal()
         state = FleetState(self._happened, healthTimeout)
         for name in groups:
             state.addGroup(name, instances, seconds())
         self._sweep = Sweep(clock, state)
         actions = Actions(state, seconds)
         faults = Faults(actions.operations, Random(seed))
-        self._api = FleetIQEndpoint(reactor, actions, faults, dice, self._sweep.schedule)
+        self._api = FleetIQEndpoint(
+            reactor, actions, faults, self._journal, dice, self._sweep.schedule, seconds
+        )
         tokens = Tokens(dice)
         controls = Controls()
         controls.putChild(b"state", StateControl(state, faults, self._api, clock))
         controls.putChild(b"clock", ClockControl(clock, state, self._sweep.clockMoved))
         controls.putChild(b"faults", FaultsControl(faults))
+        controls.putChild(b"journal", JournalControl(self._journal))
+        self._events = EventsControl(self._journal, reactor)
+        controls.putChild(b"events", self._events)
         self._api.putChild(b"_local", controls)
         self._api.putChild(b"instances", Instances(state, tokens, seconds))
         first = InstanceMetadata(lambda now: state.groups(now).firstInstance(), tokens, seconds)
@@ -102,12 +110,14 @@ class LocalFleetIQ(Service):
         """Fires when port and connections are closed; calls that still wait are forgotten."""
         super().stopService()
         self._api.stop()
+        self._events.stop()
         self._sweep.stop()
         port, self._port = self._port, None
         closed = maybeDeferred(port.stopListening) if port is not None else maybeDeferred(int)
         return closed.addCallback(lambda _: self._site.endConnections())
 
     def _happened(self, event: Event) -> None:
+        self._journal.happened(event)
         self._log.info(
             "{who} {sentence}",
             who=event.gameServerId or event.instanceId or event.groupName,
