@@ -86,6 +86,43 @@ class GameServerTests(GameServerTestCase):
         self.fleet.reply()
         self.assertEqual(["register", "utilize", "deregister", "register"], self.fleet.made)
 
+    def test_droppedInPlay(self) -> None:
+        """FleetIQ has dropped it in play: registered again, and UTILIZED; nobody notices."""
+        self.start()
+        self.fleet.reply()
+        player = self.endpoint.play()
+        self.fleet.reply()
+        for _ in range(2):
+            self.clock.advance(54.0)
+            self.fleet.reply(utilized=True)
+        self.clock.advance(54.0)
+        old = self.fleet.fail(callFailed(NotFound, retry=False)).gameServerId
+        new = self.fleet.reply().gameServerId
+        self.assertNotEqual(old, new)
+        self.assertEqual(("utilize", new), (self.fleet.reply().operation, new))
+        player.protocol.dataReceived(b", still there")
+        self.assertEqual(b"hello, still there", player.value())
+
+    def test_takenByOthers(self) -> None:
+        """UTILIZED by somebody else: the next session adopts it, or it is renewed after 60 s."""
+        for comes in (True, False):
+            self.start(Rules(heartbeat=10.0))
+            self.fleet.reply()
+            self.clock.advance(9.0)
+            self.fleet.reply(utilized=True)
+            for _ in range(6):
+                self.assertEqual([], self.fleet.waiting)
+                self.clock.advance(9.0)
+                self.fleet.reply(utilized=True)
+            if comes:
+                self.endpoint.play()
+            self.clock.advance(6.0)
+            made = ["register", *["heartbeat"] * 7]
+            self.assertEqual(made if comes else [*made, "deregister"], self.fleet.made)
+            if not comes:
+                self.fleet.reply()
+                self.assertEqual("register", self.fleet.theCall().operation)
+
     def test_maxPlayers(self) -> None:
         """One too many is told FULL and let go; when one leaves there is room."""
         self.start(Rules(maxPlayers=1))

@@ -100,6 +100,13 @@ class Child(Watched, ProcessProtocol):
 
         return self.until(f"a line {pattern!r}", look)
 
+    def said(self, pattern: str) -> Deferred[bool]:
+        """Fires when any line, of those before too, has this in it; passes over none."""
+        return self.until(
+            f"a line {pattern!r}",
+            lambda: any(re.search(pattern, line) for line in self.lines) or None,
+        )
+
     def available(self) -> Deferred[str]:
         """Fires with the id under which it says it is AVAILABLE, next."""
         return self.says(r" AVAILABLE as (\S+)\.$").addCallback(lambda found: found[1])
@@ -198,19 +205,27 @@ class LocalFleetIQ:
 
     async def claim(self) -> tuple[int, str]:
         """Claim a server of the group C{local}; the port and the host of its ConnectionInfo."""
-        claimed = await self._send(
-            "POST",
-            "/",
-            {"GameServerGroupName": "local"},
-            content_type="application/x-amz-json-1.1",
-            x_amz_target="GameLift.ClaimGameServer",
-        )
+        claimed = await self.call("ClaimGameServer")
         host, _, port = claimed["GameServer"]["ConnectionInfo"].partition(":")
         return int(port or 0), host
 
+    async def call(self, operation: str, **members: str) -> Any:
+        """Call an operation on the group C{local}, as somebody else than the game servers."""
+        return await self._send(
+            "POST",
+            "/",
+            {"GameServerGroupName": "local", **members},
+            content_type="application/x-amz-json-1.1",
+            x_amz_target=f"GameLift.{operation}",
+        )
+
+    async def control(self, name: str, **order: str | float) -> Any:
+        """Use one of the controls below C{/_local}."""
+        return await self._send("POST", f"/_local/{name}", order)
+
     async def order(self, **fault: str | float) -> None:
         """Order a fault."""
-        await self._send("POST", "/_local/faults", fault)
+        await self.control("faults", **fault)
 
     async def state(self) -> Any:
         """All there is."""
@@ -230,7 +245,7 @@ class LocalFleetIQ:
         data = json.dumps(body).encode()
         answer = self._http.request(method, self.url + path, headers=fields, data=data)
         response = await answer.addTimeout(DEADLINE, self._reactor)
-        content = await response.json()
+        content = json.loads(await response.text() or "{}")
         if response.code != 200:
             raise AssertionError(f"{method} {path} {body} answers {response.code}: {content}")
         return content

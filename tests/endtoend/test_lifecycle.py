@@ -94,6 +94,36 @@ class SessionTests(EndToEndTestCase):
         self.assertEqual((await child.ends(), ids), (0, set()))
 
 
+class OthersTests(EndToEndTestCase):
+    """Somebody else changes what FleetIQ knows of a game server."""
+
+    async def test_droppedAndTaken(self) -> None:
+        """
+        One that is dropped in play registers again, UTILIZED, and nobody notices; one that is made
+        UTILIZED by somebody else is so for the session that comes.
+        """
+        child, fleet, port = await self.embedded("--servers=2", "--heartbeat=1")
+        ids = [await child.available(), await child.available()]
+        [dropped] = [each for each in ids if f"-{port}-" in each]
+        [taken] = {*ids} - {dropped}
+        player = await self.player(port)
+        player.say(b"hello")
+        await child.says(r" UTILIZED: session 1\.$")
+        await fleet.call("DeregisterGameServer", GameServerId=dropped)
+        await fleet.call("UpdateGameServer", GameServerId=taken, UtilizationStatus="UTILIZED")
+        await child.said(r" FleetIQ says UTILIZED, but nobody is here: waiting for players\.$")
+        other = await self.player(int(taken.split("-")[2]))
+        other.say(b"hello")
+        await child.said(r" UTILIZED by somebody else before: this session adopts it\.$")
+        await child.said(rf" FleetIQ no longer knows {dropped}\.$")
+        await child.says(r" UTILIZED: session 1\.$")
+        player.say(b", still there")
+        await player.hears(b"hello, still there")
+        servers = await fleet.gameServers()
+        self.assertEqual((len(servers), {*servers.values()}), (2, {"UTILIZED"}))
+        self.assertEqual((dropped in servers, taken in servers), (False, True))
+
+
 class SeveralProcessesTests(EndToEndTestCase):
     """Game servers beside a FleetIQ of its own process."""
 
