@@ -19,10 +19,11 @@ from twisted.internet.interfaces import (
 )
 from twisted.logger import Logger
 
+from echoserver.admission import Admission
 from echoserver.departure import Departure
 from echoserver.identity import Identity
 from echoserver.lifecycle import Absent, Known, Wanted, wanted
-from echoserver.protocol import FULL, Hooks, Player
+from echoserver.protocol import CLAIM_FIRST, FULL, Hooks, Player
 from echoserver.session import Session
 from echoserver.sockets import describe
 from echoserver.steps import Fleet
@@ -41,6 +42,12 @@ class Players(Seam):
     def closeAll(self, reason: str, within: float) -> Deferred[None]:
         """Let everybody go; fires when nobody is left, at most C{within} seconds later."""
 
+    def claimed(self, data: str) -> None:
+        """
+        The session was claimed, with this GameServerData, maybe empty. At most once a session: with
+        C{--admission claimed} before its first player is in, else once FleetIQ says UTILIZED.
+        """
+
     def draining(self, deadline: float | None, reason: str) -> None:
         """
         The session that runs is the last one here.
@@ -58,12 +65,14 @@ class Rules:
     @ivar heartbeat: seconds of silence towards FleetIQ before a heartbeat.
     @ivar grace: seconds that a running session gets when the server is told to stop.
     @ivar maxPlayers: None is no limit.
+    @ivar claimedOnly: who comes first must come while FleetIQ says CLAIMED.
     @ivar oneSession: leave after the first session instead of registering again.
     """
 
     heartbeat: float = 60.0
     grace: float = 20.0
     maxPlayers: int | None = None
+    claimedOnly: bool = False
     oneSession: bool = False
 
 
@@ -94,6 +103,7 @@ class GameServer(Service):
         self._session = Session()
         self._drainingSince: int | None = None
         self._worker: Worker | None = None
+        self._admission = Admission(clock, self._isClaimed)
         self._departure = Departure(clock, lambda: self._session.running, self._factory.closeAll)
         self.finished = self._departure.finished
 
@@ -131,14 +141,19 @@ class GameServer(Service):
             self._wants,
             registered,
             refused,
+            self._utilized,
         )
         self._departure.enrolled(self._worker)
 
     def admission(self, player: Player) -> Deferred[bytes | None]:
-        return succeed(None if self._session.hasRoom(self._rules.maxPlayers) else FULL)
+        if self._rules.claimedOnly and not self._session.running:
+            return self._admission.knock().addCallback(self._refusal)
+        return succeed(self._refusal(True))
 
     def playerJoined(self, player: Player) -> None:
         self._session = self._session.joined()
+        if self._rules.claimedOnly and self._session.players == 1 and self._worker is not None:
+            self._tellClaim(self._worker.claims.data or "")
         self._log.info(
             "Player {address} joined session {session}; {players} in.",
             address=player.address,
@@ -201,6 +216,26 @@ class GameServer(Service):
         super().stopService()
         self._departure.stop(self._rules.grace)
         return self.finished
+
+    def _isClaimed(self) -> Deferred[bool]:
+        if self._worker is None:
+            return succeed(False)
+        return Deferred.fromCoroutine(self._worker.claimed())
+
+    def _refusal(self, claimed: bool) -> bytes | None:
+        if not claimed:
+            return CLAIM_FIRST
+        return None if self._session.hasRoom(self._rules.maxPlayers) else FULL
+
+    def _utilized(self, data: str) -> None:
+        if not self._rules.claimedOnly:
+            self._tellClaim(data)
+
+    def _tellClaim(self, data: str) -> None:
+        try:
+            self._factory.claimed(data)
+        except Exception:  # noqa: BLE001 # what the game makes of it changes nothing here
+            self._log.failure("The game could not be told of its claim.")
 
     def _wants(self, known: Known) -> Wanted | None:
         departure = self._departure

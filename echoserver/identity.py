@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from random import Random
 from string import ascii_lowercase, digits
 
+from echoserver.fleetiq import GameServer
+
 
 @dataclass(frozen=True, slots=True)
 class Identity:
@@ -27,3 +29,7 @@ class Identity:
         """A game server id for one attempt to register."""
         drawn = "".join(dice.choices(ascii_lowercase + digits, k=10))
         return self.fixedId or f"{self.instanceId}-{self.port}-{drawn}"
+
+    def owns(self, seen: GameServer) -> bool:
+        """Whether a game server that FleetIQ describes is this one."""
+        return (seen.instanceId, seen.connectionInfo) == (self.instanceId, self.connectionInfo)

@@ -121,6 +121,11 @@ def wanted(
     return Absent() if leaving or over else Available()
 
 
+def mayBeClaimed(known: Known) -> bool:
+    """Whether somebody may have been sent here: not before Register, nor once a session began."""
+    return not isinstance(known, Absent | Utilized)
+
+
 def settle(known: Known, wanted: Wanted, now: float) -> Known:
     """What a claim taken without us has become: the running session's, or, in time, nobody's."""
     match known, wanted:

@@ -89,6 +89,7 @@ class Options(usage.Options):
         ["game-server-id", None, None, "A fixed game server id; else one is drawn."],
         ["game-server-data", None, None, "A string published with the registration."],
         ["max-players", None, None, "Players of each game server; no limit if not given."],
+        ["admission", None, "open", "Who may come in: open, or claimed."],
         ["session", None, "reregister", "After a session: reregister, or exit."],
         ["heartbeat", None, "60", "Seconds of silence towards FleetIQ before a heartbeat."],
         [
@@ -155,6 +156,7 @@ class Options(usage.Options):
                 heartbeat=seconds(self, "heartbeat", 1),
                 grace=grace if self["grace"] is None else seconds(self, "grace", 0),
                 maxPlayers=None if self["max-players"] is None else whole(self, "max-players", 1),
+                claimedOnly=oneOf(self, "admission", "open", "claimed") == "claimed",
                 oneSession=oneOf(self, "session", "reregister", "exit") == "exit",
             ),
             watching=Watching(

@@ -24,6 +24,7 @@ T = TypeVar("T")
 JOIN_AFTER = 0.5
 LAST_BYTES = 10.0
 FULL = b"FULL\n"
+CLAIM_FIRST = b"CLAIM FIRST\n"
 
 _GOODBYE = re.compile(rb"[qQ]\r?\n")
 _GOODBYE_INSIDE = re.compile(rb"\n[qQ]\r?\n")
@@ -296,6 +297,9 @@ class EchoFactory(Factory):
         """Log it: an echo's bytes are only ever the player's own."""
         left = "" if deadline is None else f" in {deadline - self.clock.seconds():.0f} s"
         self._log.info("The players must go{left}: {reason}.", left=left, reason=reason)
+
+    def claimed(self, data: str) -> None:
+        """Nothing: an echo needs no data."""
 
     def tellIfEmpty(self) -> None:
         """Somebody has gone: if it was the last of them, L{closeAll} is done."""

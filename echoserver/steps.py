@@ -89,10 +89,7 @@ class Steps:
 
     def _read(self, step: Step, seen: GameServer) -> Brought:
         identity = self._identity
-        ours = (seen.instanceId, seen.connectionInfo) == (
-            identity.instanceId,
-            identity.connectionInfo,
-        )
+        ours = identity.owns(seen)
         if step is Step.INSPECT and not ours and identity.fixedId is not None:
             trouble = (
                 f"The game server id {identity.fixedId} is taken by {seen.connectionInfo} on"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
 from random import Random
 from typing import ClassVar
 
@@ -17,19 +16,23 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from echoserver.alarm import Alarm
+from echoserver.claims import Claims
 from echoserver.identity import Identity
 from echoserver.lifecycle import (
     NOBODYS,
     TAKEN_FOR,
     Absent,
     Answered,
+    Available,
     Known,
     Registration,
     Step,
     Taken,
+    Utilized,
     Wanted,
     after,
     backoff,
+    mayBeClaimed,
     nextStep,
     settle,
 )
@@ -50,6 +53,7 @@ class Worker:
     @param registered: called when FleetIQ confirms a registration for the first time.
     @param refused: asked, with a sentence, if FleetIQ refuses for good before that: True ends the
         worker, else it goes on at the longest backoff.
+    @param utilized: called with a claim's data once the session that it sent is UTILIZED.
     @ivar registration: where it stands.
     @ivar calling: whether a call is out.
     """
@@ -66,6 +70,7 @@ class Worker:
         wants: Callable[[Known], Wanted | None],
         registered: Callable[[], None],
         refused: Callable[[str], bool],
+        utilized: Callable[[str], None],
     ) -> None:
         self._clock = clock
         self._dice = dice
@@ -75,11 +80,13 @@ class Worker:
         self._wants = wants
         self._registered = registered
         self._refused = refused
+        self._utilized = utilized
         self.registration = Registration(identity.drawId(dice))
         self.calling = False
         self._confirmed = False
         self._givenUp = False
-        self._claim: datetime | None = None
+        self._session = 0
+        self.claims = Claims()
         self._beatDue = clock.seconds()
         self._alarm = Alarm(clock)
         self._pausing = False
@@ -99,6 +106,24 @@ class Worker:
         self.registration = replace(self.registration, failures=0)
         self._alarm.ring()
 
+    async def claimed(self) -> bool:
+        """Ask FleetIQ, beside the steps, whether a claim awaits players."""
+        asked = self.registration
+        if isinstance(asked.known, Taken) or not mayBeClaimed(asked.known):
+            return isinstance(asked.known, Taken)
+        brought = await self._steps.perform(Step.INSPECT, asked.gameServerId)
+        seen = brought.seen
+        if seen is None:
+            self._log.warn("Was a player sent? {trouble}", trouble=brought.trouble)
+            return False
+        if self.registration.gameServerId != asked.gameServerId or not self._identity.owns(seen):
+            return False
+        self.claims.saw(seen)
+        if seen.utilized and self.registration.known == Available():
+            self.registration = replace(self.registration, known=Taken(self._clock.seconds()))
+            self.changed()
+        return seen.claimed or isinstance(self.registration.known, Taken)
+
     def stepDone(self) -> Deferred[None]:
         """Fires when the call that is out now has ended, however it ends."""
         waiter: Deferred[None] = Deferred()
@@ -111,6 +136,7 @@ class Worker:
             wants = self._wants(self.registration.known)
             towards = wants or Absent()
             self._settle(towards, now)
+            self._tellClaim(towards)
             step = nextStep(self.registration.known, towards)
             if step is Step.REST:
                 if self.registration.known == Absent():
@@ -136,6 +162,13 @@ class Worker:
         said = "renewing the registration" if known == NOBODYS else "this session adopts it"
         self._log.info("UTILIZED by somebody else before: {said}.", said=said)
         self.registration = replace(self.registration, known=known)
+
+    def _tellClaim(self, towards: Wanted) -> None:
+        known = self.registration.known
+        if isinstance(known, Utilized) and known == towards and known.session != self._session:
+            self._session = known.session
+            if self.claims.data is not None:
+                self._utilized(self.claims.data)
 
     def _nextDue(self) -> float:
         known = self.registration.known
@@ -171,7 +204,8 @@ class Worker:
             self._identity.drawId(self._dice),
         )
         tell(self._log, step, before, self.registration, outcome)
-        if isinstance(outcome, Answered) and outcome.ours:
+        if isinstance(outcome, Answered) and outcome.ours and brought.seen is not None:
+            self.claims.saw(brought.seen)
             self._confirm()
         elif brought.hopeless and not self._confirmed:
             self._givenUp = self._refused(brought.trouble)
@@ -179,6 +213,8 @@ class Worker:
 
     async def _perform(self, step: Step, gameServerId: str) -> Brought:
         self.calling = True
+        if step is Step.REGISTER:
+            self.claims = Claims()
         try:
             brought = await self._steps.perform(step, gameServerId)
         finally:
@@ -186,10 +222,6 @@ class Worker:
             waiters, self._stepWaiters = self._stepWaiters, []
             for waiter in waiters:
                 waiter.callback(None)
-        seen = brought.seen
-        if seen is not None and seen.claimed and seen.lastClaim != self._claim:
-            self._claim = seen.lastClaim
-            self._log.info("Claimed: a player has 60 s to come.")
         return brought
 
     def _confirm(self) -> None:

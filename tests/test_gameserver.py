@@ -1,5 +1,6 @@
 """A game server: its port, its session, and how it leaves."""
 
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, cast
 
@@ -12,7 +13,7 @@ from echoserver.departure import ABORT_AFTER, IN_FLIGHT, LAST_STEP
 from echoserver.failures import NotFound
 from echoserver.gameserver import GameServer, Rules
 from echoserver.identity import Identity
-from echoserver.protocol import FULL, LAST_BYTES, EchoFactory
+from echoserver.protocol import CLAIM_FIRST, FULL, LAST_BYTES, EchoFactory, Hooks
 from tests.awsdoubles import told
 from tests.doubles import LongDice, MemoryEndpoint, PendingFleet, PlayerTransport, callFailed
 
@@ -20,18 +21,21 @@ IDENTITY = Identity("i-0123456789abcdef0", "localhost:5000", 5000)
 
 
 class GameServerTestCase(SynchronousTestCase):
-    """A game server in memory."""
+    """A game server in memory, whose game writes down its claims, or fails at them."""
+
+    gameFails = False
 
     def start(self, rules: Rules | None = None, *, enrolled: bool = True) -> GameServer:
         """A game server that listens, and has asked to be registered."""
         self.clock = Clock()
+        self.claims: list[str] = []
         self.fleet = PendingFleet()
         self.endpoint = MemoryEndpoint()
         self.server = GameServer(
             self.clock,
             LongDice(7),
             self.endpoint,
-            partial(EchoFactory, self.clock),
+            partial(Game, self),
             rules or Rules(grace=20.0),
         )
         self.server.startService()
@@ -60,6 +64,19 @@ class GameServerTestCase(SynchronousTestCase):
         self.successResultOf(self.stopped)
         self.assertFalse(self.endpoint.listening)
         self.assertEqual([], self.clock.getDelayedCalls())
+
+
+class Game(EchoFactory):
+    """The factory of a game that writes down its claims, or fails at them."""
+
+    def __init__(self, test: GameServerTestCase, hooks: Hooks) -> None:
+        super().__init__(test.clock, hooks)
+        self.test = test
+
+    def claimed(self, data: str) -> None:
+        if self.test.gameFails:
+            raise ValueError("a game that fails")
+        self.test.claims.append(data)
 
 
 class GameServerTests(GameServerTestCase):
@@ -130,6 +147,72 @@ class GameServerTests(GameServerTestCase):
         self.assertEqual(FULL, self.endpoint.play().value())
         first.protocol.dataReceived(b"q")
         self.assertEqual(b"hello", self.endpoint.play().value())
+
+    def claimOnly(self) -> None:
+        """A game server that is AVAILABLE, and seats whom a claim sent."""
+        self.start(Rules(claimedOnly=True, maxPlayers=2))
+        self.fleet.reply()
+
+    def test_claimFirst(self) -> None:
+        """Who was not sent by a claim is told so; nothing is echoed, no session begins."""
+        self.claimOnly()
+        player = self.endpoint.play()
+        self.assertEqual(b"", player.value())
+        self.fleet.reply(claimed=False)
+        self.assertEqual(CLAIM_FIRST, player.value())
+        self.assertTrue(player.ended)
+        self.assertEqual(CLAIM_FIRST, self.endpoint.play().value())
+        self.assertEqual(["register", "describe"], self.fleet.made)
+
+    def test_claimed(self) -> None:
+        """Who was sent is seated; so is who joins him, without a call; but no more than may."""
+        self.claimOnly()
+        players = [self.endpoint.play() for _ in range(3)]
+        self.fleet.reply(claimed=True)
+        self.assertEqual([b"hello", b"hello", FULL], [player.value() for player in players])
+        players[0].protocol.dataReceived(b"q")
+        self.assertEqual(b"hello", self.endpoint.play().value())
+        self.assertEqual(["register", "describe", "utilize"], self.fleet.made)
+
+    def test_claimedNoMore(self) -> None:
+        """After the session, before its registration is renewed, nobody was sent."""
+        self.claimOnly()
+        player = self.endpoint.play()
+        self.fleet.reply(claimed=True)
+        self.fleet.reply()
+        player.protocol.dataReceived(b"q")
+        self.assertEqual(CLAIM_FIRST, self.endpoint.play().value())
+
+    def test_claimFirstWithoutFleetIQ(self) -> None:
+        """Before there is a FleetIQ to ask, nobody was sent."""
+        self.start(Rules(claimedOnly=True), enrolled=False)
+        self.assertEqual(CLAIM_FIRST, self.endpoint.play().value())
+
+    def test_claimsDataToTheGame(self) -> None:
+        """A claim's data reaches the game: before the first player is in, or with UTILIZED."""
+        seen = {"lastClaim": datetime(2026, 1, 1, tzinfo=UTC), "gameServerData": "map=7"}
+        for rules in (Rules(), Rules(claimedOnly=True)):
+            self.start(rules)
+            told = self.claims
+            self.fleet.reply()
+            self.endpoint.play()
+            if rules.claimedOnly:
+                self.assertEqual([], told)
+                self.fleet.reply(claimed=True, **seen)
+                self.assertEqual(["map=7"], told)
+            self.endpoint.play()
+            self.fleet.reply(**seen)
+            self.assertEqual(["map=7"], told)
+
+    def test_gameFailsAtItsClaim(self) -> None:
+        """A game that fails at its claim is still played, and still UTILIZED."""
+        self.gameFails = True
+        self.claimOnly()
+        player = self.endpoint.play()
+        self.fleet.reply(claimed=True)
+        self.assertEqual(1, len(self.flushLoggedErrors(ValueError)))
+        self.assertEqual(b"hello", player.value())
+        self.assertEqual("utilize", self.fleet.theCall().operation)
 
     def test_failingFleet(self) -> None:
         """A fleet that fails never drops a player."""

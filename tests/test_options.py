@@ -248,6 +248,12 @@ class ServerTests(OptionsTestCase):
         ):
             self.assertRefused([words], sentence)
 
+    def test_admission(self) -> None:
+        """Who may come in: everybody, or whom a claim sent."""
+        self.assertFalse(settingsOf("--admission=open").rules.claimedOnly)
+        self.assertTrue(settingsOf("--admission=claimed").rules.claimedOnly)
+        self.assertRefused(["--admission=token"], "--admission is 'token': write open or claimed.")
+
     def test_session(self) -> None:
         """After a session: again, or the end."""
         self.assertFalse(settingsOf("--session=reregister").rules.oneSession)

@@ -21,9 +21,10 @@ from echoserver.lifecycle import (
     Wanted,
 )
 from echoserver.worker import Worker
-from tests.doubles import LongDice, PendingFleet, callFailed
+from tests.doubles import LongDice, PendingFleet, callFailed, gameServer
 
 INSTANCE = "i-0123456789abcdef0"
+CLAIM = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class WorkerTests(SynchronousTestCase):
@@ -36,6 +37,7 @@ class WorkerTests(SynchronousTestCase):
         self.registered = 0
         self.refusals: list[str] = []
         self.givesUp = False
+        self.claims: list[str] = []
 
     def start(self, **members: Any) -> Worker:
         """A worker that has just begun."""
@@ -49,6 +51,7 @@ class WorkerTests(SynchronousTestCase):
             self.wants,
             self.countRegistered,
             self.refuse,
+            self.claims.append,
         )
         self.working: Deferred[None] = self.worker.work()
         return self.worker
@@ -298,13 +301,102 @@ class WorkerTests(SynchronousTestCase):
         """A claim is learnt from a heartbeat's reply, and told once."""
         self.start()
         self.fleet.reply()
-        claim = datetime(2026, 1, 1, tzinfo=UTC)
         with capturedLogs() as events:
             for _ in range(2):
                 self.clock.advance(54.0)
-                self.fleet.reply(claimed=True, lastClaim=claim)
+                self.fleet.reply(claimed=True, lastClaim=CLAIM)
         self.assertEqual(Available(), self.known)
         self.assertEqual(1, sum("Claimed" in str(event["log_format"]) for event in events))
+
+    def test_claimIsToldOnceASession(self) -> None:
+        """With UTILIZED a session's claim is told, with its data; without a claim nothing is."""
+        self.start()
+        self.fleet.reply()
+        self.change(Utilized(1))
+        self.fleet.reply(lastClaim=CLAIM, gameServerData="map=7")
+        self.assertEqual(["map=7"], self.claims)
+        self.clock.advance(54.0)
+        self.fleet.reply(utilized=True, lastClaim=CLAIM, gameServerData="map=7")
+        self.change(Available())
+        self.fleet.reply()
+        self.fleet.reply()
+        self.change(Utilized(2))
+        self.fleet.reply(gameServerData="published")
+        self.assertEqual(["map=7"], self.claims)
+
+    def test_claimOfASessionThatIsOver(self) -> None:
+        """Nobody is told of the claim of a session that has ended before it was UTILIZED."""
+        self.start()
+        self.fleet.reply()
+        self.change(Utilized(1))
+        self.change(Available())
+        self.fleet.reply(lastClaim=CLAIM, gameServerData="map=7")
+        self.assertEqual([], self.claims)
+
+    def test_claimOfAnAdoptedSession(self) -> None:
+        """So is that of a session that somebody else had UTILIZED before anybody came."""
+        self.start()
+        self.fleet.reply()
+        self.clock.advance(54.0)
+        self.fleet.reply(utilized=True, lastClaim=CLAIM, gameServerData="map=7")
+        self.assertEqual([], self.claims)
+        self.change(Utilized(1))
+        self.assertEqual(["map=7"], self.claims)
+
+    def claimed(self) -> Deferred[bool]:
+        """Ask whether a claim awaits players."""
+        return Deferred.fromCoroutine(self.worker.claimed())
+
+    def test_claimed(self) -> None:
+        """FleetIQ is asked about the game server as it is registered, beside the steps."""
+        self.start()
+        registered = self.fleet.reply().gameServerId
+        for claimed in (False, True):
+            asked = self.claimed()
+            self.assertEqual(registered, self.fleet.reply(claimed=claimed).gameServerId)
+            self.assertEqual(claimed, self.successResultOf(asked))
+        self.assertEqual(["register", "describe", "describe"], self.fleet.made)
+        self.assertEqual(Available(), self.known)
+
+    def test_claimedBeforeOrAfter(self) -> None:
+        """Nobody was sent to who is not registered, or had his session: that costs no call."""
+        self.start()
+        self.assertFalse(self.successResultOf(self.claimed()))
+        self.fleet.reply()
+        self.change(Utilized(1))
+        self.fleet.reply()
+        self.assertFalse(self.successResultOf(self.claimed()))
+        self.assertEqual(["register", "utilize"], self.fleet.made)
+
+    def test_claimedByUtilizing(self) -> None:
+        """UTILIZED by somebody else is a claim taken: known already, or learnt by asking."""
+        self.start()
+        self.fleet.reply()
+        asked = self.claimed()
+        self.fleet.reply(utilized=True, lastClaim=CLAIM, gameServerData="map=7")
+        self.assertTrue(self.successResultOf(asked))
+        self.assertIsInstance(self.known, Taken)
+        self.assertTrue(self.successResultOf(self.claimed()))
+        self.change(Utilized(1))
+        self.assertEqual((Utilized(1), ["map=7"]), (self.known, self.claims))
+        self.assertEqual(["register", "describe"], self.fleet.made)
+
+    def test_claimedButGone(self) -> None:
+        """An answer about an earlier registration, or a stranger's, is a no."""
+        self.start()
+        self.fleet.reply()
+        asked = self.claimed()
+        [describe] = self.fleet.waiting
+        self.fleet.waiting = []
+        self.change(Absent())
+        self.fleet.reply()
+        describe.answer.callback(gameServer(describe.gameServerId, claimed=True))
+        self.assertFalse(self.successResultOf(asked))
+        self.change(Available())
+        self.fleet.reply()
+        asked = self.claimed()
+        self.fleet.reply(claimed=True, connectionInfo="elsewhere:1")
+        self.assertFalse(self.successResultOf(asked))
 
     def test_faultOfOurs(self) -> None:
         """An exception nobody thought of is logged, and may have happened; the work goes on."""
