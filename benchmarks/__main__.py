@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks.figures import Result, machine
 
-ROOMS = ("echo_rate", "first_echo")
+ROOMS = ("echo_rate", "first_echo", "local_operations")
 
 
 def main() -> int:

@@ -156,9 +156,9 @@ def fleetiqEcho(*options: str, reactor: str = "default") -> Server:
     return server
 
 
-def fleetiqLocal() -> Server:
+def fleetiqLocal(*options: str) -> Server:
     """A local FleetIQ in a process of its own."""
-    server = Server([beside("twistd"), "-n", "fleetiq-local", f"--listen={ANY_PORT}"])
+    server = Server([beside("twistd"), "-n", "fleetiq-local", f"--listen={ANY_PORT}", *options])
     server.url = server.says(r"FleetIQ for this machine on (\S+),")[1][1]
     return server
 
