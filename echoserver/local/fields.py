@@ -29,3 +29,15 @@ def numberOf(body: Mapping[str, Any], name: str, most: float) -> float | None:
             f"{name} is {shown(value)}: it must be a number above 0, at most {most:.12g}."
         )
     return float(value)
+
+
+def textOf(body: Mapping[str, Any], name: str) -> str | None:
+    """
+    The string that a field is; C{None} if it is not given.
+
+    @raise ValueError: It is something else.
+    """
+    value = body.get(name)
+    if value is None or isinstance(value, str):
+        return value
+    raise ValueError(f"{name} is {shown(value)}: it must be a string.")

@@ -2,7 +2,6 @@
 
 from bisect import insort
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import replace
 from heapq import heappop, heappush
 from itertools import chain
 
@@ -73,7 +72,7 @@ class Groups:
         )
         group = GameServerGroup(name, settings, instances, name, now, now, "ACTIVE")
         self._keep(group)
-        self._launch(group)
+        self._launch(group, now)
 
     def create(
         self,
@@ -193,12 +192,21 @@ class Groups:
         """The one that has run longest, those of groups first; C{None} if none runs."""
         return next(chain(self.instances.values(), self.retained.values()), None)
 
-    def setInstanceStatus(self, instanceId: str, status: str, now: float) -> None:
-        instance = self.instances[instanceId] = replace(self.instances[instanceId], status=status)
-        self._groups[instance.groupName].placement.setStatus(instanceId, status)
-        self._happened(
-            Event(now, "instance-status", instance.groupName, instanceId, None, f"is {status}")
-        )
+    def putInstance(self, instance: Instance) -> None:
+        """Keep what has changed of one of L{instances}."""
+        self.instances[instance.instanceId] = instance
+        group = self._groups[instance.groupName]
+        group.placement.setStatus(instance.instanceId, instance.status)
+
+    def removeInstance(self, instance: Instance) -> None:
+        """Forget an instance that runs, and has no game servers."""
+        instanceId = instance.instanceId
+        if self.retained.pop(instanceId, None) is None:
+            del self.instances[instanceId]
+            group = self._groups[instance.groupName]
+            group.instanceIds.remove(instanceId)
+            discard(group.sortedInstanceIds, instanceId)
+            group.placement.removeInstance(instanceId)
 
     def nextDeadline(self) -> float | None:
         """The time before which no group changes of itself; C{None} if none will."""
@@ -242,14 +250,14 @@ class Groups:
             self._become(group, "ERROR", now, f": {reason}")
             group.statusReason = reason
         else:
-            self._launch(group)
+            self._launch(group, now)
             size = f"{group.minSize} instance{'' if group.minSize == 1 else 's'}"
             self._become(group, "ACTIVE", now, f" with {size}")
 
-    def _launch(self, group: GameServerGroup) -> None:
+    def _launch(self, group: GameServerGroup, now: float) -> None:
         group.isScaled = True
         for index in range(group.minSize):
-            instance = Instance(instanceIdOf(group.launch, index), group.name)
+            instance = Instance(instanceIdOf(group.launch, index), group.name, now)
             self.instances[instance.instanceId] = instance
             group.instanceIds.append(instance.instanceId)
             insort(group.sortedInstanceIds, instance.instanceId)

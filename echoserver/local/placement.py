@@ -52,6 +52,10 @@ class Placement:
     def addInstance(self, instanceId: str, status: str) -> None:
         self._loads[instanceId] = _Load(status)
 
+    def removeInstance(self, instanceId: str) -> None:
+        """Of an instance without game servers."""
+        del self._loads[instanceId]
+
     def setStatus(self, instanceId: str, status: str) -> None:
         self._unrank(instanceId)
         self._loads[instanceId].status = status

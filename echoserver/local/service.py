@@ -20,13 +20,15 @@ from echoserver.local.clockcontrol import ClockControl
 from echoserver.local.control import Controls
 from echoserver.local.faults import Faults
 from echoserver.local.faultscontrol import FaultsControl
+from echoserver.local.interruptcontrol import InterruptControl
 from echoserver.local.journal import Journal
 from echoserver.local.journalcontrol import EventsControl, JournalControl
-from echoserver.local.metadata import InstanceMetadata, Instances, Tokens
+from echoserver.local.metadata import Access, Instances, addMetadata
 from echoserver.local.site import LocalSite
 from echoserver.local.state import FleetState
 from echoserver.local.statecontrol import StateControl
 from echoserver.local.sweep import Sweep
+from echoserver.local.tokens import Tokens
 from echoserver.local.values import Event
 
 DEFAULT_LISTEN = "tcp:4570:interface=127.0.0.1"
@@ -52,12 +54,14 @@ class LocalFleetIQ(Service):
         healthTimeout: float = 180.0,
         seed: int | None = None,
         timeScale: float = 1.0,
+        imds: str = "both",
     ) -> None:
         """
         @param instances: how many each group has.
         @param healthTimeout: seconds of silence after which a game server is dropped.
         @param seed: makes ordered faults strike, and ids be drawn, as they were with the same seed.
         @param timeScale: how many seconds of the local clock pass in a real one.
+        @param imds: how the instance metadata is asked for: C{"v1"}, C{"v2"} or C{"both"}.
         @raise ValueError: C{listen} is not understood; the text is a sentence.
         """
         self._listen = listen
@@ -77,7 +81,7 @@ class LocalFleetIQ(Service):
         self._api = FleetIQEndpoint(
             reactor, actions, faults, self._journal, dice, self._sweep.schedule, seconds
         )
-        tokens = Tokens(dice)
+        access = Access(Tokens(dice), seconds, imds)
         controls = Controls()
         controls.putChild(b"state", StateControl(state, faults, self._api, clock))
         controls.putChild(b"clock", ClockControl(clock, state, self._sweep.clockMoved))
@@ -85,10 +89,10 @@ class LocalFleetIQ(Service):
         controls.putChild(b"journal", JournalControl(self._journal))
         self._events = EventsControl(self._journal, reactor)
         controls.putChild(b"events", self._events)
+        controls.putChild(b"interrupt", InterruptControl(state, seconds, self._sweep.schedule))
         self._api.putChild(b"_local", controls)
-        self._api.putChild(b"instances", Instances(state, tokens, seconds))
-        first = InstanceMetadata(lambda now: state.groups(now).firstInstance(), tokens, seconds)
-        self._api.putChild(b"latest", first)
+        self._api.putChild(b"instances", Instances(state, access))
+        addMetadata(self._api, lambda now: state.groups(now).firstInstance(), access)
         self._site = LocalSite(self._api, reactor, seconds)
 
     def startService(self) -> None:

@@ -28,8 +28,11 @@ LONGEST_BODY = 1024 * 1024
 # A kept connection must outlast the silence between two heartbeats, or a heartbeat meets its end.
 IDLE_SECONDS = 300.0
 CLOSING_SECONDS = 1.0
+# The versions of the instance metadata: the latest, and some of the dates that there are.
+LATEST = "latest"
+METADATA_DATES = (LATEST, "2009-04-04", "2018-09-24", "2020-08-24", "2021-03-23")
 # What SDKs call by any host name they were given; all else answers only to this machine's names.
-_FOR_ANY_HOST = (b"/latest", b"/instances")
+_FOR_ANY_HOST = (b"/instances", *(b"/" + date.encode("ascii") for date in METADATA_DATES))
 
 
 class LocalRequest(Request):

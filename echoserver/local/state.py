@@ -5,15 +5,12 @@ from dataclasses import replace
 from heapq import heappop, heappush
 
 from echoserver.local.groups import Groups
-from echoserver.local.paging import cutPage
-from echoserver.local.placement import CLAIMABLE_STATUSES, Standing, discard
-from echoserver.local.values import Event, GameServer, GameServerGroup, Refusal, some
+from echoserver.local.interruptions import Interruptions
+from echoserver.local.placement import CLAIMABLE_STATUSES
+from echoserver.local.roster import Roster
+from echoserver.local.values import Event, GameServer, GameServerGroup, Instance, Refusal, some
 
 CLAIM_SECONDS = 60.0
-
-
-def _standingOf(server: GameServer) -> Standing:
-    return Standing.BUSY if server.claimed or server.utilized else Standing.FREE
 
 
 class FleetState:
@@ -28,9 +25,13 @@ class FleetState:
     def __init__(self, happened: Callable[[Event], None], healthTimeout: float = 180.0) -> None:
         self.happened = happened
         self.healthTimeout = healthTimeout
-        self._groups = Groups(happened, self._dropAll)
-        self._servers: dict[int, GameServer] = {}
-        self._serialOf: dict[str, int] = {}
+        self.clear()
+
+    def clear(self) -> None:
+        """Be as new: without groups."""
+        self._groups = Groups(self.happened, self._dropGroup)
+        self._roster = Roster(self._groups)
+        self._interruptions = Interruptions(self._groups, self.happened, self._dropInstance)
         self._lastSerial = 0
         # What is due when, by serial. Entries that later changes made void are passed over then.
         self._claimEnds: list[tuple[float, int]] = []
@@ -47,9 +48,10 @@ class FleetState:
         """See L{Groups.add}."""
         self._groups.add(name, instances, now)
 
-    def setInstanceStatus(self, instanceId: str, status: str, now: float) -> None:
-        """See L{Groups.setInstanceStatus}."""
-        self.groups(now).setInstanceStatus(instanceId, status, now)
+    def interrupt(self, instanceId: str, kind: str, seconds: float | None, now: float) -> Instance:
+        """See L{Interruptions.begin}."""
+        self.sweep(now)
+        return self._interruptions.begin(instanceId, kind, seconds, now)
 
     def register(
         self,
@@ -61,8 +63,9 @@ class FleetState:
         now: float,
     ) -> GameServer:
         """
-        Only in a group that is ACTIVE. That DELETE_SCHEDULED blocks registrations is AWS's word,
-        with which error, and what the other statuses do, is our choice: ConflictException, all.
+        Only in a group that is ACTIVE. That DELETE_SCHEDULED blocks registrations, and that they
+        may fail on an instance that shuts down, is AWS's word; with which error, and what the other
+        statuses do, is our choice: ConflictException, all.
         """
         group = self.groups(now).group(groupName)
         if group.status != "ACTIVE":
@@ -78,8 +81,14 @@ class FleetState:
                 f"Instance {instanceId} is not in game server group {group.name}, which has "
                 f"{some(group.instanceIds) or 'none'}.",
             )
-        if gameServerId in self._serialOf:
-            known = self._servers[self._serialOf[gameServerId]]
+        if instance.end is not None:
+            raise Refusal(
+                "ConflictException",
+                f"Instance {instanceId} is about to be terminated: no game server can register "
+                "on it.",
+            )
+        known = self._roster.named(gameServerId)
+        if known is not None:
             raise Refusal(
                 "ConflictException",
                 f"Game server {gameServerId} is already registered in game server group "
@@ -96,10 +105,7 @@ class FleetState:
             registrationTime=now,
             lastHealthCheckTime=now,
         )
-        self._servers[server.serial] = server
-        self._serialOf[gameServerId] = server.serial
-        group.serials.append(server.serial)
-        group.placement.move(instanceId, server.serial, Standing.ABSENT, Standing.FREE)
+        self._roster.add(server)
         heappush(self._lapses, (now + self.healthTimeout, server.serial))
         self._tell(server, now, "registered", f"registered on {instanceId}, AVAILABLE")
         return server
@@ -115,7 +121,7 @@ class FleetState:
     ) -> GameServer:
         """C{None} leaves a thing as it is. AVAILABLE keeps a claim, for heartbeats may carry it."""
         self.sweep(now)
-        before = self._find(groupName, gameServerId)
+        before = self._roster.find(groupName, gameServerId)
         if before.utilized and utilizationStatus == "AVAILABLE":
             raise Refusal(
                 "InvalidRequestException",
@@ -130,7 +136,7 @@ class FleetState:
             lastHealthCheckTime=before.lastHealthCheckTime if healthCheck is None else now,
             gameServerData=before.gameServerData if gameServerData is None else gameServerData,
         )
-        self._replace(before, after)
+        self._roster.replace(before, after)
         if healthCheck is not None and before.lastHealthCheckTime >= self._measuredFrom:
             self._longestSilence = max(self._longestSilence, now - before.lastHealthCheckTime)
         if after.utilized and not before.utilized:
@@ -139,8 +145,8 @@ class FleetState:
 
     def deregister(self, groupName: str, gameServerId: str, now: float) -> None:
         self.sweep(now)
-        server = self._find(groupName, gameServerId)
-        self._remove(server, now)
+        server = self._roster.find(groupName, gameServerId)
+        self._roster.remove(server, now)
         age = now - server.registrationTime
         self._tell(server, now, "deregistered", f"deregistered after {age:.0f} s")
 
@@ -166,7 +172,7 @@ class FleetState:
         if gameServerId is None:
             before = self._nextFree(group, allowed)
         else:
-            before = self._find(groupName, gameServerId)
+            before = self._roster.find(groupName, gameServerId)
             self._checkClaimable(before, allowed)
         after = replace(
             before,
@@ -174,14 +180,14 @@ class FleetState:
             lastClaimTime=now,
             gameServerData=before.gameServerData if gameServerData is None else gameServerData,
         )
-        self._replace(before, after)
+        self._roster.replace(before, after)
         heappush(self._claimEnds, (now + CLAIM_SECONDS, after.serial))
         self._tell(after, now, "claimed", f"CLAIMED for {CLAIM_SECONDS:.0f} s")
         return after
 
     def gameServer(self, groupName: str, gameServerId: str, now: float) -> GameServer:
         self.sweep(now)
-        return self._find(groupName, gameServerId)
+        return self._roster.find(groupName, gameServerId)
 
     def gameServers(
         self,
@@ -193,12 +199,11 @@ class FleetState:
     ) -> tuple[list[GameServer], bool]:
         """A page of a group's game servers by age, beyond a serial; and whether more follow."""
         group = self.groups(now).group(groupName)
-        serials, more = cutPage(group.serials, after, limit, descending)
-        return [self._servers[serial] for serial in serials], more
+        return self._roster.page(group, after, limit, descending)
 
     def allGameServers(self, now: float) -> Iterable[GameServer]:
         self.sweep(now)
-        return self._servers.values()
+        return self._roster.all()
 
     def measureSilence(self, now: float) -> float:
         """
@@ -210,25 +215,32 @@ class FleetState:
 
     def nextDeadline(self) -> float | None:
         """The time before which nothing can happen of itself; C{None} if nothing will."""
+        others = (self._interruptions.nextDeadline(), self._groups.nextDeadline())
         heads = [heap[0][0] for heap in (self._claimEnds, self._lapses) if heap]
-        status = self._groups.nextDeadline()
-        return min(heads if status is None else [*heads, status], default=None)
+        return min([*heads, *(each for each in others if each is not None)], default=None)
 
     def sweep(self, now: float) -> None:
-        """End the claims, drop the game servers, and change the groups that are due."""
+        """End the claims and instances, drop the servers, and change the groups that are due."""
+        # Up to each end by itself, for what had already happened then is no work of that end.
+        while (end := self._interruptions.nextDeadline()) is not None and end <= now:
+            self._sweepServers(end)
+            self._interruptions.sweep(end)
+        self._sweepServers(now)
+
+    def _sweepServers(self, now: float) -> None:
         while self._claimEnds and self._claimEnds[0][0] <= now:
-            claimant = self._servers.get(heappop(self._claimEnds)[1])
+            claimant = self._roster.get(heappop(self._claimEnds)[1])
             if claimant is not None and claimant.claimed:
                 self._endClaim(claimant, now)
         while self._lapses and self._lapses[0][0] < now:
-            silent = self._servers.get(heappop(self._lapses)[1])
+            silent = self._roster.get(heappop(self._lapses)[1])
             if silent is not None:
                 self._dropOrWait(silent, now)
         self._groups.sweep(now)
 
     def _endClaim(self, server: GameServer, now: float) -> None:
         # UTILIZED is for good, so an end that is due never belongs to a later claim.
-        self._replace(server, replace(server, claimed=False))
+        self._roster.replace(server, replace(server, claimed=False))
         self._tell(
             server,
             now,
@@ -241,25 +253,32 @@ class FleetState:
         if lapse >= now:
             heappush(self._lapses, (lapse, server.serial))
             return
-        self._remove(server, now)
         silence = now - server.lastHealthCheckTime
-        self._tell(server, now, "dropped", f"dropped: last health report {silence:.0f} s ago")
+        self._drop(server, f"last health report {silence:.0f} s ago", now)
 
-    def _dropAll(self, group: GameServerGroup, now: float) -> None:
-        for serial in list(group.serials):
-            server = self._servers[serial]
-            self._remove(server, now)
-            self._tell(server, now, "dropped", f"dropped: its group is {group.status}")
+    def _dropGroup(self, group: GameServerGroup, now: float) -> None:
+        for server in self._roster.of(group):
+            self._drop(server, f"its group is {group.status}", now)
+
+    def _dropInstance(self, instance: Instance, why: str, now: float) -> None:
+        for server in self._roster.of(self._groups.group(instance.groupName)):
+            if server.instanceId == instance.instanceId:
+                self._drop(server, why, now)
+
+    def _drop(self, server: GameServer, why: str, now: float) -> None:
+        self._roster.remove(server, now)
+        self._tell(server, now, "dropped", f"dropped: {why}")
 
     def _nextFree(self, group: GameServerGroup, allowed: Collection[str]) -> GameServer:
         serial = group.placement.best(allowed)
-        if serial is None:
+        server = None if serial is None else self._roster.get(serial)
+        if server is None:
             raise Refusal(
                 "OutOfCapacityException",
                 f"No game server of group {group.name} is free to claim, "
                 f"of {len(group.serials)} registered.",
             )
-        return self._servers[serial]
+        return server
 
     def _checkClaimable(self, server: GameServer, allowed: Collection[str]) -> None:
         status = self._groups.instances[server.instanceId].status
@@ -272,35 +291,6 @@ class FleetState:
         else:
             return
         raise Refusal("ConflictException", f"Game server {server.gameServerId} {why}.")
-
-    def _find(self, groupName: str, gameServerId: str) -> GameServer:
-        group = self._groups.group(groupName)
-        serial = self._serialOf.get(gameServerId)
-        if serial is None or self._servers[serial].groupName != group.name:
-            raise Refusal(
-                "NotFoundException",
-                f"Game server {gameServerId} is not registered in game server group {group.name}.",
-            )
-        return self._servers[serial]
-
-    def _replace(self, before: GameServer, after: GameServer) -> None:
-        self._servers[after.serial] = after
-        group = self._groups.group(after.groupName)
-        group.utilized += after.utilized - before.utilized
-        group.placement.move(
-            after.instanceId, after.serial, _standingOf(before), _standingOf(after)
-        )
-
-    def _remove(self, server: GameServer, now: float) -> None:
-        del self._servers[server.serial]
-        del self._serialOf[server.gameServerId]
-        group = self._groups.group(server.groupName)
-        discard(group.serials, server.serial)
-        group.placement.move(server.instanceId, server.serial, _standingOf(server), Standing.ABSENT)
-        if server.utilized:
-            group.utilized -= 1
-            if not group.utilized:
-                self._groups.playEnded(group, now)
 
     def _tell(self, server: GameServer, now: float, event: str, sentence: str) -> None:
         self.happened(

@@ -13,6 +13,7 @@ from twisted.python.usage import UsageError
 
 from echoserver.local.clock import HIGHEST_SCALE
 from echoserver.local.groups import MOST_INSTANCES
+from echoserver.local.metadata import VERSIONS
 from echoserver.local.service import DEFAULT_LISTEN, LocalFleetIQ
 from echoserver.local.values import shown
 
@@ -29,6 +30,7 @@ class Options(UsageOptions):
         ["instances", None, "2", "How many instances each group has."],
         ["health-timeout", None, "180", "Seconds of silence until a game server is dropped."],
         ["time-scale", None, "1", "Seconds of the local clock that pass in a real one."],
+        ["imds", None, "both", "How the instance metadata is asked for: v1, v2 or both."],
         ["seed", None, None, "A whole number: with it faults strike the same calls again."],
     ]
 
@@ -63,6 +65,8 @@ class Options(UsageOptions):
         self["instances"] = _whole("--instances", self["instances"], 1, MOST_INSTANCES)
         self["health-timeout"] = _number("--health-timeout", self["health-timeout"], 86400.0)
         self["time-scale"] = _number("--time-scale", self["time-scale"], HIGHEST_SCALE)
+        if self["imds"] not in VERSIONS:
+            raise UsageError(f"--imds is {self['imds']!r}: it must be {', '.join(VERSIONS)}.")
         if self["seed"] is not None:
             self["seed"] = _whole("--seed", self["seed"], 0, 2**63)
         # The pid file of twistd -n makes a second program in the same folder refuse to start.
@@ -79,6 +83,7 @@ def settingsOf(options: Options) -> dict[str, Any]:
         "instances": options["instances"],
         "healthTimeout": options["health-timeout"],
         "seed": options["seed"],
+        "imds": options["imds"],
         "timeScale": options["time-scale"],
     }
 

@@ -35,10 +35,38 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
+class Interruption:
+    """
+    That an instance was told to go.
+
+    @ivar kind: as interruptions.py has them.
+    @ivar end: when the instance goes; C{None} if it stays all the same.
+    """
+
+    kind: str
+    noticeTime: float
+    end: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Instance:
+    """Its C{interruptions} are in the order in which it was told of them."""
+
     instanceId: str
     groupName: str
+    launchTime: float
     status: str = "ACTIVE"
+    interruptions: tuple[Interruption, ...] = ()
+
+    @property
+    def end(self) -> float | None:
+        """When it goes; C{None} if it was not told to."""
+        return self.interruptions[-1].end if self.interruptions else None
+
+    @property
+    def changeTime(self) -> float:
+        """When it was last told something, or launched."""
+        return self.interruptions[-1].noticeTime if self.interruptions else self.launchTime
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,15 +1,16 @@
 """The instance metadata service, as an SDK meets it."""
 
 from random import Random
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from echoserver.local.metadata import Tokens
+from echoserver.local.tokens import Tokens
 from echoserver.local.values import instanceIdOf
 from tests.groupcontract import NEW_GROUP
-from tests.local.inmemory import MemoryFleetIQ, Response
+from tests.local.inmemory import MemoryFleetIQ, Response, requestBytes
 
 FIRST, SECOND = (instanceIdOf("local", index) for index in range(2))
 TTL = "X-aws-ec2-metadata-token-ttl-seconds"
@@ -33,6 +34,14 @@ class MetadataTests(SynchronousTestCase):
     def token(self, ttl: str = "60", path: str = "/latest/api/token") -> str:
         return self.put(ttl, path).body.decode()
 
+    def metadata(self, instanceId: str, path: str) -> str | None:
+        response = self.get(f"/instances/{instanceId}/latest/meta-data/{path}")
+        return response.body.decode() if response.status == 200 else None
+
+    def interrupt(self, instanceId: str, **more: Any) -> None:
+        response = self.fleetIQ.tell("interrupt", {"InstanceId": instanceId, **more})
+        self.assertEqual(200, response.status, response.body)
+
     def assertPage(self, status: int, response: Response) -> None:
         self.assertEqual(status, response.status)
         self.assertEqual("text/html", response.headers["content-type"])
@@ -49,20 +58,26 @@ class MetadataTests(SynchronousTestCase):
             ("local-ipv4", "127.0.0.1"),
             ("placement/region", "us-east-1"),
             ("placement/availability-zone", "us-east-1a"),
+            ("placement/availability-zone-id", "use1-az1"),
             ("instance-life-cycle", "spot"),
             ("tags/instance/GameLift", "GameServerGroups"),
+            ("autoscaling/target-lifecycle-state", "InService"),
+            ("events/maintenance/scheduled", "[]"),
+            ("iam/security-credentials/", "fleetiq-local"),
         ):
             response = self.get(f"/latest/meta-data/{path}")
             self.assertEqual((200, value.encode()), (response.status, response.body), path)
             self.assertEqual("text/plain", response.headers["content-type"])
             self.assertEqual("ec2ws", response.headers["server"])
+            self.assertEqual("tue, 14 nov 2023 22:13:20 gmt", response.headers["last-modified"])
             self.assertNotIn(TTL.lower(), response.headers)
 
     def test_listings(self) -> None:
         """A directory lists what is in it, sub-directories with a slash."""
         self.assertEqual(b"meta-data/", self.get("/latest/").body)
         self.assertEqual(
-            b"availability-zone\nregion", self.get("/latest/meta-data/placement/").body
+            b"availability-zone\navailability-zone-id\nregion",
+            self.get("/latest/meta-data/placement/").body,
         )
         top = self.get("/latest/meta-data").body.split(b"\n")
         self.assertIn(b"placement/", top)
@@ -72,6 +87,9 @@ class MetadataTests(SynchronousTestCase):
         """What is not there is a page with 404: notices too, until there are some."""
         for path in (
             "/latest/meta-data/spot/instance-action",
+            "/latest/meta-data/spot/termination-time",
+            "/latest/meta-data/spot/",
+            "/latest/meta-data/events/recommendations/rebalance",
             "/latest/meta-data/instance-id/",
             "/latest/meta-data/instance-id/more",
             "/latest/meta-data//",
@@ -162,6 +180,98 @@ class MetadataTests(SynchronousTestCase):
         """Only the token is PUT, and it is not read."""
         self.assertPage(405, self.put("60", "/latest/meta-data/instance-id"))
         self.assertPage(405, self.get("/latest/api/token"))
+
+    def test_eachReplyEndsItsConnection(self) -> None:
+        """As the real service's: an answer or a page, and nothing after it."""
+        for path in ("/latest/meta-data/", "/latest/meta-data/nothing"):
+            connection = self.fleetIQ.connect()
+            connection.send(requestBytes("GET", path, {}, b""))
+            response = connection.response()
+            assert response is not None
+            self.assertEqual("close", response.headers["connection"])
+            self.assertEqual("none", response.headers["accept-ranges"])
+            self.assertFalse(connection.transport.connected)
+
+    def test_dates(self) -> None:
+        """A version of a date has the same values, and gives no tokens."""
+        for start in ("", f"/instances/{FIRST}"):
+            response = self.get(f"{start}/2021-03-23/meta-data/instance-id", self.token())
+            self.assertEqual(FIRST.encode(), response.body)
+            self.assertPage(403, self.put("60", f"{start}/2021-03-23/api/token"))
+
+    def test_credentials(self) -> None:
+        """The role's credentials are what SDKs read, and do not end on the local clock."""
+        response = self.get("/latest/meta-data/iam/security-credentials/fleetiq-local")
+        self.assertEqual(
+            {
+                "Code": "Success",
+                "LastUpdated": "2023-11-14T22:13:20Z",
+                "Type": "AWS-HMAC",
+                "AccessKeyId": "local",
+                "SecretAccessKey": "local",
+                "Token": "local",
+                "Expiration": "2023-11-15T04:13:20Z",
+            },
+            response.json,
+        )
+
+    def test_version1(self) -> None:
+        """With v1 there are no tokens to get, and one that is sent is not looked at."""
+        self.fleetIQ = MemoryFleetIQ(imds="v1")
+        self.assertPage(404, self.put("60"))
+        response = self.get("/latest/meta-data/instance-id", "any")
+        self.assertEqual(FIRST.encode(), response.body)
+        self.assertNotIn(TTL.lower(), response.headers)
+
+    def test_version2(self) -> None:
+        """With v2 each request needs its token."""
+        self.fleetIQ = MemoryFleetIQ(imds="v2")
+        for path in ("instance-id", "nothing"):
+            self.assertPage(401, self.get(f"/latest/meta-data/{path}"))
+        response = self.get("/latest/meta-data/instance-id", self.token())
+        self.assertEqual(FIRST.encode(), response.body)
+
+    def test_spotNotice(self) -> None:
+        """Both spot paths say when the instance ends, whenever asked; others hear nothing."""
+        self.interrupt(SECOND, kind="spot", seconds=90)
+        for seconds in (0, 89):
+            self.fleetIQ.clock.advance(seconds)
+            self.assertEqual(
+                '{"action": "terminate", "time": "2023-11-14T22:14:50Z"}',
+                self.metadata(SECOND, "spot/instance-action"),
+            )
+            self.assertEqual("2023-11-14T22:14:50Z", self.metadata(SECOND, "spot/termination-time"))
+        self.assertIsNone(self.metadata(FIRST, "spot/instance-action"))
+        self.assertEqual("InService", self.metadata(SECOND, "autoscaling/target-lifecycle-state"))
+        self.fleetIQ.clock.advance(1)
+        self.assertPage(404, self.get(f"/instances/{SECOND}/latest/meta-data/instance-id"))
+
+    def test_rebalanceNotice(self) -> None:
+        """A rebalance recommendation says when it was given, and is what was modified last."""
+        self.fleetIQ.clock.advance(100)
+        self.interrupt(SECOND, kind="rebalance")
+        response = self.get(
+            f"/instances/{SECOND}/latest/meta-data/events/recommendations/rebalance"
+        )
+        self.assertEqual(b'{"noticeTime": "2023-11-14T22:15:00Z"}', response.body)
+        self.assertEqual("tue, 14 nov 2023 22:15:00 gmt", response.headers["last-modified"])
+        self.assertIsNone(self.metadata(FIRST, "events/recommendations/rebalance"))
+        self.fleetIQ.clock.advance(1000)
+        self.assertEqual("InService", self.metadata(SECOND, "autoscaling/target-lifecycle-state"))
+
+    def test_autoscalingNotice(self) -> None:
+        """Auto Scaling's target is Terminated, until the instance is."""
+        self.interrupt(SECOND, kind="autoscaling")
+        self.assertEqual("Terminated", self.metadata(SECOND, "autoscaling/target-lifecycle-state"))
+        self.assertEqual("InService", self.metadata(FIRST, "autoscaling/target-lifecycle-state"))
+        self.fleetIQ.clock.advance(120)
+        self.assertIsNone(self.metadata(SECOND, "autoscaling/target-lifecycle-state"))
+
+    def test_drainingIsNoNotice(self) -> None:
+        """That FleetIQ drains an instance is nothing its metadata knows of."""
+        self.interrupt(SECOND, kind="draining")
+        self.assertEqual("InService", self.metadata(SECOND, "autoscaling/target-lifecycle-state"))
+        self.assertIsNone(self.metadata(SECOND, "spot/instance-action"))
 
     def test_head(self) -> None:
         """HEAD has the headers of GET and no body."""

@@ -1,5 +1,6 @@
 """The rules of state.py against a model so naive that it is plainly right; and its sentences."""
 
+from collections import Counter
 from dataclasses import replace
 
 from hypothesis import settings
@@ -31,14 +32,24 @@ class NaiveModel:
     def __init__(self) -> None:
         self.servers: list[GameServer] = []
         self.statuses = dict.fromkeys(EVERY_INSTANCE, "ACTIVE")
+        self.kinds: dict[str, list[str]] = {each: [] for each in EVERY_INSTANCE}
+        self.ends: dict[str, float] = {}
+        self.drops: Counter[tuple[str, bool]] = Counter()
         self.serial = 0
 
     def pass_(self, now: float) -> None:
-        self.servers = [
-            replace(each, claimed=each.claimed and now < (each.lastClaimTime or 0) + 60)
-            for each in self.servers
-            if now <= each.lastHealthCheckTime + 180
-        ]
+        servers, self.servers = self.servers, []
+        for each in servers:
+            lapse = each.lastHealthCheckTime + 180
+            end = self.ends.get(each.instanceId, now + 1)
+            if now > lapse or now >= end:
+                self.drops[each.gameServerId, end <= lapse] += 1
+            else:
+                claimed = each.claimed and now < (each.lastClaimTime or 0) + 60
+                self.servers.append(replace(each, claimed=claimed))
+        for instance, end in self.ends.items():
+            if now >= end:
+                self.statuses.pop(instance, None)
 
     def find(self, group: str, gameServerId: str) -> GameServer:
         for each in self.servers:
@@ -51,9 +62,9 @@ class NaiveModel:
         return after
 
     def register(self, group: str, gameServerId: str, instance: str, now: float) -> GameServer:
-        if instance not in INSTANCES[group]:
+        if instance not in INSTANCES[group] or instance not in self.statuses:
             raise Refusal("InvalidRequestException", "")
-        if any(each.gameServerId == gameServerId for each in self.servers):
+        if instance in self.ends or any(each.gameServerId == gameServerId for each in self.servers):
             raise Refusal("ConflictException", "")
         self.serial += 1
         server = GameServer(self.serial, group, gameServerId, instance, None, None, now, now)
@@ -110,6 +121,23 @@ class NaiveModel:
                 ),
             )
         return self.put(server, replace(server, claimed=True, lastClaimTime=now))
+
+    def interrupt(
+        self, instance: str, kind: str, seconds: float | None, now: float
+    ) -> tuple[str, float | None]:
+        hasEnd = kind in ("spot", "autoscaling")
+        if instance not in self.statuses:
+            raise Refusal("NotFoundException", "")
+        if instance in self.ends or kind in self.kinds[instance]:
+            raise Refusal("ConflictException", "")
+        if seconds and not hasEnd:
+            raise Refusal("InvalidRequestException", "")
+        self.kinds[instance].append(kind)
+        if hasEnd:
+            self.ends[instance] = now + (seconds or 120)
+        if kind != "rebalance":
+            self.statuses[instance] = "SPOT_TERMINATING" if kind == "spot" else "DRAINING"
+        return self.statuses[instance], self.ends.get(instance)
 
 
 class FleetMachine(RuleBasedStateMachine):
@@ -185,11 +213,15 @@ class FleetMachine(RuleBasedStateMachine):
 
     @rule(
         instance=st.sampled_from(EVERY_INSTANCE),
-        status=st.sampled_from(["ACTIVE", "DRAINING", "SPOT_TERMINATING"]),
+        kind=st.sampled_from(["spot", "rebalance", "autoscaling", "draining"]),
+        seconds=st.sampled_from([None, None, 30, 170, 600]),
     )
-    def turn(self, instance: str, status: str) -> None:
-        self.state.setInstanceStatus(instance, status, self.now)
-        self.model.statuses[instance] = status
+    def interrupt(self, instance: str, kind: str, seconds: float | None) -> None:
+        def real() -> tuple[str, float | None]:
+            after = self.state.interrupt(instance, kind, seconds, self.now)
+            return after.status, after.end
+
+        self.both(real, lambda: self.model.interrupt(instance, kind, seconds, self.now))
 
     @rule(seconds=st.sampled_from([0.001, 1, 20, 59, 60, 61, 120, 179.999, 180, 180.001]))
     def advance(self, seconds: float) -> None:
@@ -207,6 +239,27 @@ class FleetMachine(RuleBasedStateMachine):
             expected = [each for each in self.model.servers if each.groupName == name]
             found, more = self.state.gameServers(name, self.now)
             assert (expected, False) == (found, more)
+
+    @invariant()
+    def sameInstances(self) -> None:
+        self.model.pass_(self.now)
+        instances = self.state.groups(self.now).instances
+        assert self.model.statuses == {each: instances[each].status for each in instances}
+        for name in GROUPS:
+            group = self.state.groups(self.now).group(name)
+            assert sorted(group.instanceIds) == group.sortedInstanceIds
+            assert {*group.instanceIds} == {*INSTANCES[name]}.intersection(instances)
+
+    @invariant()
+    def eachDropIsExplained(self) -> None:
+        """By what was first: the end of its instance, or of its health."""
+        self.model.pass_(self.now)
+        self.state.sweep(self.now)
+        assert self.model.drops == Counter(
+            (each.gameServerId, each.sentence.startswith("dropped: its instance was terminated ("))
+            for each in self.events
+            if each.event == "dropped"
+        )
 
     @invariant()
     def eachDropIsTold(self) -> None:
@@ -279,16 +332,18 @@ class SentenceTests(SynchronousTestCase):
 
     def test_targetOnInstanceThatGoes(self) -> None:
         """A target on a DRAINING instance is claimed unless filtered out, else never."""
-        for status, statuses in (("DRAINING", ["ACTIVE"]), ("SPOT_TERMINATING", None)):
-            self.state.setInstanceStatus(self.instance, status, START)
+        for now, kind, status, statuses in (
+            (START, "draining", "DRAINING", ["ACTIVE"]),
+            (START + 60, "spot", "SPOT_TERMINATING", None),
+        ):
+            self.state.interrupt(self.instance, kind, None, now)
             refusal = self.assertRaises(
-                Refusal, self.state.claim, "one", "srv-1", None, statuses, START
+                Refusal, self.state.claim, "one", "srv-1", None, statuses, now
             )
             self.assertEqual("ConflictException", refusal.code)
             self.assertIn(f"on an instance that is {status}", refusal.sentence)
-        self.state.setInstanceStatus(self.instance, "DRAINING", START)
-        self.assertTrue(self.state.claim("one", "srv-1", None, None, START).claimed)
-        self.assertEqual(("instance-status", "is DRAINING"), self.told()[-2])
+            if kind == "draining":
+                self.assertTrue(self.state.claim("one", "srv-1", None, None, now).claimed)
 
     def test_deadlineIsWhatHappensNext(self) -> None:
         """The next deadline is the claim's end, then the end of health, then there is none."""

@@ -37,7 +37,7 @@ class OptionsTests(SynchronousTestCase):
         self.assertEqual("tcp:4570:interface=127.0.0.1", options["listen"])
         self.assertEqual((["local"], 2), (options["group"], options["instances"]))
         self.assertEqual((180.0, None), (options["health-timeout"], options["seed"]))
-        self.assertEqual(1.0, options["time-scale"])
+        self.assertEqual((1.0, "both"), (options["time-scale"], options["imds"]))
 
     def test_given(self) -> None:
         """Groups add up; numbers are numbers."""
@@ -62,6 +62,7 @@ class OptionsTests(SynchronousTestCase):
                 ["--time-scale", "0"],
                 "--time-scale is '0': it must be a number above 0, at most 3600.",
             ),
+            (["--imds", "v3"], "--imds is 'v3': it must be v1, v2, both."),
             (["--seed", "1.5"], "--seed is '1.5'"),
             (["--group", ""], "--group is ''"),
             (["--group", "a_b"], "--group is 'a_b': a group's name has 1 to 128 letters"),
