@@ -21,13 +21,11 @@ from twisted.logger import Logger
 
 from echoserver.admission import Admission
 from echoserver.departure import Departure
-from echoserver.identity import Identity
 from echoserver.lifecycle import Absent, Known, Wanted, wanted
 from echoserver.protocol import CLAIM_FIRST, FULL, Hooks, Player
 from echoserver.session import Session
 from echoserver.sockets import describe
-from echoserver.steps import Fleet
-from echoserver.worker import Worker
+from echoserver.worker import Enrolment, Worker
 
 BEFORE_DEADLINE = 5.0
 
@@ -120,27 +118,15 @@ class GameServer(Service):
 
     def enroll(
         self,
-        fleet: Fleet,
-        identity: Identity,
-        registered: Callable[[], None],
-        refused: Callable[[str], bool],
+        enrolment: Enrolment,
     ) -> None:
-        """
-        Register with FleetIQ, and stay registered.
-
-        @param registered: called when FleetIQ has confirmed it for the first time.
-        @param refused: asked, with a sentence, if FleetIQ refuses for good before that: whether to
-            give up.
-        """
+        """Register with FleetIQ, and stay registered."""
         self._worker = Worker(
             self._clock,
             self._dice,
-            fleet,
-            identity,
+            enrolment,
             self._rules.heartbeat,
             self._wants,
-            registered,
-            refused,
             self._utilized,
         )
         self._departure.enrolled(self._worker)

@@ -11,6 +11,7 @@ from typing import Any
 
 from twisted.python import usage
 
+from echoserver.bucket import Bucket
 from echoserver.checks import checked, matching, oneOf, seconds, shown, whole, wrong
 from echoserver.fleets import AWS, Local
 from echoserver.gameserver import Rules
@@ -21,6 +22,8 @@ from echoserver.ports import descriptions
 LISTEN = "tcp:5000"
 LOCAL = "tcp:4570:interface=127.0.0.1"
 ENDPOINT_VARIABLE = "AWS_ENDPOINT_URL_GAMELIFT"
+# A quarter of the calls that AWS takes from an account a second, half of its burst.
+API_RATE = Bucket(5.0, 20)
 _GRACE = 20.0
 _GRACE_EMBEDDED = 3.0
 # The patterns of botocore's model of GameLift 2015-10-01, matched in full.
@@ -54,6 +57,7 @@ class Settings:
     connectionInfo: ConnectionInfo
     rules: Rules
     watching: Watching
+    apiRate: Bucket | None
     gameServerId: str | None
     gameServerData: str | None
     showBytes: bool
@@ -87,6 +91,15 @@ class Options(usage.Options):
         ["instance-id", None, None, "EC2 instance id; else the instance metadata is asked."],
         ["connection-info", None, "{host}:{port}", "What players are told to connect to."],
         ["game-server-id", None, None, "A fixed game server id; else one is drawn."],
+        [
+            "api-rate",
+            None,
+            None,
+            (
+                "RATE or RATE,BURST: calls to FleetIQ a second, and at once, of this process"
+                f" ({API_RATE.rate:.0f},{API_RATE.burst:.0f}; no limit for a local FleetIQ)."
+            ),
+        ],
         ["game-server-data", None, None, "A string published with the registration."],
         ["max-players", None, None, "Players of each game server; no limit if not given."],
         ["admission", None, "open", "Who may come in: open, or claimed."],
@@ -163,6 +176,7 @@ class Options(usage.Options):
                 leaveOnRebalance=oneOf(self, "on-rebalance", "log", "drain") == "drain",
                 statusEvery=self._instanceStatus(),
             ),
+            apiRate=self._apiRate(fleet),
             gameServerId=matching(
                 self, "game-server-id", _SERVER_ID, "3 to 128 letters, digits, '.' or '-'"
             ),
@@ -214,6 +228,18 @@ class Options(usage.Options):
         if 0 < every < 1:
             raise wrong("instance-status", self["instance-status"], "1 or more, or 0 for never")
         return every
+
+    def _apiRate(self, fleet: AWS | Embedded | Local) -> Bucket | None:
+        value: str | None = self["api-rate"]
+        if value is None:
+            return API_RATE if isinstance(fleet, AWS) else None
+        words = re.fullmatch(r"([0-9]{1,4}(?:\.[0-9]{1,3})?)(?:,([0-9]{1,4}))?", value)
+        rate = float(words[1]) if words else 0.0
+        # Without a burst: that of four seconds, as by default.
+        burst = float((words and words[2]) or max(1, int(4 * rate)))
+        if rate < 0.1 or burst < 1:
+            raise wrong("api-rate", value, "RATE or RATE,BURST, for instance 5 or 5,20")
+        return Bucket(rate, burst)
 
     def _data(self) -> str | None:
         data: str | None = self["game-server-data"]

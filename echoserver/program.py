@@ -30,7 +30,9 @@ from echoserver.identity import Identity
 from echoserver.interruption import Watch
 from echoserver.metadata import InstanceMetadata, NoIdentity, NoMetadata, identify, newClient
 from echoserver.options import Embedded, Settings
+from echoserver.pace import Pace
 from echoserver.protocol import EchoFactory, Player
+from echoserver.worker import Enrolment
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -162,6 +164,7 @@ class Program(Service):
         group = await fleet.groupOf(http, instance.instanceId)
         fleet.tell(region, group)
         ports = await gatherResults(bound)
+        pace = self._pace()
         for index, (server, port) in enumerate(zip(self._servers, ports, strict=True)):
             identity = Identity(
                 instance.instanceId,
@@ -178,7 +181,9 @@ class Program(Service):
                 template=info.template,
             )
             registered = partial(self._enrolled, fleet.playCommand(region, group))
-            server.enroll(FleetIQ(gameLift, group), identity, registered, self._refused)
+            server.enroll(
+                Enrolment(FleetIQ(gameLift, group), identity, pace, registered, self._refused)
+            )
         self._watch = Watch(
             self._reactor,
             SystemRandom(),
@@ -189,6 +194,19 @@ class Program(Service):
             self._settings.watching,
         )
         self._watch.start()
+
+    def _pace(self) -> Pace:
+        bucket = self._settings.apiRate
+        needed = len(self._servers) / self._settings.rules.heartbeat
+        if bucket is not None and bucket.rate < needed:
+            self._log.warn(
+                "The heartbeats of {servers} game servers are {needed:.1f} calls a second, and"
+                " --api-rate is {rate:g}: they will be late. Raise --heartbeat or --api-rate.",
+                servers=len(self._servers),
+                needed=needed,
+                rate=bucket.rate,
+            )
+        return Pace(self._reactor, bucket)
 
     def _enrolled(self, typed: str) -> None:
         self._registered += 1

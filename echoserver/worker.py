@@ -7,7 +7,8 @@ What is wanted may change during a call; the worker looks again after each.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from math import inf
 from random import Random
 from typing import ClassVar
 
@@ -36,11 +37,29 @@ from echoserver.lifecycle import (
     nextStep,
     settle,
 )
+from echoserver.pace import Pace
 from echoserver.steplog import tell
 from echoserver.steps import Brought, Fleet, Steps
 
 _JITTER = 0.1
 _HEALTH_REPORTS = (Step.REGISTER, Step.UTILIZE, Step.HEARTBEAT)
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolment:
+    """
+    What a game server registers with, and who is told.
+
+    @ivar registered: called when FleetIQ confirms a registration for the first time.
+    @ivar refused: asked, with a sentence, if FleetIQ refuses for good before that: True ends the
+        worker, else it goes on at the longest backoff.
+    """
+
+    fleet: Fleet
+    identity: Identity
+    pace: Pace
+    registered: Callable[[], None]
+    refused: Callable[[str], bool]
 
 
 class Worker:
@@ -50,9 +69,6 @@ class Worker:
     @param heartbeat: seconds of silence towards FleetIQ before a heartbeat.
     @param wants: what is wanted, given what is known. None is Absent for good: once that is known,
         the worker ends.
-    @param registered: called when FleetIQ confirms a registration for the first time.
-    @param refused: asked, with a sentence, if FleetIQ refuses for good before that: True ends the
-        worker, else it goes on at the longest backoff.
     @param utilized: called with a claim's data once the session that it sent is UTILIZED.
     @ivar registration: where it stands.
     @ivar calling: whether a call is out.
@@ -64,24 +80,20 @@ class Worker:
         self,
         clock: IReactorTime,
         dice: Random,
-        fleet: Fleet,
-        identity: Identity,
+        enrolment: Enrolment,
         heartbeat: float,
         wants: Callable[[Known], Wanted | None],
-        registered: Callable[[], None],
-        refused: Callable[[str], bool],
         utilized: Callable[[str], None],
     ) -> None:
         self._clock = clock
         self._dice = dice
-        self._steps = Steps(fleet, identity)
-        self._identity = identity
+        self._steps = Steps(enrolment.fleet, enrolment.identity)
+        self._identity = enrolment.identity
         self._heartbeat = heartbeat
         self._wants = wants
-        self._registered = registered
-        self._refused = refused
+        self._enrolment = enrolment
         self._utilized = utilized
-        self.registration = Registration(identity.drawId(dice))
+        self.registration = Registration(self._identity.drawId(dice))
         self.calling = False
         self._confirmed = False
         self._givenUp = False
@@ -89,12 +101,13 @@ class Worker:
         self.claims = Claims()
         self._beatDue = clock.seconds()
         self._alarm = Alarm(clock)
+        self._place = enrolment.pace.place(self._alarm.ring)
         self._pausing = False
         self._stepWaiters: list[Deferred[None]] = []
 
     def work(self) -> Deferred[None]:
         """Start. Fires when nothing is wanted for good, nor known; cancel it to abandon a call."""
-        return Deferred.fromCoroutine(self._walk())
+        return Deferred.fromCoroutine(self._untilTheEnd())
 
     def changed(self) -> None:
         """What is wanted may have changed. A backoff goes on all the same."""
@@ -130,6 +143,12 @@ class Worker:
         self._stepWaiters.append(waiter)
         return waiter
 
+    async def _untilTheEnd(self) -> None:
+        try:
+            await self._walk()
+        finally:
+            self._place.leave()
+
     async def _walk(self) -> None:
         while True:
             now = self._clock.seconds()
@@ -138,16 +157,17 @@ class Worker:
             self._settle(towards, now)
             self._tellClaim(towards)
             step = nextStep(self.registration.known, towards)
-            if step is Step.REST:
-                if self.registration.known == Absent():
-                    if wants is None:
-                        return
-                    await self._alarm.sleep(None)
-                    continue
-                if now < self._beatDue:
-                    await self._alarm.sleep(self._nextDue() - now)
-                    continue
-                step = Step.HEARTBEAT
+            absent = self.registration.known == Absent()
+            if step is Step.REST and absent and wants is None:
+                return
+            if step is Step.REST and (absent or now < self._beatDue):
+                self._place.leave()
+                await self._alarm.sleep(None if absent else self._nextDue() - now)
+                continue
+            step = Step.HEARTBEAT if step is Step.REST else step
+            if not self._place.mayCall(step, inf if absent else self._beatDue):
+                await self._alarm.sleep(None)
+                continue
             failures = self.registration.failures
             brought = await self._take(step, towards)
             if self._givenUp:
@@ -208,7 +228,7 @@ class Worker:
             self.claims.saw(brought.seen)
             self._confirm()
         elif brought.hopeless and not self._confirmed:
-            self._givenUp = self._refused(brought.trouble)
+            self._givenUp = self._enrolment.refused(brought.trouble)
         return brought
 
     async def _perform(self, step: Step, gameServerId: str) -> Brought:
@@ -228,6 +248,6 @@ class Worker:
         if not self._confirmed:
             self._confirmed = True
             try:
-                self._registered()
+                self._enrolment.registered()
             except Exception:  # noqa: BLE001 # who is told must not end the heartbeats
                 self._log.failure("The first registration could not be told.")

@@ -13,7 +13,9 @@ from echoserver.departure import ABORT_AFTER, IN_FLIGHT, LAST_STEP
 from echoserver.failures import NotFound
 from echoserver.gameserver import GameServer, Rules
 from echoserver.identity import Identity
+from echoserver.pace import Pace
 from echoserver.protocol import CLAIM_FIRST, FULL, LAST_BYTES, EchoFactory, Hooks
+from echoserver.worker import Enrolment
 from tests.awsdoubles import told
 from tests.doubles import LongDice, MemoryEndpoint, PendingFleet, PlayerTransport, callFailed
 
@@ -47,7 +49,9 @@ class GameServerTestCase(SynchronousTestCase):
 
     def enroll(self) -> None:
         """Hand it FleetIQ."""
-        self.server.enroll(self.fleet, IDENTITY, lambda: None, self.refuse)
+        self.server.enroll(
+            Enrolment(self.fleet, IDENTITY, Pace(self.clock), lambda: None, self.refuse)
+        )
 
     def refuse(self, sentence: str) -> bool:
         """Writes down the sentence, and goes on."""

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from twisted.python import usage
 from twisted.trial.unittest import SynchronousTestCase
 
+from echoserver.bucket import Bucket
 from echoserver.fleets import AWS, Local
 from echoserver.gameserver import Rules
 from echoserver.interruption import Watching
@@ -54,6 +55,7 @@ class DefaultTests(OptionsTestCase):
                 connectionInfo=ConnectionInfo("{host}:{port}"),
                 rules=Rules(heartbeat=60.0, grace=3.0, maxPlayers=None, oneSession=False),
                 watching=Watching(leaveOnRebalance=False, statusEvery=60.0),
+                apiRate=None,
                 gameServerId=None,
                 gameServerData=None,
                 showBytes=False,
@@ -253,6 +255,23 @@ class ServerTests(OptionsTestCase):
         self.assertFalse(settingsOf("--admission=open").rules.claimedOnly)
         self.assertTrue(settingsOf("--admission=claimed").rules.claimedOnly)
         self.assertRefused(["--admission=token"], "--admission is 'token': write open or claimed.")
+
+    def test_apiRate(self) -> None:
+        """Calls a second, and at once; for a local FleetIQ only if it is given."""
+        self.assertEqual(settingsOf("--group=g").apiRate, Bucket(5.0, 20))
+        self.assertIsNone(settingsOf("--local=http://h:1").apiRate)
+        for value, bucket in (
+            ("5", Bucket(5.0, 20)),
+            ("0.1", Bucket(0.1, 1)),
+            ("2.5,7", Bucket(2.5, 7)),
+            ("9999,9999", Bucket(9999.0, 9999)),
+        ):
+            self.assertEqual(settingsOf("--api-rate", value).apiRate, bucket)
+        for value in ("", "0", "0.09", "-1", "5,0", "5,", ",5", "5,1.5", "1e3", "inf", "5 ,2"):
+            self.assertRefused(
+                ["--api-rate", value],
+                f"--api-rate is {value!r}: write RATE or RATE,BURST, for instance 5 or 5,20.",
+            )
 
     def test_session(self) -> None:
         """After a session: again, or the end."""

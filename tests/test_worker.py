@@ -20,7 +20,8 @@ from echoserver.lifecycle import (
     Utilized,
     Wanted,
 )
-from echoserver.worker import Worker
+from echoserver.pace import Pace
+from echoserver.worker import Enrolment, Worker
 from tests.doubles import LongDice, PendingFleet, callFailed, gameServer
 
 INSTANCE = "i-0123456789abcdef0"
@@ -32,6 +33,7 @@ class WorkerTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock = Clock()
+        self.pace = Pace(self.clock)
         self.fleet = PendingFleet()
         self.want: Wanted | None = Available()
         self.registered = 0
@@ -45,12 +47,9 @@ class WorkerTests(SynchronousTestCase):
         self.worker = Worker(
             self.clock,
             LongDice(7),
-            self.fleet,
-            identity,
+            Enrolment(self.fleet, identity, self.pace, self.countRegistered, self.refuse),
             60.0,
             self.wants,
-            self.countRegistered,
-            self.refuse,
             self.claims.append,
         )
         self.working: Deferred[None] = self.worker.work()
