@@ -116,10 +116,7 @@ class GameServer(Service):
 
         return self._endpoint.listen(IProtocolFactory(self._factory)).addCallback(listening)
 
-    def enroll(
-        self,
-        enrolment: Enrolment,
-    ) -> None:
+    def enroll(self, enrolment: Enrolment) -> None:
         """Register with FleetIQ, and stay registered."""
         self._worker = Worker(
             self._clock,

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import inf
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from echoserver.bucket import Bucket
 from echoserver.lifecycle import Step
 
-# A player who was sent here waits for the first; nobody waits for the last.
-_ORDER = (Step.UTILIZE, Step.DEREGISTER, Step.INSPECT, Step.HEARTBEAT, Step.REGISTER)
+# A claim may lapse while the first waits. Anybody who knocks can cause the last, a question beside
+# the steps: it stands here for REST.
+_ORDER = (Step.UTILIZE, Step.DEREGISTER, Step.INSPECT, Step.HEARTBEAT, Step.REGISTER, Step.REST)
 _RANKS = {step: rank for rank, step in enumerate(_ORDER)}
 _LATE = 2.0
 
@@ -64,6 +66,18 @@ class Pace:
     def place(self, ring: Callable[[], None]) -> Place:
         """A place, not yet in the line."""
         return Place(self, ring)
+
+    def question(self) -> Deferred[None]:
+        """Fires when a call beside the steps may be made: after all steps that wait."""
+
+        def ring() -> None:
+            if place.mayCall(Step.REST, inf):
+                turn.callback(None)
+
+        turn: Deferred[None] = Deferred(lambda _: place.leave())
+        place = self.place(ring)
+        ring()
+        return turn
 
     def mayCall(self, place: Place) -> bool:
         """See L{Place.mayCall}."""

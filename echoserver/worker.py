@@ -120,7 +120,9 @@ class Worker:
         self._alarm.ring()
 
     async def claimed(self) -> bool:
-        """Ask FleetIQ, beside the steps, whether a claim awaits players."""
+        """Ask FleetIQ, beside the steps, whether a claim awaits players. It may be cancelled."""
+        if mayBeClaimed(self.registration.known):
+            await self._enrolment.pace.question()
         asked = self.registration
         if isinstance(asked.known, Taken) or not mayBeClaimed(asked.known):
             return isinstance(asked.known, Taken)

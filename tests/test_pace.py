@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import inf
 from random import Random
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock, deferLater
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -110,6 +110,25 @@ class PaceTests(SynchronousTestCase):
             self.wants(f"utilize {i}", Step.UTILIZE)
         self.clock.pump([1.0] * 3)
         self.assertEqual(self.called, ["utilize 0", "utilize 1", "late"])
+
+    def test_question(self) -> None:
+        """A question beside the steps goes last; cancelled, it has left the line."""
+        first, second = self.pace.question(), self.pace.question()
+        self.wants("register", Step.REGISTER)
+        self.clock.advance(1.0)
+        self.assertEqual(self.called, ["register"])
+        self.assertNoResult(first)
+        first.cancel()
+        self.failureResultOf(first, CancelledError)
+        self.clock.advance(1.0)
+        self.successResultOf(second)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_questionAtOnce(self) -> None:
+        """It need not wait where nothing else does, nor where there is no limit."""
+        self.successResultOf(Pace(self.clock).question())
+        self.clock.advance(1.0)
+        self.successResultOf(self.pace.question())
 
 
 class PromptFleet:

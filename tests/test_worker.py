@@ -8,6 +8,7 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
+from echoserver.bucket import Bucket
 from echoserver.failures import CallFailed, Conflict, NotFound
 from echoserver.identity import Identity
 from echoserver.lifecycle import (
@@ -345,6 +346,20 @@ class WorkerTests(SynchronousTestCase):
     def claimed(self) -> Deferred[bool]:
         """Ask whether a claim awaits players."""
         return Deferred.fromCoroutine(self.worker.claimed())
+
+    def test_askedInTurn(self) -> None:
+        """Whether it is claimed is asked once the calls that matter more are made."""
+        self.pace = Pace(self.clock, Bucket(1.0, 1))
+        self.start()
+        self.fleet.reply()
+        asked = Deferred.fromCoroutine(self.worker.claimed())
+        self.change(Utilized(1))
+        self.clock.advance(1.0)
+        self.fleet.reply()
+        self.assertEqual(["register", "utilize"], self.fleet.made)
+        self.clock.advance(1.0)
+        self.assertEqual(["register", "utilize"], self.fleet.made)
+        self.assertFalse(self.successResultOf(asked))
 
     def test_claimed(self) -> None:
         """FleetIQ is asked about the game server as it is registered, beside the steps."""
