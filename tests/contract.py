@@ -1,12 +1,13 @@
 """What FleetIQ does, stated once: a TestCase for whatever claims to be a FleetIQ."""
 
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from twisted.trial.unittest import TestCase
 
 from tests.groupcontract import GroupFacts
 
+Fact = TypeVar("Fact", bound=Callable[..., Any])
 Reply = dict[str, Any]
 STRANGER = "i-00000000000000000"
 ACTION = "REPLACE_INSTANCE_TYPES"
@@ -31,20 +32,28 @@ class Door(Protocol):
         ...
 
     def advance(self, seconds: float) -> None:
-        """Let this much time pass on FleetIQ's clock."""
+        """Let this much time pass on FleetIQ's clock; nobody can in AWS."""
         ...
 
 
+def movesTheClock(fact: Fact) -> Fact:
+    """Mark a fact that only a FleetIQ whose clock can be moved is asked for."""
+    fact.movesTheClock = True  # type: ignore[attr-defined] # a mark
+    return fact
+
+
 def fleetIQContract(
-    openDoor: Callable[[TestCase], Coroutine[Any, Any, Door]],
+    openDoor: Callable[[TestCase], Coroutine[Any, Any, Door]], live: bool = False
 ) -> type[TestCase]:
     """
     The contract as a base class of tests.
 
     @param openDoor: opens a fresh FleetIQ for one test, and cleans it up with the test.
+    @param live: whether it is AWS's: without the facts that move the clock, and without those that
+        make groups, which take a role, a launch template, minutes, and money.
     """
 
-    class FleetIQContract(GroupFacts):
+    class FleetIQContract(TestCase if live else GroupFacts):
         """What any FleetIQ does."""
 
         door: Door
@@ -184,6 +193,7 @@ def fleetIQContract(
             utilized = await self.update("srv-1", UtilizationStatus="UTILIZED")
             self.assertEqual("UTILIZED", utilized["UtilizationStatus"])
 
+        @movesTheClock
         async def test_onlyHealthCheckMovesHealth(self) -> None:
             """LastHealthCheckTime moves with HealthCheck, not with other updates."""
             first = (await self.register("srv-1"))["LastHealthCheckTime"]
@@ -211,6 +221,7 @@ def fleetIQContract(
             self.assertTrue(server["LastClaimTime"])
             self.assertEqual("OutOfCapacityException", await self.refusal("ClaimGameServer"))
 
+        @movesTheClock
         async def test_claimEndsAfterSixtySeconds(self) -> None:
             """A claim holds for 60 seconds; then the game server is free again."""
             await self.register("srv-1")
@@ -223,6 +234,7 @@ def fleetIQContract(
             self.assertTrue(server["LastClaimTime"])
             self.assertEqual("srv-1", (await self.claim())["GameServerId"])
 
+        @movesTheClock
         async def test_utilizedEndsClaim(self) -> None:
             """UTILIZED clears the claim, keeps LastClaimTime, and outlasts the claim."""
             await self.register("srv-1")
@@ -273,6 +285,7 @@ def fleetIQContract(
             server = await self.claim(FilterOption={"InstanceStatuses": ["ACTIVE"]})
             self.assertEqual("srv-1", server["GameServerId"])
 
+        @movesTheClock
         async def test_silentServerIsDropped(self) -> None:
             """A game server that is silent for more than 180 seconds is gone, UTILIZED or not."""
             await self.register("srv-1")
@@ -371,4 +384,8 @@ def fleetIQContract(
                 code = await self.refusal(operation, **request)
                 self.assertEqual("InvalidRequestException", code, request)
 
+    if live:
+        for name, fact in list(vars(FleetIQContract).items()):
+            if hasattr(fact, "movesTheClock"):
+                delattr(FleetIQContract, name)
     return FleetIQContract

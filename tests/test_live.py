@@ -1,0 +1,125 @@
+"""
+AWS's FleetIQ keeps the contract. Its tests are there only where FLEETIQ_LIVE_GROUP names a game
+server group: one without game servers, with two ACTIVE instances at least, in which whoever the
+credential chain finds may call every operation.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThreadPool
+from twisted.python.threadpool import ThreadPool
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+
+from echoserver.local.testing import RunningFleetIQ
+from tests.contract import Refused, Reply, fleetIQContract
+
+GROUP = os.environ.get("FLEETIQ_LIVE_GROUP")
+
+
+class LiveDoor:
+    """Operations through boto3 on a group of AWS's; what they registered is deregistered."""
+
+    def __init__(self, group: str, reactor: Any, pool: ThreadPool) -> None:
+        self.group = group
+        self.instances: list[str] = []
+        self._reactor = reactor
+        self._pool = pool
+        self._client: Any = None
+        self._registered: set[str] = set()
+
+    async def open(self) -> None:
+        import boto3
+
+        self._client = await self._inThread(boto3.client, "gamelift")
+        group = {"GameServerGroupName": self.group}
+        reply = await self.call("ListGameServers", group)
+        if reply["GameServers"]:
+            raise AssertionError(
+                f"{self.group} has game servers: the contract would claim them. Name another "
+                "group in FLEETIQ_LIVE_GROUP, or deregister them."
+            )
+        reply = await self.call("DescribeGameServerInstances", group)
+        self.instances = [
+            each["InstanceId"]
+            for each in reply["GameServerInstances"]
+            if each["InstanceStatus"] == "ACTIVE"
+        ]
+        if len(self.instances) < 2:
+            raise AssertionError(
+                f"{self.group} has {len(self.instances)} ACTIVE instances: the contract needs two."
+            )
+
+    async def call(self, operation: str, request: dict[str, Any]) -> Reply:
+        from botocore.exceptions import ClientError
+
+        try:
+            reply: Reply = await self._inThread(self._client._make_api_call, operation, request)
+        except ClientError as error:
+            raise Refused(error.response["Error"]["Code"]) from error
+        if operation == "RegisterGameServer":
+            self._registered.add(request["GameServerId"])
+        del reply["ResponseMetadata"]
+        return reply
+
+    def advance(self, seconds: float) -> None:
+        raise AssertionError("AWS's clock cannot be moved: mark this fact with movesTheClock.")
+
+    async def clean(self) -> None:
+        for gameServerId in self._registered:
+            try:
+                await self.call(
+                    "DeregisterGameServer",
+                    {"GameServerGroupName": self.group, "GameServerId": gameServerId},
+                )
+            except Refused as refused:
+                if refused.code != "NotFoundException":
+                    raise
+
+    def _inThread(self, work: Callable[..., Any], *args: Any) -> Deferred[Any]:
+        return deferToThreadPool(self._reactor, self._pool, work, *args)
+
+
+async def openLive(test: TestCase) -> LiveDoor:
+    from twisted.internet import reactor
+
+    assert GROUP is not None
+    pool = ThreadPool(1, 1, "boto3")
+    pool.start()
+    test.addCleanup(pool.stop)
+    door = LiveDoor(GROUP, reactor, pool)
+    test.addCleanup(lambda: Deferred.fromCoroutine(door.clean()))
+    await door.open()
+    return door
+
+
+class RehearsalTests(SynchronousTestCase):
+    """The tests themselves, with a local FleetIQ in AWS's place."""
+
+    def test_rehearsal(self) -> None:
+        """They pass, and leave no game server behind."""
+        trial = [sys.executable, "-m", "twisted.trial", f"--temp-directory={self.mktemp()}"]
+        with RunningFleetIQ() as fleetIQ:
+            run = subprocess.run(
+                [*trial, "tests.test_live.LiveTests"],
+                env={**os.environ, **fleetIQ.environment, "FLEETIQ_LIVE_GROUP": "local"},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                timeout=60,
+                check=False,
+            )
+            state = fleetIQ.state()
+        self.assertEqual(0, run.returncode, run.stdout)
+        self.assertIn("RegisterGameServer", state["calls"])
+        self.assertEqual([], state["gameServers"])
+
+
+if GROUP is not None:
+
+    class LiveTests(fleetIQContract(openLive, live=True)):  # type: ignore[misc] # a computed base class
+        """The contract, in AWS."""
