@@ -53,13 +53,13 @@ def fleetIQContract(
         make groups, which take a role, a launch template, minutes, and money.
     """
 
-    class FleetIQContract(TestCase if live else GroupFacts):
+    class FleetIQContract(TestCase if live else GroupFacts):  # type: ignore[misc] # a computed base
         """What any FleetIQ does."""
 
         door: Door
 
         # setUp may only return a Deferred or a coroutine that trial waits for.
-        async def setUp(self) -> None:  # type: ignore[override] # trial awaits it
+        async def setUp(self) -> None:
             self.door = await openDoor(self)
 
         async def call(self, operation: str, **request: Any) -> Reply:
