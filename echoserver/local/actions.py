@@ -7,6 +7,7 @@ from txaws.server.registry import Registry
 
 from echoserver.local import groupactions, serveractions
 from echoserver.local.operation import Operation, Output, Request
+from echoserver.local.quotas import Quotas
 from echoserver.local.state import FleetState
 from echoserver.local.validation import gameLift
 from echoserver.local.values import Refusal
@@ -19,9 +20,15 @@ class Actions:
     @ivar operations: their names.
     """
 
-    def __init__(self, state: FleetState, seconds: Callable[[], float]) -> None:
+    def __init__(
+        self, state: FleetState, seconds: Callable[[], float], quotas: Quotas | None = None
+    ) -> None:
+        """
+        @param quotas: C{None} lets any number of calls make any number of things.
+        """
         self._state = state
         self._seconds = seconds
+        self._quotas = quotas
         self._registry = Registry()
         for room in (groupactions, serveractions):
             self._registry.scan(room)
@@ -50,8 +57,13 @@ class Actions:
 
         @raise Refusal: FleetIQ refuses it, and nothing has changed.
         """
+        now = self._seconds()
+        if self._quotas is not None:
+            self._quotas.checkRate(operation, now)
         problem = gameLift().problem(operation, request)
         if problem is not None:
             raise Refusal("InvalidRequestException", problem)
-        action: Operation = self._registry.get(operation)(self._state, self._seconds())
+        if self._quotas is not None:
+            self._quotas.checkRoom(operation, request, self._state.groups(now))
+        action: Operation = self._registry.get(operation)(self._state, now)
         return action.invoke(request)

@@ -16,7 +16,7 @@ from echoserver.local.actions import Actions
 from echoserver.local.faults import DROP, LOST_REPLY, THROTTLE, Fate, Faults
 from echoserver.local.journal import LONGEST, Call, Journal, short
 from echoserver.local.site import PLAIN_TEXT, LocalRequest, Missing
-from echoserver.local.values import Refusal
+from echoserver.local.values import RATE_EXCEEDED, Refusal
 from echoserver.local.wire import Reply, WireProtocol, isCall, protocolOf
 
 
@@ -154,7 +154,7 @@ class FleetIQEndpoint(Resource):
         try:
             if fate.code is not None:
                 ordered = f"An ordered fault strikes this {call.operation}."
-                raise Refusal(fate.code, "Rate exceeded" if fate.kind == THROTTLE else ordered)
+                raise Refusal(fate.code, RATE_EXCEEDED if fate.kind == THROTTLE else ordered)
             call.about = call.protocol.decode(call.body)
             output = self._actions.perform(call.operation, call.about)
         except Refusal as refusal:

@@ -7,11 +7,10 @@ from random import Random
 from typing import Any
 
 from echoserver.local.fields import checkNames, numberOf
-from echoserver.local.values import shown
+from echoserver.local.values import THROTTLED, shown
 
 SLOW, ERROR, THROTTLE, DROP, LOST_REPLY = "slow", "error", "throttle", "drop", "lost-reply"
 KINDS = (SLOW, ERROR, THROTTLE, DROP, LOST_REPLY)
-THROTTLED = "ThrottlingException"
 EVERY_OPERATION = "*"
 LONGEST_WAIT = 3600.0
 _FIELDS = ("operation", "kind", "seconds", "code", "probability", "count")

@@ -24,6 +24,7 @@ from echoserver.local.interruptcontrol import InterruptControl
 from echoserver.local.journal import Journal
 from echoserver.local.journalcontrol import EventsControl, JournalControl
 from echoserver.local.metadata import Access, Instances, addMetadata
+from echoserver.local.quotas import Quotas
 from echoserver.local.site import LocalSite
 from echoserver.local.state import FleetState
 from echoserver.local.statecontrol import StateControl
@@ -55,6 +56,7 @@ class LocalFleetIQ(Service):
         seed: int | None = None,
         timeScale: float = 1.0,
         imds: str = "both",
+        quotas: bool = False,
     ) -> None:
         """
         @param instances: how many each group has.
@@ -62,6 +64,7 @@ class LocalFleetIQ(Service):
         @param seed: makes ordered faults strike, and ids be drawn, as they were with the same seed.
         @param timeScale: how many seconds of the local clock pass in a real one.
         @param imds: how the instance metadata is asked for: C{"v1"}, C{"v2"} or C{"both"}.
+        @param quotas: whether AWS's default quotas and rates hold.
         @raise ValueError: C{listen} is not understood; the text is a sentence.
         """
         self._listen = listen
@@ -76,7 +79,7 @@ class LocalFleetIQ(Service):
         for name in groups:
             state.addGroup(name, instances, seconds())
         self._sweep = Sweep(clock, state)
-        actions = Actions(state, seconds)
+        actions = Actions(state, seconds, Quotas() if quotas else None)
         faults = Faults(actions.operations, Random(seed))
         self._api = FleetIQEndpoint(
             reactor, actions, faults, self._journal, dice, self._sweep.schedule, seconds

@@ -34,6 +34,10 @@ class Options(UsageOptions):
         ["seed", None, None, "A whole number: with it faults strike the same calls again."],
     ]
 
+    optFlags: ClassVar = [
+        ["quotas", None, "Hold callers to AWS's default quotas and rates."],
+    ]
+
     def __init__(self) -> None:
         super().__init__()
         self["group"] = []
@@ -85,6 +89,7 @@ def settingsOf(options: Options) -> dict[str, Any]:
         "seed": options["seed"],
         "imds": options["imds"],
         "timeScale": options["time-scale"],
+        "quotas": bool(options["quotas"]),
     }
 
 

@@ -11,6 +11,8 @@ from echoserver.local.placement import Placement
 REGION = "us-east-1"
 ACCOUNT = "000000000000"
 _SHOWN_CHARACTERS = 60
+# How AWS's services refuse a call too many.
+THROTTLED, RATE_EXCEEDED = "ThrottlingException", "Rate exceeded"
 
 
 class Refusal(Exception):

@@ -17,7 +17,7 @@ from twisted.scripts._twistd_unix import ServerOptions
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from echoserver.local.service import LocalFleetIQ
-from echoserver.local.tap import LocalProgram, Options, makeService
+from echoserver.local.tap import LocalProgram, Options, makeService, settingsOf
 
 TWISTD = Path(sys.executable).with_name("twistd")
 
@@ -46,6 +46,11 @@ class OptionsTests(SynchronousTestCase):
             (["a", "b"], 3, 7), tuple(options[n] for n in ("group", "instances", "seed"))
         )
         self.assertEqual(0.5, parsed("--health-timeout", "0.5")["health-timeout"])
+
+    def test_quotas(self) -> None:
+        """AWS's quotas hold only if that is asked for."""
+        self.assertFalse(settingsOf(parsed())["quotas"])
+        self.assertTrue(settingsOf(parsed("--quotas"))["quotas"])
 
     def test_wrongValues(self) -> None:
         """A wrong value ends the program with one sentence: option, value, what is allowed."""
