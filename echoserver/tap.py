@@ -6,6 +6,7 @@ import atexit
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from functools import partial
 from types import FrameType
@@ -26,11 +27,21 @@ def makeService(options: Options) -> IService:
 
     # One event a line: the start of each of treq's factories is none that a learner asks for.
     Factory.noisy = False
+    steady(reactor)
     program = Program(reactor, options.settings, os.environ)
     ending = Ending(reactor, program)
     atexit.register(ending.exit)
     reactor.callWhenRunning(ending.listenForSignals)
     return program
+
+
+def steady(reactor: Any, monotonic: Callable[[], float] = time.monotonic) -> None:  # noqa: TID251 # the reactor's own
+    """
+    Have the reactor's clock go on evenly from where it is: Twisted's timers follow it, and the
+    machine's, which it is by default, may be set back or ahead.
+    """
+    ahead = reactor.seconds() - monotonic()
+    reactor.seconds = lambda: ahead + monotonic()
 
 
 class Ending:

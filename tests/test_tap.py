@@ -8,14 +8,17 @@ import signal
 from collections.abc import Callable
 
 from twisted.application.service import IService
+from twisted.internet.base import ReactorBase
 from twisted.internet.protocol import Factory
+from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 from twisted.plugin import IPlugin
+from twisted.trial.unittest import SynchronousTestCase
 
 from echoserver import tap
 from echoserver.options import Options
 from echoserver.program import Program
-from echoserver.tap import Ending
+from echoserver.tap import Ending, steady
 from tests.awsdoubles import told
 from tests.programdoubles import Part, ProgramTestCase
 from twisted.plugins.fleetiq_echo import fleetiqEcho
@@ -29,6 +32,34 @@ class Twisteds:
 
     def __call__(self, number: int, frame: object) -> None:
         self.seen.append(number)
+
+
+class Timers(ReactorBase):
+    """A reactor of Twisted's that has timers, and nothing to wake it."""
+
+    def installWaker(self) -> None:
+        """Nothing wakes it."""
+
+
+class SteadyTests(SynchronousTestCase):
+    """Timers do not depend on the machine's clock."""
+
+    def test_setBack(self) -> None:
+        """A call is made when its time has passed, though the machine's clock is set meanwhile."""
+        for jump in (-3600.0, 3600.0):
+            wall, monotonic = Clock(), Clock()
+            wall.advance(1e9)
+            reactor = Timers()
+            reactor.seconds = wall.seconds
+            steady(reactor, monotonic.seconds)
+            self.assertEqual(1e9, reactor.seconds())
+            made: list[str] = []
+            reactor.callLater(60.0, made.append, "heartbeat")
+            wall.rightNow += jump
+            for seconds, sofar in ((59.0, []), (1.0, ["heartbeat"])):
+                monotonic.advance(seconds)
+                reactor.runUntilCurrent()
+                self.assertEqual(sofar, made)
 
 
 class SignalTests(ProgramTestCase):
