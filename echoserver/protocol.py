@@ -266,8 +266,10 @@ class EchoFactory(Factory):
 
     def draining(self, deadline: float | None, reason: str) -> None:
         """Log it: an echo's bytes are only ever the player's own."""
-        left = "" if deadline is None else f" in {deadline - self.clock.seconds():.0f} s"
-        self._log.info("The players must go{left}: {reason}.", left=left, reason=reason)
+        when = ""
+        if deadline is not None:
+            when = f" in {max(0.0, deadline - self.clock.seconds()):.0f} s"
+        self._log.info("The players must go{when}: {reason}.", when=when, reason=reason)
 
     def claimed(self, data: str) -> None:
         """Nothing: an echo needs no data."""

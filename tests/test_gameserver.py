@@ -568,7 +568,7 @@ class DrainTests(GameServerTestCase):
     def test_tooLate(self) -> None:
         """A notice whose time is over lets players go at once."""
         player = self.playing()
-        self.leave(-3.0)
+        self.assertIn("The players must go in 0 s: so they say.", self.leave(-3.0))
         self.assertTrue(player.ended)
 
     def test_thenStop(self) -> None:
