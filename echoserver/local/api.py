@@ -79,7 +79,7 @@ class FleetIQEndpoint(Resource):
         self._dice = dice
         self._performed = performed
         self._seconds = seconds
-        self._waiting: set[IDelayedCall] = set()
+        self._waiting: dict[IDelayedCall, _Call] = {}
 
     def getChildWithDefault(self, path: bytes, request: LocalRequest) -> IResource:
         if isCall(request.method, request.path):
@@ -119,10 +119,12 @@ class FleetIQEndpoint(Resource):
         return NOT_DONE_YET
 
     def stop(self) -> None:
-        """Forget the calls that still wait; they never take effect."""
-        for call in self._waiting:
-            call.cancel()
-        self._waiting.clear()
+        """Forget the calls that still wait: they never take effect, and their connections close."""
+        waiting, self._waiting = self._waiting, {}
+        for wait, call in waiting.items():
+            wait.cancel()
+            if not call.callerLeft:
+                call.request.loseConnection()
 
     def _meetLater(self, call: _Call, fate: Fate) -> None:
         """The call takes effect after the wait, even if its caller has gone by then."""
@@ -131,12 +133,12 @@ class FleetIQEndpoint(Resource):
             call.callerLeft = True
 
         def meet() -> None:
-            self._waiting.discard(wait)
+            del self._waiting[wait]
             self._meet(call, fate)
 
         call.request.notifyFinish().addErrback(callerLeft)
         wait = self._clock.callLater(fate.seconds, meet)
-        self._waiting.add(wait)
+        self._waiting[wait] = call
 
     def _meet(self, call: _Call, fate: Fate) -> None:
         reply = None if fate.kind == DROP else self._perform(call, fate)

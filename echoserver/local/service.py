@@ -25,6 +25,7 @@ from echoserver.local.journal import Journal
 from echoserver.local.journalcontrol import EventsControl, JournalControl
 from echoserver.local.metadata import Access, Instances, addMetadata
 from echoserver.local.quotas import Quotas
+from echoserver.local.resetcontrol import ResetControl
 from echoserver.local.site import LocalSite
 from echoserver.local.state import FleetState
 from echoserver.local.statecontrol import StateControl
@@ -68,23 +69,26 @@ class LocalFleetIQ(Service):
         @raise ValueError: C{listen} is not understood; the text is a sentence.
         """
         self._listen = listen
+        self._groups, self._instances, self._seed = groups, instances, seed
         self._endpoint = _endpointOf(reactor, listen)
         self._port: IListeningPort | None = None
         self.url = ""
         dice = Random(seed)
-        clock = LocalClock(reactor, timeScale)
+        self._clock = clock = LocalClock(reactor, timeScale)
         seconds = clock.seconds
         self._journal = Journal()
-        state = FleetState(self._happened, healthTimeout)
-        for name in groups:
-            state.addGroup(name, instances, seconds())
+        self._state = state = FleetState(self._happened, healthTimeout)
+        self._populate()
         self._sweep = Sweep(clock, state)
-        actions = Actions(state, seconds, Quotas() if quotas else None)
-        faults = Faults(actions.operations, Random(seed))
+        self._quotas = Quotas() if quotas else None
+        actions = Actions(state, seconds, self._quotas)
+        self._faultDice = Random(seed)
+        self._faults = faults = Faults(actions.operations, self._faultDice)
         self._api = FleetIQEndpoint(
             reactor, actions, faults, self._journal, dice, self._sweep.schedule, seconds
         )
-        access = Access(Tokens(dice), seconds, imds)
+        self._tokens = Tokens(dice)
+        access = Access(self._tokens, seconds, imds)
         controls = Controls()
         controls.putChild(b"state", StateControl(state, faults, self._api, clock))
         controls.putChild(b"clock", ClockControl(clock, state, self._sweep.clockMoved))
@@ -93,6 +97,7 @@ class LocalFleetIQ(Service):
         self._events = EventsControl(self._journal, reactor)
         controls.putChild(b"events", self._events)
         controls.putChild(b"interrupt", InterruptControl(state, seconds, self._sweep.schedule))
+        controls.putChild(b"reset", ResetControl(self.reset))
         self._api.putChild(b"_local", controls)
         self._api.putChild(b"instances", Instances(state, access))
         addMetadata(self._api, lambda now: state.groups(now).firstInstance(), access)
@@ -123,11 +128,35 @@ class LocalFleetIQ(Service):
         closed = maybeDeferred(port.stopListening) if port is not None else maybeDeferred(int)
         return closed.addCallback(lambda _: self._site.endConnections())
 
+    def reset(self) -> None:
+        """
+        Be as at the start: groups, instances, clock, faults, calls, quotas. Calls that still wait
+        are forgotten, and all metadata tokens end, for the clock may have gone back.
+        """
+        self._api.stop()
+        self._api.calls.clear()
+        self._faults.endAll()
+        self._faultDice.seed(self._seed)
+        if self._quotas is not None:
+            self._quotas.reset()
+        self._tokens.endAll()
+        self._journal.clear()
+        self._clock.reset()
+        self._state.clear()
+        self._populate()
+        self._sweep.clockMoved()
+        now = self._clock.seconds()
+        self._happened(Event(now, "reset", None, None, None, "all is as at the start"))
+
+    def _populate(self) -> None:
+        for name in self._groups:
+            self._state.addGroup(name, self._instances, self._clock.seconds())
+
     def _happened(self, event: Event) -> None:
         self._journal.happened(event)
         self._log.info(
             "{who} {sentence}",
-            who=event.gameServerId or event.instanceId or event.groupName,
+            who=event.gameServerId or event.instanceId or event.groupName or "reset:",
             sentence=event.sentence,
             event=event,
         )

@@ -26,11 +26,14 @@ class Refusal(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What happened to a game server; without C{gameServerId} to an instance, else to a group."""
+    """
+    What happened to a game server; without C{gameServerId} to an instance, else to a group, else to
+    all.
+    """
 
     time: float
     event: str
-    groupName: str
+    groupName: str | None
     instanceId: str | None
     gameServerId: str | None
     sentence: str
