@@ -25,6 +25,11 @@ def whole(options: usage.Options, name: str, least: int) -> int:
     return int(value)
 
 
+def atMost(options: usage.Options, name: str) -> int | None:
+    """A limit: a whole number from 1 to 65535, or None where none is given."""
+    return None if options[name] is None else whole(options, name, 1)
+
+
 def seconds(options: usage.Options, name: str, least: float) -> float:
     """A number of seconds from C{least} on."""
     value: str = options[name]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
@@ -63,6 +64,7 @@ class Rules:
     @ivar heartbeat: seconds of silence towards FleetIQ before a heartbeat.
     @ivar grace: seconds that a running session gets when the server is told to stop.
     @ivar maxPlayers: None is no limit.
+    @ivar maxPerAddress: players from one address; None is no limit.
     @ivar claimedOnly: who comes first must come while FleetIQ says CLAIMED.
     @ivar oneSession: leave after the first session instead of registering again.
     """
@@ -70,6 +72,7 @@ class Rules:
     heartbeat: float = 60.0
     grace: float = 20.0
     maxPlayers: int | None = None
+    maxPerAddress: int | None = None
     claimedOnly: bool = False
     oneSession: bool = False
 
@@ -99,6 +102,7 @@ class GameServer(Service):
         self._factory = factory(self)
         self._rules = rules
         self._session = Session()
+        self._hosts: Counter[str | None] = Counter()
         self._drainingSince: int | None = None
         self._worker: Worker | None = None
         self._admission = Admission(clock, self._isClaimed)
@@ -130,11 +134,12 @@ class GameServer(Service):
 
     def admission(self, player: Player) -> Deferred[bytes | None]:
         if self._rules.claimedOnly and not self._session.running:
-            return self._admission.knock().addCallback(self._refusal)
-        return succeed(self._refusal(True))
+            return self._admission.knock().addCallback(self._refusal, player)
+        return succeed(self._refusal(True, player))
 
     def playerJoined(self, player: Player) -> None:
         self._session = self._session.joined()
+        self._hosts[player.host] += 1
         if self._rules.claimedOnly and self._session.players == 1 and self._worker is not None:
             self._tellClaim(self._worker.claims.data or "")
         self._log.info(
@@ -147,6 +152,9 @@ class GameServer(Service):
 
     def playerLeft(self, player: Player, reason: str) -> None:
         self._session = self._session.left()
+        self._hosts[player.host] -= 1
+        if not self._hosts[player.host]:
+            del self._hosts[player.host]
         self._log.info(
             "Player {address} left: {reason}; {received} bytes; {players} in.",
             address=player.address,
@@ -205,10 +213,12 @@ class GameServer(Service):
             return succeed(False)
         return Deferred.fromCoroutine(self._worker.claimed())
 
-    def _refusal(self, claimed: bool) -> bytes | None:
+    def _refusal(self, claimed: bool, player: Player) -> bytes | None:
         if not claimed:
             return CLAIM_FIRST
-        return None if self._session.hasRoom(self._rules.maxPlayers) else FULL
+        rules, same = self._rules, 0 if player.host is None else self._hosts[player.host]
+        room = self._session.hasRoom(rules.maxPlayers, same, rules.maxPerAddress)
+        return None if room else FULL
 
     def _utilized(self, data: str) -> None:
         if not self._rules.claimedOnly:

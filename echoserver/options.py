@@ -12,7 +12,7 @@ from typing import Any
 from twisted.python import usage
 
 from echoserver.bucket import Bucket
-from echoserver.checks import checked, matching, oneOf, seconds, shown, whole, wrong
+from echoserver.checks import atMost, checked, matching, oneOf, seconds, shown, whole, wrong
 from echoserver.fleets import AWS, Local
 from echoserver.gameserver import Rules
 from echoserver.interruption import Watching
@@ -49,6 +49,7 @@ class Settings:
     All that was asked for, checked.
 
     @ivar listen: an endpoint description for each game server.
+    @ivar idleTimeout: seconds without a byte after which a player is let go; 0 for never.
     @ivar foreground: whether twistd stays in the foreground: with C{-n}.
     """
 
@@ -60,6 +61,7 @@ class Settings:
     apiRate: Bucket | None
     gameServerId: str | None
     gameServerData: str | None
+    idleTimeout: float
     showBytes: bool
     foreground: bool
 
@@ -102,9 +104,11 @@ class Options(usage.Options):
         ],
         ["game-server-data", None, None, "A string published with the registration."],
         ["max-players", None, None, "Players of each game server; no limit if not given."],
+        ["max-players-per-address", None, None, "Of these, from one address."],
         ["admission", None, "open", "Who may come in: open, or claimed."],
         ["session", None, "reregister", "After a session: reregister, or exit."],
         ["heartbeat", None, "60", "Seconds of silence towards FleetIQ before a heartbeat."],
+        ["idle-timeout", None, "0", "Seconds without a byte; then a player is let go. 0: never."],
         [
             "grace",
             None,
@@ -168,19 +172,21 @@ class Options(usage.Options):
             rules=Rules(
                 heartbeat=seconds(self, "heartbeat", 1),
                 grace=grace if self["grace"] is None else seconds(self, "grace", 0),
-                maxPlayers=None if self["max-players"] is None else whole(self, "max-players", 1),
+                maxPlayers=atMost(self, "max-players"),
+                maxPerAddress=atMost(self, "max-players-per-address"),
                 claimedOnly=oneOf(self, "admission", "open", "claimed") == "claimed",
                 oneSession=oneOf(self, "session", "reregister", "exit") == "exit",
             ),
             watching=Watching(
                 leaveOnRebalance=oneOf(self, "on-rebalance", "log", "drain") == "drain",
-                statusEvery=self._instanceStatus(),
+                statusEvery=self._secondsOrNever("instance-status"),
             ),
             apiRate=self._apiRate(fleet),
             gameServerId=matching(
                 self, "game-server-id", _SERVER_ID, "3 to 128 letters, digits, '.' or '-'"
             ),
             gameServerData=self._data(),
+            idleTimeout=self._secondsOrNever("idle-timeout"),
             showBytes=bool(self["show-bytes"]),
             foreground=parent is None or bool(parent.get("nodaemon")),
         )
@@ -223,10 +229,10 @@ class Options(usage.Options):
         checked("connection-info", info.check)
         return info
 
-    def _instanceStatus(self) -> float:
-        every = seconds(self, "instance-status", 0)
+    def _secondsOrNever(self, name: str) -> float:
+        every = seconds(self, name, 0)
         if 0 < every < 1:
-            raise wrong("instance-status", self["instance-status"], "1 or more, or 0 for never")
+            raise wrong(name, self[name], "1 or more, or 0 for never")
         return every
 
     def _apiRate(self, fleet: AWS | Embedded | Local) -> Bucket | None:

@@ -72,7 +72,7 @@ class Program(Service):
                 reactor,
                 SystemRandom(),
                 _endpoint(reactor, description),
-                partial(EchoFactory, reactor, seen=seen),
+                partial(EchoFactory, reactor, seen=seen, idleTimeout=settings.idleTimeout),
                 settings.rules,
             )
             for description in settings.listen

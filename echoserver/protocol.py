@@ -16,7 +16,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from echoserver.goodbye import findGoodbye
-from echoserver.sockets import describe, keepAlive
+from echoserver.idleness import Idleness
+from echoserver.sockets import describe, hostOf, keepAlive
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -32,10 +33,12 @@ class Player(Seam):
     A player, as hooks see one.
 
     @ivar address: the peer, C{host:port}.
+    @ivar host: the peer's address alone; None where it has none, on a UNIX socket for instance.
     @ivar received: bytes that have come from the player so far.
     """
 
     address: str
+    host: str | None
     received: int
 
 
@@ -72,6 +75,7 @@ class Echo(Protocol):
     transport: Any
 
     address = ""
+    host: str | None = None
     received = 0
     _joined = False
     _reason: str | None = None
@@ -84,7 +88,7 @@ class Echo(Protocol):
     _aborting: IDelayedCall | None = None
 
     def connectionMade(self) -> None:
-        self.factory.connections.add(self)
+        self.factory.connected(self)
         keepAlive(self.transport)
         self.transport.registerProducer(self.transport, True)
         self._joining = self.factory.clock.callLater(JOIN_AFTER, self._knock)
@@ -105,7 +109,7 @@ class Echo(Protocol):
         self._consider(data)
 
     def _consider(self, data: bytes) -> None:
-        if not self._joined or self._reason is not None:
+        if not self.playing:
             self._notIn(data)
             return
         self.received += len(data)
@@ -123,6 +127,11 @@ class Echo(Protocol):
             return
         self.transport.write(data[:before])
         self.leave("goodbye")
+
+    @property
+    def playing(self) -> bool:
+        """Whether the player is in, and not leaving."""
+        return self._joined and self._reason is None
 
     def leave(self, reason: str, within: float = LAST_BYTES) -> None:
         """
@@ -167,7 +176,7 @@ class Echo(Protocol):
         # Out of the set first: who hears that he left may close all who are still in it.
         self.factory.connections.discard(self)
         self._tellLeft()
-        self.factory.tellIfEmpty()
+        self.factory.disconnected()
 
     def _notIn(self, data: bytes) -> None:
         """What comes before the player is in waits; what comes after his end is dropped."""
@@ -182,7 +191,8 @@ class Echo(Protocol):
         self._joining = None
         if self._reason is not None:
             return
-        self.address = describe(self.transport.getPeer())
+        peer = self.transport.getPeer()
+        self.address, self.host = describe(peer), hostOf(peer)
         answer = self.factory.tell(self.factory.hooks.admission, self) or succeed(None)
         if not answer.called:
             self.transport.pauseProducing()
@@ -223,6 +233,7 @@ class EchoFactory(Factory):
     Makes an L{Echo} for each connection.
 
     @ivar hooks: who hears of players.
+    @param idleTimeout: seconds without a byte after which a player is let go; 0 for never.
     @ivar connections: everybody who is connected, joined or not.
     @ivar seen: called with a player and what has come from him, if somebody wants to see it.
     """
@@ -236,12 +247,20 @@ class EchoFactory(Factory):
         clock: IReactorTime,
         hooks: Hooks,
         seen: Callable[[Player, bytes], None] | None = None,
+        idleTimeout: float = 0.0,
     ) -> None:
         self.clock = clock
         self.seen = seen
         self.connections: set[Echo] = set()
         self.hooks = hooks
         self._awaitingEmpty: list[Deferred[None]] = []
+        self._idleness = Idleness(clock, idleTimeout, self._playing) if idleTimeout else None
+
+    def connected(self, echo: Echo) -> None:
+        """Somebody has connected."""
+        self.connections.add(echo)
+        if self._idleness is not None:
+            self._idleness.start()
 
     def tell(self, hook: Callable[P, T], *args: P.args, **kw: P.kwargs) -> T | None:
         """Call a hook. What it raises is logged, and comes back as None."""
@@ -261,7 +280,7 @@ class EchoFactory(Factory):
             echo.leave(reason, within)
         empty: Deferred[None] = Deferred()
         self._awaitingEmpty.append(empty)
-        self.tellIfEmpty()
+        self.disconnected()
         return empty
 
     def draining(self, deadline: float | None, reason: str) -> None:
@@ -274,9 +293,14 @@ class EchoFactory(Factory):
     def claimed(self, data: str) -> None:
         """Nothing: an echo needs no data."""
 
-    def tellIfEmpty(self) -> None:
+    def disconnected(self) -> None:
         """Somebody has gone: if it was the last of them, L{closeAll} is done."""
         if not self.connections:
+            if self._idleness is not None:
+                self._idleness.stop()
             awaiting, self._awaitingEmpty = self._awaitingEmpty, []
             for empty in awaiting:
                 empty.callback(None)
+
+    def _playing(self) -> list[Echo]:
+        return [echo for echo in self.connections if echo.playing]

@@ -37,6 +37,11 @@ class Session:
             raise ValueError("A player left, but nobody was in.")
         return Session(self.number, self.players - 1)
 
-    def hasRoom(self, maxPlayers: int | None) -> bool:
-        """Whether one more may come in. None is no limit."""
-        return maxPlayers is None or self.players < maxPlayers
+    def hasRoom(self, maxPlayers: int | None, sameAddress: int, maxPerAddress: int | None) -> bool:
+        """
+        Whether one more may come in. None is no limit.
+
+        @param sameAddress: how many are in from where he comes.
+        """
+        room = maxPlayers is None or self.players < maxPlayers
+        return room and (maxPerAddress is None or sameAddress < maxPerAddress)

@@ -43,3 +43,9 @@ def describe(address: IAddress) -> str:
     """The address of a socket as people write it."""
     host, port = getattr(address, "host", None), getattr(address, "port", None)
     return str(address) if host is None or port is None else str(Address(host, port))
+
+
+def hostOf(address: IAddress) -> str | None:
+    """The host of a socket's address, if it has one."""
+    host: str | None = getattr(address, "host", None)
+    return host

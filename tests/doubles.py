@@ -91,19 +91,19 @@ class MemoryEndpoint:
         self.listening = False
         return succeed(None)
 
-    def connect(self, *, flushed: bool = True) -> PlayerTransport:
+    def connect(self, *, flushed: bool = True, host: str = "192.0.2.1") -> PlayerTransport:
         """A player connects."""
         assert self._factory is not None and self.listening
         self._players += 1
-        peer = IPv4Address("TCP", "192.0.2.1", 40_000 + self._players)
+        peer = IPv4Address("TCP", host, 40_000 + self._players)
         protocol = self._factory.buildProtocol(peer)
         transport = PlayerTransport(protocol, peer, flushed=flushed)
         IProtocol(protocol).makeConnection(transport)
         return transport
 
-    def play(self, said: bytes = b"hello") -> PlayerTransport:
+    def play(self, said: bytes = b"hello", host: str = "192.0.2.1") -> PlayerTransport:
         """A player connects and joins."""
-        transport = self.connect()
+        transport = self.connect(host=host)
         transport.protocol.dataReceived(said)
         return transport
 

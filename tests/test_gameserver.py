@@ -152,6 +152,18 @@ class GameServerTests(GameServerTestCase):
         first.protocol.dataReceived(b"q")
         self.assertEqual(b"hello", self.endpoint.play().value())
 
+    def test_maxPlayersPerAddress(self) -> None:
+        """So is one too many from an address; others come in, and he does when one leaves."""
+        self.start(Rules(maxPerAddress=2))
+        first, second = self.endpoint.play(), self.endpoint.play()
+        self.assertEqual(FULL, self.endpoint.play().value())
+        self.assertEqual(b"hello", self.endpoint.play(host="192.0.2.2").value())
+        first.protocol.dataReceived(b"q")
+        self.assertEqual(b"hello", self.endpoint.play().value())
+        self.assertEqual(FULL, self.endpoint.play().value())
+        second.protocol.dataReceived(b"q")
+        self.assertEqual(b"hello", self.endpoint.play().value())
+
     def claimOnly(self) -> None:
         """A game server that is AVAILABLE, and seats whom a claim sent."""
         self.start(Rules(claimedOnly=True, maxPlayers=2))

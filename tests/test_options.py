@@ -58,6 +58,7 @@ class DefaultTests(OptionsTestCase):
                 apiRate=None,
                 gameServerId=None,
                 gameServerData=None,
+                idleTimeout=0.0,
                 showBytes=False,
                 foreground=True,
             ),
@@ -213,7 +214,8 @@ class ServerTests(OptionsTestCase):
         """Counts are whole numbers in decimal."""
         self.assertEqual(len(settingsOf("--servers=3").listen), 3)
         self.assertEqual(settingsOf("--max-players=65535").rules.maxPlayers, 65535)
-        for option in ("--servers", "--max-players"):
+        self.assertEqual(settingsOf("--max-players-per-address=2").rules.maxPerAddress, 2)
+        for option in ("--servers", "--max-players", "--max-players-per-address"):
             for value in ("", "0", "-1", "+1", "1.5", "1e3", "two", "65536", " 1", "\u0665"):
                 self.assertRefused(
                     [option, value],
@@ -236,16 +238,18 @@ class ServerTests(OptionsTestCase):
         self.assertRefused(["--heartbeat=0.9"], "--heartbeat is '0.9': write seconds from 1 to")
 
     def test_watching(self) -> None:
-        """What a rebalance recommendation does, and how often FleetIQ is asked for the status."""
+        """What a rebalance recommendation does; less than 1 s is not taken."""
         said = settingsOf("--on-rebalance=drain", "--instance-status=0").watching
         self.assertEqual(said, Watching(leaveOnRebalance=True, statusEvery=0.0))
         self.assertEqual(settingsOf("--instance-status=1").watching.statusEvery, 1.0)
+        self.assertEqual(settingsOf("--idle-timeout=1.5").idleTimeout, 1.5)
         for words, sentence in (
             ("--on-rebalance=leave", "--on-rebalance is 'leave': write log or drain."),
             (
                 "--instance-status=0.5",
                 "--instance-status is '0.5': write 1 or more, or 0 for never.",
             ),
+            ("--idle-timeout=0.9", "--idle-timeout is '0.9': write 1 or more, or 0 for never."),
             ("--instance-status=-1", "--instance-status is '-1': write seconds from 0 to 999999"),
         ):
             self.assertRefused([words], sentence)

@@ -352,6 +352,31 @@ class EchoTests(SynchronousTestCase):
         factory = EchoFactory(Clock(), RecordingHooks())
         self.successResultOf(factory.closeAll("the server stops", 1.0))
 
+    def test_idle(self) -> None:
+        """Who sends nothing is let go, with a reason; who sends, or leaves already, is not."""
+        self.connect()
+        self.factory = EchoFactory(self.clock, self.hooks, idleTimeout=60.0)
+        transports = []
+        for _ in range(3):
+            echo = self.factory.buildProtocol(PEER)
+            assert echo is not None
+            transports.append(PlayerTransport(echo, PEER, flushed=False))
+            echo.makeConnection(transports[-1])
+        silent, sends, leaves = transports
+        silent.protocol.dataReceived(b"hello")
+        leaves.protocol.dataReceived(b"hello")
+        leaves.protocol.leave("the end", 100.0)
+        for _ in range(12):
+            self.clock.advance(6.0)
+            sends.protocol.dataReceived(b"here")
+        self.assertTrue(silent.ended)
+        self.assertEqual([False] * 3, [sends.ended, silent.aborted, leaves.aborted])
+        silent.lose(ConnectionDone())
+        self.assertEqual("sent nothing for 60 s", self.hooks.told[-1][2])
+        for transport in (sends, leaves):
+            transport.lose(ConnectionDone())
+        self.assertEqual("the end", self.hooks.told[-1][2])
+
     def test_wrapped(self) -> None:
         """
         TLS and PROXY wrappers have no half-close: the connection is closed after the rest, and

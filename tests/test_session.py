@@ -29,9 +29,18 @@ class SessionTests(SynchronousTestCase):
         self.assertRaises(ValueError, Session().left)
 
     def test_room(self) -> None:
-        """There is room below the limit, and always without one."""
+        """There is room below the limits, of all and of an address, and always without one."""
         two = Session(1, 2)
-        self.assertEqual([True, True, False], [two.hasRoom(None), two.hasRoom(3), two.hasRoom(2)])
+        for maxPlayers, sameAddress, maxPerAddress, room in (
+            (None, 2, None, True),
+            (3, 2, None, True),
+            (2, 0, None, False),
+            (None, 1, 2, True),
+            (None, 2, 2, False),
+            (3, 2, 2, False),
+            (2, 0, 2, False),
+        ):
+            self.assertEqual(room, two.hasRoom(maxPlayers, sameAddress, maxPerAddress))
 
     @given(st.lists(st.booleans(), max_size=50))
     def test_numbersCountBeginnings(self, moves: list[bool]) -> None:

@@ -10,7 +10,7 @@ from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import directlyProvides
 
-from echoserver.sockets import describe, keepAlive
+from echoserver.sockets import describe, hostOf, keepAlive
 
 
 class TCPTransport(StringTransport):
@@ -76,3 +76,8 @@ class DescribeTests(SynchronousTestCase):
         self.assertEqual("192.0.2.7:4242", describe(IPv4Address("TCP", "192.0.2.7", 4242)))
         self.assertEqual("[2001:db8::1]:80", describe(IPv6Address("TCP", "2001:db8::1", 80)))
         self.assertIn("/run/game", describe(UNIXAddress("/run/game")))
+
+    def test_host(self) -> None:
+        """A host is what has a port; a UNIX socket has none."""
+        self.assertEqual("2001:db8::1", hostOf(IPv6Address("TCP", "2001:db8::1", 80)))
+        self.assertIsNone(hostOf(UNIXAddress("/run/game")))
