@@ -21,7 +21,7 @@ QUICK = ((1, 64), (100, 64), (1000, 64), (100, 16384))
 MAIN = (100, 64)
 FILES_OF_OUR_OWN = 100
 
-Seen = dict[str, list[tuple[Load, float]]]
+Seen = dict[str, list[Load]]
 
 
 def measure(full: bool) -> Result:
@@ -63,25 +63,23 @@ def _compare(servers: dict[str, Server], setup: tuple[int, int], full: bool) -> 
 
 def _run(
     servers: dict[str, Server], connections: int, size: int, seconds: float, name: str
-) -> tuple[Load, float]:
-    server = servers[name]
-    before = server.busy()
-    with players(server.port, connections, size, seconds, lines=name != WORKSHOP) as load:
-        return load, (server.busy() - before) / max(1, load.exchanged) * 1e6
+) -> Load:
+    with players(servers[name], connections, size, seconds, lines=name != WORKSHOP) as load:
+        return load
 
 
-def _rates(runs: list[tuple[Load, float]]) -> list[float]:
-    return [load.rate for load, _ in runs]
+def _rates(runs: list[Load]) -> list[float]:
+    return [load.rate for load in runs]
 
 
-def _core(runs: list[tuple[Load, float]]) -> list[float]:
-    return [core for _, core in runs]
+def _core(runs: list[Load]) -> list[float]:
+    return [load.core for load in runs]
 
 
 def _rows(setup: tuple[int, int], seen: Seen) -> list[list[str]]:
     rows = [[f"{setup[0]:,} x {setup[1]:,} B", *[""] * 7]]
     for name, runs in seen.items():
-        times = [load.echoes for load, _ in runs]
+        times = [load.echoes for load in runs]
         rows.append(
             [
                 f"  {name}",
@@ -116,8 +114,8 @@ def _goals(seen: Seen) -> list[Goal]:
     return goals
 
 
-def _json(setup: tuple[int, int], name: str, runs: list[tuple[Load, float]]) -> dict[str, Any]:
-    rounds = [{**asdict(load), "coreMicroseconds": core} for load, core in runs]
+def _json(setup: tuple[int, int], name: str, runs: list[Load]) -> dict[str, Any]:
+    rounds = [asdict(load) for load in runs]
     return {"connections": setup[0], "size": setup[1], "server": name, "rounds": rounds}
 
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.processes import LOAD_CORE, built, pin
+from benchmarks.processes import LOAD_CORE, Server, built, pin
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Load:
     @ivar echoes: from a message to the end of its echo, in the closed loop.
     @ivar arrivedAfter: seconds from the first connect() to the last first echo.
     @ivar rate: echoes a second in the closed loop.
-    @ivar exchanged: all echoes, the arrivals and the warm-up among them.
+    @ivar core: microseconds that the server's threads ran on a core, an echo of the closed loop.
     """
 
     arrivals: Times
@@ -42,12 +42,12 @@ class Load:
     failed: int
     arrivedAfter: float
     rate: float
-    exchanged: int
+    core: float
 
 
 @contextmanager
 def players(
-    port: int,
+    server: Server,
     connections: int,
     size: int = 64,
     seconds: float = 0.0,
@@ -62,7 +62,10 @@ def players(
     @param arriving: how many at most are between connect() and their first echo.
     @param lines: whether each message is a line.
     """
-    command = [str(built("loadgenerator")), *map(str, (port, connections, size, seconds, arriving))]
+    command = [
+        str(built("loadgenerator")),
+        *map(str, (server.port, connections, size, seconds, arriving)),
+    ]
     with subprocess.Popen(
         command if lines else [*command, "plain"],
         stdin=subprocess.PIPE,
@@ -71,10 +74,13 @@ def players(
     ) as generator:
         pin(generator.pid, LOAD_CORE)
         assert generator.stdout is not None
-        yield _read(json.loads(generator.stdout.readline()))
+        generator.stdout.readline()
+        before = server.busy()
+        told = json.loads(generator.stdout.readline())
+        yield _read(told, server.busy() - before)
 
 
-def _read(told: dict[str, Any]) -> Load:
+def _read(told: dict[str, Any], busy: float) -> Load:
     echoes = Times(**told["echoes"])
     return Load(
         arrivals=Times(**told["arrivals"]),
@@ -83,5 +89,5 @@ def _read(told: dict[str, Any]) -> Load:
         failed=told["failed"],
         arrivedAfter=told["arrivedAfter"],
         rate=echoes.count / told["seconds"] if told["seconds"] else 0.0,
-        exchanged=told["exchanged"],
+        core=busy / max(1, told["exchanged"]) * 1e6,
     )

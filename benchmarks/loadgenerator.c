@@ -3,8 +3,8 @@
  *
  * Connects to 127.0.0.1, at most ARRIVING players at a time on their way from connect() to their
  * first echo. Then each player, in a closed loop, sends SIZE bytes, waits for all of them, and
- * sends again, for SECONDS after a warm-up of a fifth of that. Prints one line of JSON (times in
- * microseconds), and stays connected until its standard input ends. Each message is a line; with
+ * sends again, for SECONDS after a warm-up of a fifth of that. Prints a line when all have arrived,
+ * and one of JSON (times in microseconds), and stays connected until its standard input ends. Each message is a line; with
  * "plain" none has a line end, and players leave with a q of its own, as the workshop's do.
  */
 #define _GNU_SOURCE
@@ -131,7 +131,6 @@ static void say(struct player *player) {
 }
 
 static void heard(struct player *player, int64_t at) {
-    exchanged++;
     if (!player->arrived) {
         player->arrived = 1;
         present++;
@@ -139,6 +138,7 @@ static void heard(struct player *player, int64_t at) {
         settled();
         return;
     }
+    exchanged++;
     if (counting)
         record(&echoes, at - player->began);
     if (looping)
@@ -221,6 +221,8 @@ int main(int argc, char **argv) {
         turn(20);
     double arrived = (double)(now() - start) / 1e9;
 
+    puts("arrived");
+    fflush(stdout);
     double elapsed = 0;
     if (seconds > 0 && present) {
         looping = 1;
