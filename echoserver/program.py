@@ -17,6 +17,7 @@ from twisted.internet.defer import CancelledError, Deferred, FirstError, gatherR
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError, ReactorNotRunning
 from twisted.internet.interfaces import IStreamServerEndpoint
+from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -166,6 +167,8 @@ class Program(Service):
         ports = await gatherResults(bound)
         pace = self._pace()
         for index, (server, port) in enumerate(zip(self._servers, ports, strict=True)):
+            if index:
+                await self._nextTurn()
             identity = Identity(
                 instance.instanceId,
                 info.fill(instance.values, port, index),
@@ -264,10 +267,19 @@ class Program(Service):
             self._starting.cancel()
         if self._watch is not None:
             self._watch.stop()
-        await gatherResults([server.stopService() for server in self._servers])
+        stopping: list[Deferred[None]] = []
+        for server in self._servers:
+            if stopping:
+                await self._nextTurn()
+            stopping.append(server.stopService())
+        await gatherResults(stopping)
         self._pool.stopIfIdle()
         if self._local is not None:
             await self._local.stopService()
+
+    def _nextTurn(self) -> Deferred[None]:
+        """Let players be served between two servers: 500 in one turn hold them up for 150 ms."""
+        return deferLater(self._reactor, 0.0)
 
     def _show(self, player: Player, data: bytes) -> None:
         self._log.info(

@@ -64,6 +64,15 @@ class StartTests(ProgramTestCase):
         self.assertIn("In another terminal, type: ", ready)
         self.assertIn("--region us-east-1 --group group play", ready)
 
+    def test_oneServerATurn(self) -> None:
+        """Many game servers do not register in one turn: players of the others are served."""
+        self.registers()
+        same = "--connection-info=localhost:5000"
+        self.started(*IDENTIFIED, same, "--servers=3", **self.variables)
+        self.assertEqual(len(self.endpoint.requests), 1)
+        self.reactor.advance(0.0)
+        self.assertEqual(len(self.endpoint.requests), 3)
+
     def test_stopped(self) -> None:
         """Told to stop, it deregisters before the pool goes, and its exit code is none of ours."""
         self.registers()
@@ -242,13 +251,15 @@ class StopTests(ProgramTestCase):
     """Services stop in sequence, so that each still has what it needs."""
 
     def test_sequence(self) -> None:
-        """Game servers all at once, then the pool, then the local FleetIQ."""
+        """Game servers one a turn, without waiting, then the pool, then the local FleetIQ."""
         program = self.program()
         one, two = Part("one", self.order), Part("two", self.order)
         local = Part("local", self.order)
         self.patch(program, "_servers", [one, two])
         self.patch(program, "_local", local)
         stopped = program.stopService()
+        self.assertEqual(self.order, ["one"])
+        self.reactor.advance(0.0)
         self.assertEqual(self.order, ["one", "two"])
         one.stopped.callback(None)
         self.assertEqual(self.order, ["one", "two"])
