@@ -48,7 +48,9 @@ class RunningFleetIQ:
         @raise ValueError: An option is wrong.
         """
         self._reactor = _ThreadReactor()
-        self._thread = Thread(target=self._reactor.runHere, name="fleetiq-local", daemon=True)
+        self._thread = Thread(
+            target=self._reactor.run, args=(False,), name="fleetiq-local", daemon=True
+        )
         self._thread.start()
         try:
             self._fleetIQ: Any = blockingCallFromThread(
@@ -105,6 +107,18 @@ class RunningFleetIQ:
         """All there is, as C{GET /_local/state} tells it."""
         return self._control("GET", "state")
 
+    def journal(self) -> Any:
+        """The last calls and events, the oldest first, as C{GET /_local/journal} tells them."""
+        return self._control("GET", "journal")["entries"]
+
+    def advance(self, seconds: float) -> None:
+        """Move its clock on: claims, health, groups and notices follow at once."""
+        self._control("POST", "clock", {"advance": seconds})
+
+    def interrupt(self, instanceId: str, **order: Any) -> None:
+        """Tell an instance to go, in the words of C{POST /_local/interrupt}; if none, by Spot."""
+        self._control("POST", "interrupt", {"InstanceId": instanceId, **order})
+
     def fault(self, **order: Any) -> str:
         """Order a fault, in the words of C{POST /_local/faults}; its id."""
         faultId: str = self._control("POST", "faults", order)["id"]
@@ -116,12 +130,13 @@ class RunningFleetIQ:
 
     def stop(self) -> None:
         """End it and its thread; returns when port and connections are closed. May be repeated."""
-        for client in self._clients:
-            client.close()
-        self._clients.clear()
-        if self._thread.is_alive():
-            blockingCallFromThread(self._reactor, self._fleetIQ.stopService)
-            self._end()
+        with self._lock:
+            for client in self._clients:
+                client.close()
+            self._clients.clear()
+            if self._thread.is_alive():
+                blockingCallFromThread(self._reactor, self._fleetIQ.stopService)
+                self._end()
 
     def __enter__(self) -> Self:
         return self
@@ -132,6 +147,8 @@ class RunningFleetIQ:
     def _end(self) -> None:
         self._reactor.callFromThread(self._reactor.stop)
         self._thread.join()
+        # Not by its thread as it ends: the one that told it to may still be writing to the waker.
+        self._reactor.waker.connectionLost(connectionDone)
 
     def _control(self, method: str, control: str, body: object = None) -> Any:
         data = None if body is None else json.dumps(body).encode()
@@ -153,13 +170,6 @@ class _ThreadReactor(PollReactor):
 
     # The main thread's reactor, if there is one, is the one that twisted.python.threadable is of.
     _registerAsIOThread = False
-
-    def runHere(self) -> None:
-        """Run until it is stopped, and leave no file open."""
-        try:
-            self.run(installSignalHandlers=False)
-        finally:
-            self.waker.connectionLost(connectionDone)
 
 
 def environmentOf(url: str) -> dict[str, str]:

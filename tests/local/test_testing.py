@@ -72,6 +72,29 @@ class ThreadTests(SynchronousTestCase):
         fleetIQ.endFaults()
         self.assertEqual([], client.list_game_servers(GameServerGroupName="local")["GameServers"])
 
+    def test_clock(self) -> None:
+        """Its clock is moved on, and what is due by then happens at once: it is in the journal."""
+        fleetIQ = self.running()
+        client = fleetIQ.client()
+        client.register_game_server(InstanceId=FIRST, **SERVER)
+        for _ in range(2):
+            client.claim_game_server(GameServerGroupName="local")
+            fleetIQ.advance(60)
+        events = [entry["event"] for entry in fleetIQ.journal() if entry["event"] != "call"]
+        self.assertEqual(["registered", *["claimed", "claim-expired"] * 2], events)
+
+    def test_interrupt(self) -> None:
+        """An instance is told to go, by Spot or as is said, and goes in time."""
+        fleetIQ = self.running()
+        fleetIQ.interrupt(FIRST, seconds=120)
+        notice = json.loads(metadata(fleetIQ.metadataUrlOf(FIRST), "spot/instance-action"))
+        self.assertEqual("terminate", notice["action"])
+        fleetIQ.interrupt(instanceIdOf("local", 1), kind="draining")
+        fleetIQ.advance(120)
+        self.assertEqual([instanceIdOf("local", 1)], fleetIQ.instanceIds)
+        [instance] = fleetIQ.state()["instances"]
+        self.assertEqual("DRAINING", instance["InstanceStatus"])
+
     def test_refusedControl(self) -> None:
         """A control that is refused raises the sentence it was answered."""
         error = self.assertRaises(
