@@ -15,8 +15,8 @@ from echoserver.bucket import Bucket
 from echoserver.checks import atMost, checked, matching, oneOf, seconds, shown, whole, wrong
 from echoserver.fleets import AWS, Local
 from echoserver.gameserver import Rules
+from echoserver.instance import ConnectionInfo
 from echoserver.interruption import Watching
-from echoserver.metadata import ConnectionInfo
 from echoserver.ports import descriptions
 
 LISTEN = "tcp:5000"

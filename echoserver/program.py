@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 from collections.abc import Coroutine, Mapping
@@ -14,22 +13,22 @@ from typing import Any, ClassVar, TypeVar
 
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, FirstError, gatherResults
-from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError, ReactorNotRunning
-from twisted.internet.interfaces import IStreamServerEndpoint
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from echoserver.aws import DaemonThreadPool, GameLift
+from echoserver.endpoints import endpointOf, localNotListening, playersNotListening
 from echoserver.failures import CallFailed
 from echoserver.fleetiq import FleetIQ
 from echoserver.fleets import AWS, Local
 from echoserver.gameserver import GameServer
 from echoserver.identity import Identity
+from echoserver.instance import identify
 from echoserver.interruption import Watch
-from echoserver.metadata import InstanceMetadata, NoIdentity, NoMetadata, identify, newClient
+from echoserver.metadata import InstanceMetadata, NoIdentity, NoMetadata, newClient
 from echoserver.options import Embedded, Settings
 from echoserver.pace import Pace
 from echoserver.protocol import EchoFactory, Player
@@ -72,7 +71,7 @@ class Program(Service):
             GameServer(
                 reactor,
                 SystemRandom(),
-                _endpoint(reactor, description),
+                endpointOf(reactor, description),
                 partial(EchoFactory, reactor, seen=seen, idleTimeout=settings.idleTimeout),
                 settings.rules,
             )
@@ -118,15 +117,7 @@ class Program(Service):
         except ValueError as error:
             raise self._toldByTwistd(f"twistd fleetiq-echo: --local: {error}") from error
         except CannotListenError as error:
-            inUse = (
-                " If one runs there, join it with"
-                f" --local http://127.0.0.1:{error.port}; else give another port, for instance"
-                " --local tcp:4571:interface=127.0.0.1."
-            )
-            raise self._toldByTwistd(
-                f"twistd fleetiq-echo: the local FleetIQ cannot listen on port {error.port}"
-                f" ({error.socketError}).{_advice(error.socketError, inUse)}"
-            ) from error
+            raise self._toldByTwistd(localNotListening(error)) from error
         return Local(self._local.url, self._local.url)
 
     def _toldByTwistd(self, sentence: str) -> BaseException:
@@ -135,16 +126,7 @@ class Program(Service):
         return SystemExit(sentence) if self._settings.foreground else RuntimeError(sentence)
 
     def _cannotListen(self, failure: Failure) -> int:
-        why = getattr(failure.value, "socketError", failure.value)
-        port: Any = getattr(failure.value, "port", None)
-        airPlay = " On macOS it is often AirPlay Receiver's." if port == 5000 else ""
-        free = port + 1 if port in range(1, 65535) else 5000  # a path has none
-        inUse = f"{airPlay} Choose another, for instance --listen tcp:{free}."
-        where = f"port {port}" if isinstance(port, int) else os.fsdecode(port or "this endpoint")
-        sentence = (
-            f"twistd fleetiq-echo: cannot listen for players on {where} ({why})."
-            f"{_advice(why, inUse)}"
-        )
+        sentence = playersNotListening(failure.value)
         self._cannotStart = sentence
         if self._starting is not None:
             self._end(WRONG_SETTING, sentence)
@@ -289,15 +271,6 @@ class Program(Service):
         )
 
 
-def _advice(why: object, inUse: str) -> str:
-    match getattr(why, "errno", None):
-        case errno.EADDRINUSE:
-            return inUse
-        case errno.EACCES:
-            return " Ports below 1024 are for root, or for who was given them: choose a higher one."
-    return " Check the endpoint description."
-
-
 async def _both(first: Deferred[T], second: Coroutine[Any, Any, U]) -> tuple[T, U]:
     """Side by side: what both bring, or the first failure."""
     other = Deferred.fromCoroutine(second)
@@ -307,15 +280,3 @@ async def _both(first: Deferred[T], second: Coroutine[Any, Any, U]) -> tuple[T, 
     except FirstError as error:
         error.subFailure.raiseException()
     return await first, await other
-
-
-def _endpoint(reactor: Any, description: str) -> IStreamServerEndpoint:
-    try:
-        endpoint: IStreamServerEndpoint = serverFromString(reactor, description)
-    except Exception as error:
-        # Each kind of endpoint has errors of its own: OpenSSL's, for instance.
-        raise SystemExit(
-            f"twistd fleetiq-echo: --listen '{description}' cannot be used: {error}. Write for"
-            " instance tcp:5000."
-        ) from error
-    return endpoint

@@ -13,8 +13,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from echoserver.bucket import Bucket
 from echoserver.fleets import AWS, Local
 from echoserver.gameserver import Rules
+from echoserver.instance import ConnectionInfo
 from echoserver.interruption import Watching
-from echoserver.metadata import ConnectionInfo
 from echoserver.options import ENDPOINT_VARIABLE, Embedded, Options, Settings
 from tests.awsdoubles import INSTANCE_ID
 

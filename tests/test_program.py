@@ -10,9 +10,10 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
+from echoserver.endpoints import advice, endpointOf
 from echoserver.metadata import ANSWER_TIMEOUT
 from echoserver.options import Options
-from echoserver.program import Program, _advice, _both, _endpoint
+from echoserver.program import Program, _both
 from tests.awsdoubles import INSTANCE_ID, LoopbackEndpoint, told
 from tests.programdoubles import Part, Pool, ProgramTestCase
 
@@ -171,12 +172,12 @@ class PortTests(ProgramTestCase):
 
     def test_advice(self) -> None:
         """Another port is only advised where that helps."""
-        for number, advice in [
+        for number, said in [
             (errno.EACCES, "choose a higher one."),
             (errno.EADDRNOTAVAIL, "Check the endpoint description."),
         ]:
-            self.assertTrue(_advice(OSError(number, "no"), "in use").endswith(advice))
-        self.assertEqual("in use", _advice(OSError(errno.EADDRINUSE, "no"), "in use"))
+            self.assertTrue(advice(OSError(number, "no"), "in use").endswith(said))
+        self.assertEqual("in use", advice(OSError(errno.EADDRINUSE, "no"), "in use"))
 
     def test_daemon(self) -> None:
         """A daemon's parent is told by an Exception: of a SystemExit it never hears."""
@@ -239,7 +240,7 @@ class PortTests(ProgramTestCase):
             "systemd:domain=INET:index=0",
             "unix:/x:mode=rw",
         ):
-            exit = self.assertRaises(SystemExit, _endpoint, self.reactor, description)
+            exit = self.assertRaises(SystemExit, endpointOf, self.reactor, description)
             said = str(exit.code)
             self.assertTrue(
                 said.startswith(f"twistd fleetiq-echo: --listen '{description}' cannot be used: ")
