@@ -11,7 +11,14 @@ from pathlib import Path
 
 from benchmarks.figures import Result, machine
 
-ROOMS = ("echo_rate", "first_echo", "local_operations")
+ROOMS = (
+    "echo_rate",
+    "first_echo",
+    "stalls",
+    "sessions",
+    "many_servers",
+    "local_operations",
+)
 
 
 def main() -> int:

@@ -97,6 +97,11 @@ class Server:
         with self._news:
             self._heard = len(self._lines)
 
+    def times(self, pattern: str) -> list[float]:
+        """When it said each of the lines with this in it."""
+        with self._news:
+            return [at for at, line in self._lines if re.search(pattern, line)]
+
     def memory(self) -> float:
         """Resident memory, MiB."""
         status = Path(f"/proc/{self._process.pid}/status").read_text()

@@ -1,0 +1,88 @@
+"""Game servers in one process: until all are AVAILABLE, their memory, and their heartbeats."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass
+from threading import Event
+from time import perf_counter
+
+from benchmarks.figures import Goal, Result
+from benchmarks.processes import Server, fleetiqEcho
+
+SERVERS = (1, 100, 500)
+HEARTBEAT = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Crowd:
+    """
+    What so many game servers cost their process, the local FleetIQ in it.
+
+    @ivar ready: seconds from exec until all are AVAILABLE.
+    @ivar memory: MiB.
+    @ivar idle: percent of a core while nobody plays, over as long as was watched.
+    @ivar mostBeats: the most heartbeats in one second.
+    """
+
+    servers: int
+    ready: float
+    memory: float
+    idle: float
+    watched: float
+    beats: int
+    mostBeats: int
+
+
+def measure(full: bool) -> Result:
+    """A quarter of a minute for each, or two heartbeats."""
+    seen = [_crowd(servers, 2 * HEARTBEAT if full else 12.0) for servers in SERVERS]
+    most = seen[-1]
+    return Result(
+        title="Game servers in one process",
+        method=(
+            f"With the FleetIQ embedded in the process, a heartbeat every {HEARTBEAT:.0f} s."
+            f" Watched for {most.watched:.0f} s."
+        ),
+        columns=("servers", "all AVAILABLE, s", "MiB", "idle, % of a core", "most beats a second"),
+        rows=[
+            [
+                str(each.servers),
+                f"{each.ready:.2f}",
+                f"{each.memory:.0f}",
+                f"{each.idle:.2f}",
+                str(each.mostBeats) if full else "-",
+            ]
+            for each in seen
+        ],
+        data=[asdict(each) for each in seen],
+        goals=[
+            Goal("all AVAILABLE after", most.ready, 30.0, most=True, unit=" s"),
+            Goal("memory", most.memory, 300.0, most=True, unit=" MiB"),
+            Goal("idle", most.idle, 5.0, most=True, unit=" % of a core"),
+        ],
+    )
+
+
+def _crowd(servers: int, seconds: float) -> Crowd:
+    with fleetiqEcho(f"--servers={servers}", f"--heartbeat={HEARTBEAT:.0f}") as server:
+        ready, _ = server.says("Ready")
+        server.forget()
+        busy, began = server.busy(), perf_counter()
+        Event().wait(seconds)
+        watched = perf_counter() - began
+        beats = _beats(server, began)
+        return Crowd(
+            servers=servers,
+            ready=ready - server.began,
+            memory=server.memory(),
+            idle=(server.busy() - busy) / watched * 100,
+            watched=watched,
+            beats=sum(beats.values()),
+            mostBeats=max(beats.values(), default=0),
+        )
+
+
+def _beats(server: Server, since: float) -> Counter[int]:
+    """How many heartbeats were told of in each second."""
+    return Counter(int(at - since) for at in server.times(r"Heartbeat of"))

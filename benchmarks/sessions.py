@@ -1,0 +1,73 @@
+"""What a game session costs: calls to FleetIQ, and the time from q until AVAILABLE again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+from benchmarks.contenders import OURS, WORKSHOP, reactors
+from benchmarks.figures import Goal, Result, spread
+from benchmarks.processes import Server, ask, connect, fleetiqEcho, fleetiqLocal, workshop
+
+AVAILABLE = r" AVAILABLE$"
+CALLS = 3.0
+
+
+def measure(full: bool) -> Result:
+    """Some seconds."""
+    starts: dict[str, Callable[[], Server]] = {
+        name: partial(_joined, reactor) for name, reactor in reactors().items()
+    }
+    starts[WORKSHOP] = workshop
+    seen = {name: _sessions(start(), 100 if full else 20) for name, start in starts.items()}
+    return Result(
+        title="A game session",
+        method=(
+            "One player comes, has one echo, says q; the next comes when the local FleetIQ, a"
+            " process of its own, has the server AVAILABLE. Milliseconds from q until then."
+        ),
+        columns=("", "sessions", "calls a session", "q to AVAILABLE, ms"),
+        rows=[
+            [name, str(len(each["waits"])), f"{each['calls']:.2f}", spread(each["waits"])]
+            for name, each in seen.items()
+        ],
+        data=seen,
+        goals=[Goal("calls a session", seen[OURS]["calls"], CALLS, most=True)],
+    )
+
+
+def _joined(reactor: str) -> Server:
+    fleet = fleetiqLocal()
+    server = fleetiqEcho(f"--local={fleet.url}", reactor=reactor)
+    server.fleet = fleet
+    return server
+
+
+def _sessions(server: Server, sessions: int) -> dict[str, Any]:
+    with server:
+        assert server.fleet is not None
+        server.fleet.says(AVAILABLE)
+        before = _calls(server)
+        waits = [_session(server.port, server.fleet) for _ in range(sessions)]
+        after = _calls(server)
+    each = {name: (count - before.get(name, 0)) / sessions for name, count in after.items()}
+    return {"waits": waits, "calls": sum(each.values()), "each": each, "median": median(waits)}
+
+
+def _session(port: int, fleet: Server) -> float:
+    with connect(port) as player:
+        player.sendall(b"hello")
+        player.recv(64)
+        fleet.says("UTILIZED")
+        began = perf_counter()
+        player.sendall(b"q")
+        available, _ = fleet.says(AVAILABLE)
+    return (available - began) * 1000
+
+
+def _calls(server: Server) -> dict[str, int]:
+    calls: dict[str, int] = ask(f"{server.url}/_local/state")["calls"]
+    return calls
