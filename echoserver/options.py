@@ -59,6 +59,7 @@ class Settings:
     rules: Rules
     watching: Watching
     apiRate: Bucket | None
+    stateDir: str | None
     gameServerId: str | None
     gameServerData: str | None
     idleTimeout: float
@@ -109,6 +110,7 @@ class Options(usage.Options):
         ["session", None, "reregister", "After a session: reregister, or exit."],
         ["heartbeat", None, "60", "Seconds of silence towards FleetIQ before a heartbeat."],
         ["idle-timeout", None, "0", "Seconds without a byte; then a player is let go. 0: never."],
+        ["state-dir", None, None, "Where ids held are kept for a restart; else STATE_DIRECTORY."],
         [
             "grace",
             None,
@@ -182,6 +184,7 @@ class Options(usage.Options):
                 statusEvery=self._secondsOrNever("instance-status"),
             ),
             apiRate=self._apiRate(fleet),
+            stateDir=self._stateDir(),
             gameServerId=matching(
                 self, "game-server-id", _SERVER_ID, "3 to 128 letters, digits, '.' or '-'"
             ),
@@ -246,6 +249,13 @@ class Options(usage.Options):
         if rate < 0.1 or burst < 1:
             raise wrong("api-rate", value, "RATE or RATE,BURST, for instance 5 or 5,20")
         return Bucket(rate, burst)
+
+    def _stateDir(self) -> str | None:
+        given: str | None = self["state-dir"]
+        if given is not None and not given.strip():
+            raise wrong("state-dir", given, "a folder that this user may write in")
+        # systemd sets it, to several with colons between them if a unit asks for several.
+        return given or self._environ.get("STATE_DIRECTORY", "").partition(":")[0] or None
 
     def _data(self) -> str | None:
         data: str | None = self["game-server-data"]

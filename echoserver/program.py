@@ -21,18 +21,17 @@ from twisted.python.failure import Failure
 
 from echoserver.aws import DaemonThreadPool, GameLift
 from echoserver.endpoints import endpointOf, localNotListening, playersNotListening
+from echoserver.enrolling import Enrolling
 from echoserver.failures import CallFailed
 from echoserver.fleetiq import FleetIQ
 from echoserver.fleets import AWS, Local
 from echoserver.gameserver import GameServer
-from echoserver.identity import Identity
 from echoserver.instance import identify
 from echoserver.interruption import Watch
+from echoserver.ledger import prepare
 from echoserver.metadata import InstanceMetadata, NoIdentity, NoMetadata, newClient
 from echoserver.options import Embedded, Settings
-from echoserver.pace import Pace
 from echoserver.protocol import EchoFactory, Player
-from echoserver.worker import Enrolment
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -40,6 +39,7 @@ U = TypeVar("U")
 WRONG_SETTING = 1
 REFUSED = 3
 _SHOWN = 80
+_DISK = 1.0
 
 
 class Program(Service):
@@ -61,6 +61,7 @@ class Program(Service):
         self._local: Any = None
         self._starting: Deferred[None] | None = None
         self._watch: Watch | None = None
+        self._enrolling: Enrolling | None = None
         self._cannotStart = ""
         self._registered = 0
         self.signalled = False
@@ -81,6 +82,8 @@ class Program(Service):
     def startService(self) -> None:
         """@raise SystemExit: with a sentence and status 1, if a port is not to be had."""
         super().startService()
+        if self._settings.stateDir is not None:
+            self._prepare(Path(self._settings.stateDir))
         self._pool.start()
         fleet = self._settings.fleet
         if isinstance(fleet, Embedded):
@@ -107,6 +110,12 @@ class Program(Service):
         self._log.info("One more signal: the grace ends now.")
         for server in self._servers:
             server.hurry()
+
+    def _prepare(self, stateDir: Path) -> None:
+        try:
+            prepare(stateDir)
+        except ValueError as error:
+            raise self._toldByTwistd(f"twistd fleetiq-echo: --state-dir: {error}") from error
 
     def _embedded(self, listen: str) -> Local:
         from echoserver.local.service import LocalFleetIQ
@@ -138,60 +147,32 @@ class Program(Service):
         metadata = InstanceMetadata(self._reactor, http, url)
         inThread = partial(deferToThreadPool, self._reactor, self._pool)
         gameLift = GameLift(self._reactor, inThread, fleet.where(self._environ))
-        info = self._settings.connectionInfo
-        region, instance = await _both(
-            gameLift.region(), identify(metadata, fleet.instanceId, info)
-        )
+        identified = identify(metadata, fleet.instanceId, self._settings.connectionInfo)
+        region, instance = await _both(gameLift.region(), identified)
         region = region or await metadata.get("placement/region")
         await gameLift.open(region)
         group = await fleet.groupOf(http, instance.instanceId)
         fleet.tell(region, group)
         ports = await gatherResults(bound)
-        pace = self._pace()
+        fleetIQ = FleetIQ(gameLift, group)
+        self._enrolling = Enrolling(self._reactor, self._settings, fleetIQ, inThread)
+        registered = partial(self._enrolled, fleet.playCommand(region, group))
         for index, (server, port) in enumerate(zip(self._servers, ports, strict=True)):
             if index:
                 await self._nextTurn()
-            identity = Identity(
-                instance.instanceId,
-                info.fill(instance.values, port, index),
-                port,
-                self._settings.gameServerData,
-                self._settings.gameServerId,
-            )
-            self._log.info(
-                "Instance {id} (from {source}); players are told {info} (from {template}).",
-                id=identity.instanceId,
-                source=instance.source,
-                info=identity.connectionInfo,
-                template=info.template,
-            )
-            registered = partial(self._enrolled, fleet.playCommand(region, group))
             server.enroll(
-                Enrolment(FleetIQ(gameLift, group), identity, pace, registered, self._refused)
+                self._enrolling.enrolment(instance, index, port, registered, self._refused)
             )
         self._watch = Watch(
             self._reactor,
             SystemRandom(),
             metadata,
-            FleetIQ(gameLift, group),
+            fleetIQ,
             instance.instanceId,
             self._servers,
             self._settings.watching,
         )
         self._watch.start()
-
-    def _pace(self) -> Pace:
-        bucket = self._settings.apiRate
-        needed = len(self._servers) / self._settings.rules.heartbeat
-        if bucket is not None and bucket.rate < needed:
-            self._log.warn(
-                "The heartbeats of {servers} game servers are {needed:.1f} calls a second, and"
-                " --api-rate is {rate:g}: they will be late. Raise --heartbeat or --api-rate.",
-                servers=len(self._servers),
-                needed=needed,
-                rate=bucket.rate,
-            )
-        return Pace(self._reactor, bucket)
 
     def _enrolled(self, typed: str) -> None:
         self._registered += 1
@@ -255,6 +236,8 @@ class Program(Service):
                 await self._nextTurn()
             stopping.append(server.stopService())
         await gatherResults(stopping)
+        if self._enrolling is not None:
+            await self._enrolling.kept().addTimeout(_DISK, self._reactor).addErrback(lambda _: None)
         self._pool.stopIfIdle()
         if self._local is not None:
             await self._local.stopService()

@@ -53,6 +53,9 @@ class Enrolment:
     @ivar registered: called when FleetIQ confirms a registration for the first time.
     @ivar refused: asked, with a sentence, if FleetIQ refuses for good before that: True ends the
         worker, else it goes on at the longest backoff.
+    @ivar keep: called with the id that FleetIQ has, or may have, from before it is sent; None for
+        none.
+    @ivar left: an id of ours that a crash left registered. It is deregistered first.
     """
 
     fleet: Fleet
@@ -60,6 +63,8 @@ class Enrolment:
     pace: Pace
     registered: Callable[[], None]
     refused: Callable[[str], bool]
+    keep: Callable[[str | None], None] = lambda _: None
+    left: str | None = None
 
 
 class Worker:
@@ -94,6 +99,8 @@ class Worker:
         self._enrolment = enrolment
         self._utilized = utilized
         self.registration = Registration(self._identity.drawId(dice))
+        if enrolment.left is not None:
+            self.registration = Registration(enrolment.left, NOBODYS)
         self.calling = False
         self._confirmed = False
         self._givenUp = False
@@ -226,6 +233,8 @@ class Worker:
             self._identity.drawId(self._dice),
         )
         tell(self._log, step, before, self.registration, outcome)
+        if step is Step.DEREGISTER and self.registration.known == Absent():
+            self._enrolment.keep(None)
         if isinstance(outcome, Answered) and outcome.ours and brought.seen is not None:
             self.claims.saw(brought.seen)
             self._confirm()
@@ -237,6 +246,7 @@ class Worker:
         self.calling = True
         if step is Step.REGISTER:
             self.claims = Claims()
+            self._enrolment.keep(gameServerId)
         try:
             brought = await self._steps.perform(step, gameServerId)
         finally:

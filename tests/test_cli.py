@@ -160,7 +160,16 @@ class UsageTests(CommandTestCase):
                 " update",
                 "--utilized and --available contradict each other",
             ),
-            ("deregister --yes", " deregister", "name at least one game server id"),
+            (
+                "deregister --yes",
+                " deregister",
+                "name at least one game server id, or else --instance",
+            ),
+            (
+                "deregister --instance i-1 gs-1",
+                " deregister",
+                "name at least one game server id, or else --instance",
+            ),
         ):
             self.assertEqual(self.run_(*words.split()), 2)
             self.assertEqual(
@@ -356,6 +365,28 @@ class DeregisterTests(CommandTestCase):
         self.door.answers("DeregisterGameServer", {})
         self.assertEqual(self.run_("deregister", "--yes", "gs-1"), 0)
         self.assertEqual(self.out.splitlines()[1:], ["{}"])
+
+    def test_instance(self) -> None:
+        """With --instance, all of one instance: of each page of the list, and of no other."""
+        other = SERVER | {"GameServerId": "other", "InstanceId": INSTANCE[:-1] + "1"}
+        self.door.answers(
+            "ListGameServers",
+            {"GameServers": [SERVER, other], "NextToken": "more"},
+            {"GameServers": [SERVER | {"GameServerId": "gs-2"}]},
+        )
+        inPlay = {"GameServer": SERVER | {"UtilizationStatus": "UTILIZED"}}
+        self.door.answers("DescribeGameServer", {"GameServer": SERVER}, inPlay)
+        self.door.answers("DeregisterGameServer", {})
+        self.assertEqual(self.run_("deregister", "--instance", INSTANCE), 1)
+        asked = [request["GameServerId"] for name, request in self.door.asked if name[:3] == "Der"]
+        self.assertEqual(asked, ["gs-1"])
+        self.assertTrue(self.said.startswith("gs-2: It is UTILIZED"))
+
+    def test_nothingOfInstance(self) -> None:
+        """Nothing to deregister is said, and no failure."""
+        self.door.answers("ListGameServers", {"GameServers": [SERVER]})
+        self.assertEqual(self.run_("deregister", "--instance=i-1", "--yes"), 0)
+        self.assertEqual(self.said, "No game server of i-1 is registered.\n")
 
 
 class EveryPageTests(SynchronousTestCase):

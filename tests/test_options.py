@@ -56,6 +56,7 @@ class DefaultTests(OptionsTestCase):
                 rules=Rules(heartbeat=60.0, grace=3.0, maxPlayers=None, oneSession=False),
                 watching=Watching(leaveOnRebalance=False, statusEvery=60.0),
                 apiRate=None,
+                stateDir=None,
                 gameServerId=None,
                 gameServerData=None,
                 idleTimeout=0.0,
@@ -276,6 +277,14 @@ class ServerTests(OptionsTestCase):
                 ["--api-rate", value],
                 f"--api-rate is {value!r}: write RATE or RATE,BURST, for instance 5 or 5,20.",
             )
+
+    def test_stateDir(self) -> None:
+        """The option, else the first folder that systemd names."""
+        environ = {"STATE_DIRECTORY": "/var/lib/a:/var/lib/b"}
+        self.assertEqual(settingsOf(environ=environ).stateDir, "/var/lib/a")
+        self.assertEqual(settingsOf("--state-dir=x:y", environ=environ).stateDir, "x:y")
+        self.assertIsNone(settingsOf(environ={"STATE_DIRECTORY": ""}).stateDir)
+        self.assertRefused(["--state-dir="], "--state-dir is '': write a folder that this user")
 
     def test_session(self) -> None:
         """After a session: again, or the end."""

@@ -152,6 +152,18 @@ class StartTests(ProgramTestCase):
         self.assertEqual(len(self.flushLoggedErrors(AttributeError)), 1)
 
 
+class StateDirTests(ProgramTestCase):
+    """Where the ids held are kept."""
+
+    def test_unusable(self) -> None:
+        """A folder that nothing can be written in ends the process before anything begins."""
+        taken = Path(self.mktemp())
+        taken.touch()
+        said = self.cannotStart(*ON_AWS, f"--state-dir={taken}")
+        self.assertRegex(said, "^twistd fleetiq-echo: --state-dir: cannot write in '.*' (.*): name")
+        self.assertEqual((self.order, self.reactor.tcpServers), ([], []))
+
+
 class PortTests(ProgramTestCase):
     """Ports that are not to be had end the start with a sentence."""
 

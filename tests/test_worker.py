@@ -39,16 +39,25 @@ class WorkerTests(SynchronousTestCase):
         self.want: Wanted | None = Available()
         self.registered = 0
         self.refusals: list[str] = []
+        self.kept: list[str | None] = []
         self.givesUp = False
         self.claims: list[str] = []
 
-    def start(self, **members: Any) -> Worker:
+    def start(self, left: str | None = None, **members: Any) -> Worker:
         """A worker that has just begun."""
         identity = Identity(INSTANCE, "localhost:5000", 5000, **members)
         self.worker = Worker(
             self.clock,
             LongDice(7),
-            Enrolment(self.fleet, identity, self.pace, self.countRegistered, self.refuse),
+            Enrolment(
+                self.fleet,
+                identity,
+                self.pace,
+                self.countRegistered,
+                self.refuse,
+                self.kept.append,
+                left,
+            ),
             60.0,
             self.wants,
             self.claims.append,
@@ -99,6 +108,34 @@ class WorkerTests(SynchronousTestCase):
         self.assertEqual(first, self.fleet.reply().gameServerId)
         self.assertEqual(["register", "utilize", "deregister", "register"], self.fleet.made)
         self.assertNotEqual(first, self.fleet.reply().gameServerId)
+
+    def test_leftByACrash(self) -> None:
+        """An id that a crash left is deregistered first; only then is another registered."""
+        self.start(left="left-behind")
+        self.assertEqual("deregister", self.fleet.made[-1])
+        self.fleet.fail(callFailed())
+        self.clock.advance(1.0)
+        self.assertEqual("left-behind", self.fleet.reply().gameServerId)
+        self.assertEqual(["deregister", "deregister", "register"], self.fleet.made)
+        self.assertNotEqual("left-behind", self.fleet.theCall().gameServerId)
+
+    def test_keeps(self) -> None:
+        """The id is kept from before Register is sent until FleetIQ has confirmed its end."""
+        self.start()
+        first = self.fleet.theCall().gameServerId
+        self.assertEqual([first], self.kept)
+        self.fleet.fail(callFailed(mayHaveHappened=True))
+        self.clock.advance(1.0)
+        self.fleet.reply()
+        self.change(Utilized(1))
+        self.fleet.reply()
+        self.fleet.reply()
+        self.assertEqual((Utilized(1), [first]), (self.known, self.kept))
+        self.want = Available()
+        self.worker.changed()
+        self.assertEqual([first], self.kept)
+        self.fleet.reply()
+        self.assertEqual([first, None, self.fleet.theCall().gameServerId], self.kept)
 
     def test_oneAtATime(self) -> None:
         """What changes during a call waits for its end, and only the last of it counts."""

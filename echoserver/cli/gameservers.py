@@ -154,26 +154,43 @@ class Update(_OfOneServer):
 class Deregister(Command):
     """C{deregister ID ...}"""
 
-    synopsis = "[options] ID ..."
+    synopsis = "[options] ID ... | --instance INSTANCE"
     longdesc = "Takes game servers out of the group. Whoever plays on one goes on playing."
     optFlags = (["yes", None, "Deregister game servers in play, too."],)
+    optParameters = (["instance", None, None, "All of this instance: what a crash left there."],)
 
     def parseArgs(self, *ids: str) -> None:
         """Take the ids."""
-        if not ids:
-            raise usage.UsageError("name at least one game server id.")
         self.gameServerIds = ids
+
+    def postOptions(self) -> None:
+        """Refuse to guess which ones are meant."""
+        if bool(self.gameServerIds) == bool(self["instance"]):
+            raise usage.UsageError("name at least one game server id, or else --instance.")
 
     async def run(self, fleet: Fleet) -> int:
         """One after the other; one that is refused does not stop the rest."""
         status = 0
-        for gameServerId in self.gameServerIds:
+        for gameServerId in self.gameServerIds or await self._ofInstance(fleet):
             try:
                 await self._deregister(fleet, gameServerId)
             except (CallFailed, Refused) as reason:
                 fleet.console.say(f"{gameServerId}: {reason}")
                 status = 1
         return status
+
+    async def _ofInstance(self, fleet: Fleet) -> list[str]:
+        request = {"GameServerGroupName": fleet.group}
+        fleet.console.showOperation("ListGameServers", request)
+        servers = await everyPage(fleet.calls, "ListGameServers", "GameServers", **request)
+        found = [
+            server.gameServerId
+            for server in map(GameServer.fromReply, servers)
+            if server.instanceId == self["instance"]
+        ]
+        if not found:
+            fleet.console.say(f"No game server of {self['instance']} is registered.")
+        return found
 
     async def _deregister(self, fleet: Fleet, gameServerId: str) -> None:
         if not self["yes"]:

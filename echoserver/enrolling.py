@@ -1,0 +1,88 @@
+"""What the game servers of one process register with, and what they share towards FleetIQ."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import ClassVar
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from echoserver.fleetiq import FleetIQ
+from echoserver.identity import Identity
+from echoserver.instance import Instance
+from echoserver.ledger import InThread, Ledger
+from echoserver.options import Settings
+from echoserver.pace import Pace
+from echoserver.worker import Enrolment
+
+
+class Enrolling:
+    """
+    Makes the enrolment of each game server of a process.
+
+    @param inThread: where files are written.
+    """
+
+    _log: ClassVar = Logger()
+
+    def __init__(
+        self, clock: IReactorTime, settings: Settings, fleet: FleetIQ, inThread: InThread
+    ) -> None:
+        self._settings = settings
+        self._fleet = fleet
+        self._pace = Pace(clock, settings.apiRate)
+        self._ledger: Ledger | None = None
+        if settings.stateDir is not None:
+            self._ledger = Ledger(Path(settings.stateDir).absolute(), fleet.group, inThread)
+        self._warnOfLateHeartbeats()
+
+    def enrolment(
+        self,
+        instance: Instance,
+        index: int,
+        port: int,
+        registered: Callable[[], None],
+        refused: Callable[[str], bool],
+    ) -> Enrolment:
+        """That of one game server, which listens on that port."""
+        settings, ledger = self._settings, self._ledger
+        info = settings.connectionInfo
+        identity = Identity(
+            instance.instanceId,
+            info.fill(instance.values, port, index),
+            port,
+            settings.gameServerData,
+            settings.gameServerId,
+        )
+        self._log.info(
+            "Instance {id} (from {source}); players are told {info} (from {template}).",
+            id=identity.instanceId,
+            source=instance.source,
+            info=identity.connectionInfo,
+            template=info.template,
+        )
+        enrolment = Enrolment(self._fleet, identity, self._pace, registered, refused)
+        if ledger is None:
+            return enrolment
+        return replace(enrolment, keep=partial(ledger.keep, identity), left=ledger.left(identity))
+
+    def kept(self) -> Deferred[None]:
+        """Fires when all that is to be remembered is written."""
+        return succeed(None) if self._ledger is None else self._ledger.written()
+
+    def _warnOfLateHeartbeats(self) -> None:
+        servers, bucket = len(self._settings.listen), self._settings.apiRate
+        needed = servers / self._settings.rules.heartbeat
+        if bucket is not None and bucket.rate < needed:
+            self._log.warn(
+                "The heartbeats of {servers} game servers are {needed:.1f} calls a second, and"
+                " --api-rate is {rate:g}: they will be late. Raise --heartbeat or --api-rate.",
+                servers=servers,
+                needed=needed,
+                rate=bucket.rate,
+            )
