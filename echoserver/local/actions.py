@@ -12,6 +12,9 @@ from echoserver.local.state import FleetState
 from echoserver.local.validation import gameLift
 from echoserver.local.values import Refusal
 
+# What they would answer it for is the group; the model has no such error of theirs.
+_NOT_FOUND_UNDOCUMENTED = ("RegisterGameServer", "ListGameServers")
+
 
 class Actions:
     """
@@ -57,6 +60,15 @@ class Actions:
 
         @raise Refusal: FleetIQ refuses it, and nothing has changed.
         """
+        try:
+            return self._perform(operation, request)
+        except Refusal as refusal:
+            if refusal.code == "NotFoundException" and operation in _NOT_FOUND_UNDOCUMENTED:
+                code = self._state.settings.unknownGroup
+                raise Refusal(code, refusal.sentence) from refusal
+            raise
+
+    def _perform(self, operation: str, request: Request) -> Output | None:
         now = self._seconds()
         if self._quotas is not None:
             self._quotas.checkRate(operation, now)

@@ -7,7 +7,8 @@ from random import Random
 from typing import Any
 
 from echoserver.local.fields import checkNames, numberOf
-from echoserver.local.values import THROTTLED, shown
+from echoserver.local.settings import DEFAULTS
+from echoserver.local.values import shown
 
 SLOW, ERROR, THROTTLE, DROP, LOST_REPLY = "slow", "error", "throttle", "drop", "lost-reply"
 KINDS = (SLOW, ERROR, THROTTLE, DROP, LOST_REPLY)
@@ -60,9 +61,15 @@ class Faults:
     @ivar operations: the names an order may have, besides C{"*"}.
     """
 
-    def __init__(self, operations: Collection[str], dice: Random) -> None:
+    def __init__(
+        self, operations: Collection[str], dice: Random, throttling: str = DEFAULTS.throttling
+    ) -> None:
+        """
+        @param throttling: the error that C{throttle} answers.
+        """
         self.operations = operations
         self._dice = dice
+        self._throttling = throttling
         self._atStart = dice.getstate()
         self._orders: dict[str, FaultOrder] = {}
         # Each order has dice of its own: what it strikes hangs on no other order.
@@ -115,7 +122,7 @@ class Faults:
             if order.kind == SLOW:
                 fate = replace(fate, seconds=fate.seconds + (order.seconds or 0.0))
             else:
-                code = THROTTLED if order.kind == THROTTLE else order.code
+                code = self._throttling if order.kind == THROTTLE else order.code
                 fate = replace(fate, kind=order.kind, code=code)
         return fate
 

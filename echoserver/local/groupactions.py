@@ -90,7 +90,7 @@ class DescribeGameServerGroup(Operation):
 @method
 class ListGameServerGroups(Operation):
     def invoke(self, request: Request) -> Output:
-        groups, more = self.groups.page(readAfter(request, "groups", str), request.get("Limit"))
+        groups, more = self.groups.page(readAfter(request, "groups", str), self.pageSize(request))
         words = map(wordGroup, groups)
         return wordPage("GameServerGroups", words, "groups", groups[-1].name if more else None)
 

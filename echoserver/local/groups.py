@@ -179,9 +179,9 @@ class Groups:
     def all(self) -> Iterable[GameServerGroup]:
         return self._groups.values()
 
-    def page(self, after: str | None, limit: int | None) -> tuple[list[GameServerGroup], bool]:
+    def page(self, after: str | None, size: int) -> tuple[list[GameServerGroup], bool]:
         """A page of the groups by name, beyond a name; and whether more follow."""
-        names, more = cutPage(self._names, after, limit)
+        names, more = cutPage(self._names, after, size)
         return [self._groups[name] for name in names], more
 
     def instance(self, instanceId: str) -> Instance | None:
@@ -191,6 +191,15 @@ class Groups:
     def firstInstance(self) -> Instance | None:
         """The one that has run longest, those of groups first; C{None} if none runs."""
         return next(chain(self.instances.values(), self.retained.values()), None)
+
+    def addInstance(self, instanceId: str, group: GameServerGroup, now: float) -> None:
+        """An instance that is of no group; one that outlived its group is of this one now."""
+        self.retained.pop(instanceId, None)
+        instance = Instance(instanceId, group.name, now)
+        self.instances[instanceId] = instance
+        group.instanceIds.append(instanceId)
+        insort(group.sortedInstanceIds, instanceId)
+        group.placement.addInstance(instanceId, instance.status)
 
     def putInstance(self, instance: Instance) -> None:
         """Keep what has changed of one of L{instances}."""
@@ -257,11 +266,7 @@ class Groups:
     def _launch(self, group: GameServerGroup, now: float) -> None:
         group.isScaled = True
         for index in range(group.minSize):
-            instance = Instance(instanceIdOf(group.launch, index), group.name, now)
-            self.instances[instance.instanceId] = instance
-            group.instanceIds.append(instance.instanceId)
-            insort(group.sortedInstanceIds, instance.instanceId)
-            group.placement.addInstance(instance.instanceId, instance.status)
+            self.addInstance(instanceIdOf(group.launch, index), group, now)
 
     def _end(self, group: GameServerGroup) -> None:
         for instanceId in group.instanceIds:

@@ -96,8 +96,8 @@ class Interruptions:
         while self._ends and self._ends[0][0] <= now:
             instanceId = heappop(self._ends)[1]
             instance = self._groups.instance(instanceId)
-            # Its group may have been deleted, and it with it.
-            if instance is not None:
+            # It may have gone with its group, and even have come back.
+            if instance is not None and instance.end is not None and instance.end <= now:
                 self._end(instance, now)
 
     def _begin(self, instance: Instance, kind: str, seconds: float, now: float) -> Instance:

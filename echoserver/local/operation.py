@@ -6,6 +6,7 @@ from typing import Any
 from txaws.server.method import Method
 
 from echoserver.local.paging import readToken, writeToken
+from echoserver.local.settings import Settings
 from echoserver.local.state import FleetState
 from echoserver.local.values import (
     ACCOUNT,
@@ -35,12 +36,18 @@ class Operation(Method):  # type: ignore[misc] # txaws has no types
         self.groups = state.groups(now)
         self.now = now
 
+    def pageSize(self, request: Request) -> int:
+        return self.state.settings.pageSize(request.get("Limit"))
+
+    def wordGameServer(self, server: GameServer) -> Output:
+        return wordGameServer(server, self.state.settings)
+
     def invoke(self, request: Request) -> Output | None:
         """C{None} is the result of an operation that has no output."""
         raise NotImplementedError(f"{type(self).__name__} must say what it does.")
 
 
-def wordGameServer(server: GameServer) -> Output:
+def wordGameServer(server: GameServer, settings: Settings) -> Output:
     """A GameServer as replies have it: without what was never set or, of claims, has ended."""
     words: Output = {
         "GameServerGroupName": server.groupName,
@@ -55,8 +62,8 @@ def wordGameServer(server: GameServer) -> Output:
         words["ConnectionInfo"] = server.connectionInfo
     if server.gameServerData is not None:
         words["GameServerData"] = server.gameServerData
-    if server.claimed:
-        words["ClaimStatus"] = "CLAIMED"
+    if server.claimed or settings.unclaimed == "blank":
+        words["ClaimStatus"] = "CLAIMED" if server.claimed else ""
     if server.lastClaimTime is not None:
         words["LastClaimTime"] = round(server.lastClaimTime, 3)
     return words

@@ -7,19 +7,14 @@ from typing import TypeVar
 
 Key = TypeVar("Key", int, str)
 
-# AWS documents neither how long a page is nor how long one may ask for.
-DEFAULT_LIMIT = 100
-LONGEST_PAGE = 1000
-
 
 def cutPage(
-    keys: Sequence[Key], after: Key | None, limit: int | None, descending: bool = False
+    keys: Sequence[Key], after: Key | None, size: int, descending: bool = False
 ) -> tuple[list[Key], bool]:
     """
-    At most C{limit} of the ascending C{keys} that come after the key C{after}, which may be gone by
+    At most C{size} of the ascending C{keys} that come after the key C{after}, which may be gone by
     now, and whether more follow. So nobody is listed twice or missed who was there all along.
     """
-    size = min(limit or DEFAULT_LIMIT, LONGEST_PAGE)
     if descending:
         end = len(keys) if after is None else bisect_left(keys, after)
         start = max(end - size, 0)

@@ -3,7 +3,7 @@ Pure: AWS's default quotas, and its rates for each operation, which refuse calls
 
 The figures are those of U{https://docs.aws.amazon.com/general/latest/gr/gamelift.html} and
 U{https://docs.aws.amazon.com/gameliftservers/latest/developerguide/api-limits-common.html}. With
-which error AWS throttles is not documented: ours is the one that its other services have.
+which error AWS throttles is not documented: see settings.py.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from echoserver.local.groups import Groups
-from echoserver.local.values import RATE_EXCEEDED, THROTTLED, Refusal
+from echoserver.local.settings import DEFAULTS
+from echoserver.local.values import RATE_EXCEEDED, Refusal
 
 MOST_GROUPS = 20
 MOST_GAME_SERVERS = 1000
@@ -64,7 +65,11 @@ RATES: Mapping[str, Rate] = {
 class Quotas:
     """What one account may do."""
 
-    def __init__(self) -> None:
+    def __init__(self, throttling: str = DEFAULTS.throttling) -> None:
+        """
+        @param throttling: the error that a call beyond the rate is answered with.
+        """
+        self._throttling = throttling
         # When each operation's bucket of tokens is full again.
         self._full: dict[str, float] = {}
 
@@ -74,7 +79,7 @@ class Quotas:
         """
         full = RATES[operation].taken(self._full.get(operation, now), now)
         if full is None:
-            raise Refusal(THROTTLED, RATE_EXCEEDED)
+            raise Refusal(self._throttling, RATE_EXCEEDED)
         self._full[operation] = full
 
     def checkRoom(self, operation: str, request: Mapping[str, Any], groups: Groups) -> None:

@@ -46,10 +46,10 @@ class Roster:
         return [self._servers[serial] for serial in group.serials]
 
     def page(
-        self, group: GameServerGroup, after: int | None, limit: int | None, descending: bool
+        self, group: GameServerGroup, after: int | None, size: int, descending: bool
     ) -> tuple[list[GameServer], bool]:
         """A page of a group's by age, beyond a serial; and whether more follow."""
-        serials, more = cutPage(group.serials, after, limit, descending)
+        serials, more = cutPage(group.serials, after, size, descending)
         return [self._servers[serial] for serial in serials], more
 
     def add(self, server: GameServer) -> None:

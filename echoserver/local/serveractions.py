@@ -7,7 +7,6 @@ from echoserver.local.operation import (
     Output,
     Request,
     readAfter,
-    wordGameServer,
     wordInstance,
     wordPage,
 )
@@ -25,7 +24,7 @@ class RegisterGameServer(Operation):
             request.get("GameServerData"),
             self.now,
         )
-        return {"GameServer": wordGameServer(server)}
+        return {"GameServer": self.wordGameServer(server)}
 
 
 @method
@@ -39,7 +38,7 @@ class UpdateGameServer(Operation):
             request.get("HealthCheck"),
             self.now,
         )
-        return {"GameServer": wordGameServer(server)}
+        return {"GameServer": self.wordGameServer(server)}
 
 
 @method
@@ -54,7 +53,7 @@ class DescribeGameServer(Operation):
         server = self.state.gameServer(
             request["GameServerGroupName"], request["GameServerId"], self.now
         )
-        return {"GameServer": wordGameServer(server)}
+        return {"GameServer": self.wordGameServer(server)}
 
 
 @method
@@ -64,9 +63,13 @@ class ListGameServers(Operation):
         descending = request.get("SortOrder") == "DESCENDING"
         listing = f"servers/{group.name}/{'descending' if descending else 'ascending'}"
         servers, more = self.state.gameServers(
-            group.name, self.now, readAfter(request, listing, int), request.get("Limit"), descending
+            group.name,
+            self.now,
+            readAfter(request, listing, int),
+            self.pageSize(request),
+            descending,
         )
-        words = map(wordGameServer, servers)
+        words = map(self.wordGameServer, servers)
         return wordPage("GameServers", words, listing, servers[-1].serial if more else None)
 
 
@@ -80,7 +83,7 @@ class ClaimGameServer(Operation):
             (request.get("FilterOption") or {}).get("InstanceStatuses"),
             self.now,
         )
-        return {"GameServer": wordGameServer(server)}
+        return {"GameServer": self.wordGameServer(server)}
 
 
 @method
@@ -95,6 +98,6 @@ class DescribeGameServerInstances(Operation):
             keys = sorted(
                 each.instanceId for each in named if each and each.groupName == group.name
             )
-        ids, more = cutPage(keys, readAfter(request, listing, str), request.get("Limit"))
+        ids, more = cutPage(keys, readAfter(request, listing, str), self.pageSize(request))
         words = (wordInstance(self.groups.instances[instanceId]) for instanceId in ids)
         return wordPage("GameServerInstances", words, listing, ids[-1] if more else None)

@@ -26,6 +26,7 @@ from echoserver.local.journalcontrol import EventsControl, JournalControl
 from echoserver.local.metadata import Access, Instances, addMetadata
 from echoserver.local.quotas import Quotas
 from echoserver.local.resetcontrol import ResetControl
+from echoserver.local.settings import DEFAULTS, Settings
 from echoserver.local.site import LocalSite
 from echoserver.local.state import FleetState
 from echoserver.local.statecontrol import StateControl
@@ -57,6 +58,7 @@ class LocalFleetIQ(Service):
         seed: int | None = None,
         timeScale: float = 1.0,
         imds: str = "both",
+        settings: Settings = DEFAULTS,
         quotas: bool = False,
     ) -> None:
         """
@@ -69,7 +71,7 @@ class LocalFleetIQ(Service):
         @raise ValueError: C{listen} is not understood; the text is a sentence.
         """
         self._listen = listen
-        self._groups, self._instances, self._seed = groups, instances, seed
+        self._groups, self._instances = groups, instances
         self._endpoint = _endpointOf(reactor, listen)
         self._port: IListeningPort | None = None
         self.url = ""
@@ -77,13 +79,12 @@ class LocalFleetIQ(Service):
         self._clock = clock = LocalClock(reactor, timeScale)
         seconds = clock.seconds
         self._journal = Journal()
-        self._state = state = FleetState(self._happened, healthTimeout)
+        self._state = state = FleetState(self._happened, healthTimeout, settings)
         self._populate()
         self._sweep = Sweep(clock, state)
-        self._quotas = Quotas() if quotas else None
+        self._quotas = Quotas(settings.throttling) if quotas else None
         actions = Actions(state, seconds, self._quotas)
-        self._faultDice = Random(seed)
-        self._faults = faults = Faults(actions.operations, self._faultDice)
+        self._faults = faults = Faults(actions.operations, Random(seed), settings.throttling)
         self._api = FleetIQEndpoint(
             reactor, actions, faults, self._journal, dice, self._sweep.schedule, seconds
         )
@@ -135,8 +136,7 @@ class LocalFleetIQ(Service):
         """
         self._api.stop()
         self._api.calls.clear()
-        self._faults.endAll()
-        self._faultDice.seed(self._seed)
+        self._faults.reset()
         if self._quotas is not None:
             self._quotas.reset()
         self._tokens.endAll()

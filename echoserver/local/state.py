@@ -7,8 +7,17 @@ from heapq import heappop, heappush
 from echoserver.local.groups import Groups
 from echoserver.local.interruptions import Interruptions
 from echoserver.local.placement import CLAIMABLE_STATUSES
+from echoserver.local.refusals import (
+    checkFilter,
+    checkGroup,
+    checkId,
+    checkInstance,
+    checkTarget,
+    checkUpdate,
+)
 from echoserver.local.roster import Roster
-from echoserver.local.values import Event, GameServer, GameServerGroup, Instance, Refusal, some
+from echoserver.local.settings import DEFAULTS, MOST, Settings
+from echoserver.local.values import Event, GameServer, GameServerGroup, Instance, Refusal
 
 CLAIM_SECONDS = 60.0
 
@@ -22,9 +31,15 @@ class FleetState:
     @ivar healthTimeout: seconds after the last health report past which a game server is dropped.
     """
 
-    def __init__(self, happened: Callable[[Event], None], healthTimeout: float = 180.0) -> None:
+    def __init__(
+        self,
+        happened: Callable[[Event], None],
+        healthTimeout: float = 180.0,
+        settings: Settings = DEFAULTS,
+    ) -> None:
         self.happened = happened
         self.healthTimeout = healthTimeout
+        self.settings = settings
         self.clear()
 
     def clear(self) -> None:
@@ -36,6 +51,8 @@ class FleetState:
         # What is due when, by serial. Entries that later changes made void are passed over then.
         self._claimEnds: list[tuple[float, int]] = []
         self._lapses: list[tuple[float, int]] = []
+        # Of those alone that may not be registered again.
+        self._usedIds: set[str] = set()
         self._measuredFrom = 0.0
         self._longestSilence = 0.0
 
@@ -62,38 +79,16 @@ class FleetState:
         gameServerData: str | None,
         now: float,
     ) -> GameServer:
-        """
-        Only in a group that is ACTIVE. That DELETE_SCHEDULED blocks registrations, and that they
-        may fail on an instance that shuts down, is AWS's word; with which error, and what the other
-        statuses do, is our choice: ConflictException, all.
-        """
+        """See refusals.py for what is refused."""
         group = self.groups(now).group(groupName)
-        if group.status != "ACTIVE":
-            raise Refusal(
-                "ConflictException",
-                f"Game server group {group.name} is {group.status}: game servers can register "
-                "only while it is ACTIVE.",
-            )
         instance = self._groups.instances.get(instanceId)
-        if instance is None or instance.groupName != group.name:
-            raise Refusal(
-                "InvalidRequestException",
-                f"Instance {instanceId} is not in game server group {group.name}, which has "
-                f"{some(group.instanceIds) or 'none'}.",
-            )
-        if instance.end is not None:
-            raise Refusal(
-                "ConflictException",
-                f"Instance {instanceId} is about to be terminated: no game server can register "
-                "on it.",
-            )
-        known = self._roster.named(gameServerId)
-        if known is not None:
-            raise Refusal(
-                "ConflictException",
-                f"Game server {gameServerId} is already registered in game server group "
-                f"{known.groupName}: take another id, or deregister that one.",
-            )
+        isNew = instance is None and self.settings.strangeInstance == "add"
+        checkGroup(group)
+        if not isNew:
+            checkInstance(group, instanceId, instance)
+        checkId(gameServerId, self._roster.named(gameServerId), self._usedIds)
+        if isNew:
+            self._groups.addInstance(instanceId, group, now)
         self._lastSerial += 1
         server = GameServer(
             self._lastSerial,
@@ -106,6 +101,8 @@ class FleetState:
             lastHealthCheckTime=now,
         )
         self._roster.add(server)
+        if self.settings.idReuse == "refuse":
+            self._usedIds.add(gameServerId)
         heappush(self._lapses, (now + self.healthTimeout, server.serial))
         self._tell(server, now, "registered", f"registered on {instanceId}, AVAILABLE")
         return server
@@ -122,13 +119,8 @@ class FleetState:
         """C{None} leaves a thing as it is. AVAILABLE keeps a claim, for heartbeats may carry it."""
         self.sweep(now)
         before = self._roster.find(groupName, gameServerId)
-        if before.utilized and utilizationStatus == "AVAILABLE":
-            raise Refusal(
-                "InvalidRequestException",
-                f"Game server {gameServerId} is UTILIZED and cannot become AVAILABLE again: "
-                "deregister it and register a new one.",
-            )
         utilize = utilizationStatus == "UTILIZED"
+        checkUpdate(before, utilizationStatus, self.settings)
         after = replace(
             before,
             utilized=before.utilized or utilize,
@@ -163,17 +155,14 @@ class FleetState:
         that DELETE_SCHEDULED blocks claims, so it does not; DELETING has nothing left to claim.
         """
         group = self.groups(now).group(groupName)
-        if statuses is not None and "ACTIVE" not in statuses:
-            raise Refusal(
-                "InvalidRequestException",
-                f"FilterOption.InstanceStatuses is {list(statuses)}: it must contain ACTIVE.",
-            )
+        checkFilter(statuses)
         allowed = CLAIMABLE_STATUSES if statuses is None else statuses
         if gameServerId is None:
             before = self._nextFree(group, allowed)
         else:
             before = self._roster.find(groupName, gameServerId)
-            self._checkClaimable(before, allowed)
+            status = self._groups.instances[before.instanceId].status
+            checkTarget(before, status, allowed, self.settings)
         after = replace(
             before,
             claimed=True,
@@ -194,12 +183,12 @@ class FleetState:
         groupName: str,
         now: float,
         after: int | None = None,
-        limit: int | None = None,
+        size: int = MOST,
         descending: bool = False,
     ) -> tuple[list[GameServer], bool]:
         """A page of a group's game servers by age, beyond a serial; and whether more follow."""
         group = self.groups(now).group(groupName)
-        return self._roster.page(group, after, limit, descending)
+        return self._roster.page(group, after, size, descending)
 
     def allGameServers(self, now: float) -> Iterable[GameServer]:
         self.sweep(now)
@@ -279,18 +268,6 @@ class FleetState:
                 f"of {len(group.serials)} registered.",
             )
         return server
-
-    def _checkClaimable(self, server: GameServer, allowed: Collection[str]) -> None:
-        status = self._groups.instances[server.instanceId].status
-        if server.utilized:
-            why = "is UTILIZED"
-        elif server.claimed:
-            why = "is already CLAIMED"
-        elif status not in allowed:
-            why = f"is on an instance that is {status}"
-        else:
-            return
-        raise Refusal("ConflictException", f"Game server {server.gameServerId} {why}.")
 
     def _tell(self, server: GameServer, now: float, event: str, sentence: str) -> None:
         self.happened(

@@ -42,7 +42,10 @@ class StateControl(Resource):
                 "timeScale": self._clock.scale,
                 "groups": [wordGroup(each) for each in groups.all()],
                 "instances": [wordInstance(each) for each in groups.instances.values()],
-                "gameServers": [wordGameServer(each) for each in self._state.allGameServers(now)],
+                "gameServers": [
+                    wordGameServer(each, self._state.settings)
+                    for each in self._state.allGameServers(now)
+                ],
                 "faults": [
                     {"id": faultId, **asdict(order)} for faultId, order in self._faults.orders()
                 ],

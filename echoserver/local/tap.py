@@ -15,6 +15,7 @@ from echoserver.local.clock import HIGHEST_SCALE
 from echoserver.local.groups import MOST_INSTANCES
 from echoserver.local.metadata import VERSIONS
 from echoserver.local.service import DEFAULT_LISTEN, LocalFleetIQ
+from echoserver.local.settings import DEFAULTS, changed
 from echoserver.local.values import shown
 
 _GROUP_NAME = re.compile(r"[a-zA-Z0-9.-]{1,128}")
@@ -41,6 +42,7 @@ class Options(UsageOptions):
     def __init__(self) -> None:
         super().__init__()
         self["group"] = []
+        self["setting"] = DEFAULTS
 
     def opt_group(self, name: str) -> None:
         """A game server group that there is; may be repeated. [default: local]"""
@@ -51,6 +53,13 @@ class Options(UsageOptions):
         if name in self["group"]:
             raise UsageError(f"--group {name} is given twice.")
         self["group"].append(name)
+
+    def opt_setting(self, assignment: str) -> None:
+        """NAME=VALUE of what AWS leaves undocumented; a wrong NAME lists them; may be repeated."""
+        try:
+            self["setting"] = changed(self["setting"], assignment)
+        except ValueError as error:
+            raise UsageError(f"--setting is {error}") from error
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
         try:
@@ -89,6 +98,7 @@ def settingsOf(options: Options) -> dict[str, Any]:
         "seed": options["seed"],
         "imds": options["imds"],
         "timeScale": options["time-scale"],
+        "settings": options["setting"],
         "quotas": bool(options["quotas"]),
     }
 

@@ -12,7 +12,7 @@ REGION = "us-east-1"
 ACCOUNT = "000000000000"
 _SHOWN_CHARACTERS = 60
 # How AWS's services refuse a call too many.
-THROTTLED, RATE_EXCEEDED = "ThrottlingException", "Rate exceeded"
+RATE_EXCEEDED = "Rate exceeded"
 
 
 class Refusal(Exception):

@@ -196,7 +196,7 @@ class GroupMachine(RuleBasedStateMachine):
             (name, group.statusAt(self.now), group.instancesAt(self.now), len(group.playing))
             for name, group in sorted(self.model.groups.items())
         ]
-        found, _ = self.groups().page(None, None)
+        found, _ = self.groups().page(None, 100)
         assert expected == [
             (each.name, each.status, len(each.instanceIds), len(each.serials)) for each in found
         ]

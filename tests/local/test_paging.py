@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from echoserver.local.paging import LONGEST_PAGE, cutPage, readToken, writeToken
+from echoserver.local.paging import cutPage, readToken, writeToken
 
 
 class PageTests(SynchronousTestCase):
@@ -31,12 +31,6 @@ class PageTests(SynchronousTestCase):
             after, turn = (page[-1] if page else after), turn + 1
         self.assertEqual(sorted(set(seen), reverse=descending), seen)
         self.assertEqual(set(), stay - set(seen))
-
-    def test_limits(self) -> None:
-        """Without a limit a page has 100 keys; no page has more than 1,000."""
-        keys = list(range(2000))
-        self.assertEqual(100, len(cutPage(keys, None, None)[0]))
-        self.assertEqual(LONGEST_PAGE, len(cutPage(keys, None, 1500)[0]))
 
     def test_lastPage(self) -> None:
         """A page that ends with the list says that nothing follows."""

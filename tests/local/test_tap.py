@@ -46,6 +46,8 @@ class OptionsTests(SynchronousTestCase):
             (["a", "b"], 3, 7), tuple(options[n] for n in ("group", "instances", "seed"))
         )
         self.assertEqual(0.5, parsed("--health-timeout", "0.5")["health-timeout"])
+        given = parsed("--setting=unclaimed=blank", "--setting", "default-page=7")["setting"]
+        self.assertEqual(("blank", 7), (given.unclaimed, given.defaultPage))
 
     def test_quotas(self) -> None:
         """AWS's quotas hold only if that is asked for."""
@@ -68,6 +70,10 @@ class OptionsTests(SynchronousTestCase):
                 "--time-scale is '0': it must be a number above 0, at most 3600.",
             ),
             (["--imds", "v3"], "--imds is 'v3': it must be v1, v2, both."),
+            (
+                ["--setting", "x=1"],
+                "--setting is 'x=1': it must be NAME=VALUE, NAME one of unknown-g",
+            ),
             (["--seed", "1.5"], "--seed is '1.5'"),
             (["--group", ""], "--group is ''"),
             (["--group", "a_b"], "--group is 'a_b': a group's name has 1 to 128 letters"),

@@ -1,0 +1,179 @@
+"""What AWS leaves undocumented: each setting, in its default and otherwise."""
+
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from echoserver.local.settings import DEFAULTS, changed
+from echoserver.local.values import instanceIdOf
+from tests.local.inmemory import MemoryFleetIQ, Response
+
+FIRST, SECOND = (instanceIdOf("local", index) for index in range(2))
+STRANGER = "i-00000000000000000"
+
+
+class ReadingTests(SynchronousTestCase):
+    """NAME=VALUE."""
+
+    def test_changed(self) -> None:
+        """One changes, by its name with hyphens; the rest stays."""
+        settings = changed(changed(DEFAULTS, "unclaimed=blank"), "longest-page=7")
+        self.assertEqual(
+            ("blank", 7, 100),
+            tuple(getattr(settings, each) for each in ("unclaimed", "longestPage", "defaultPage")),
+        )
+        settings = changed(changed(settings, "unclaimed=absent"), "longest-page=1000")
+        self.assertEqual(DEFAULTS, settings)
+
+    def test_wrong(self) -> None:
+        """What is none is told what there is."""
+        for assignment, sentence in (
+            ("", "'': it must be NAME=VALUE, NAME one of unknown-group, available-again, "),
+            ("unknownGroup=NotFoundException", "it must be NAME=VALUE"),
+            ("unclaimed", "'unclaimed': the value must be one of absent, blank."),
+            ("unclaimed=", "the value must be one of absent, blank."),
+            ("longest-page=0", "the value must be a whole number from 1 to 1000000."),
+            ("default-page=x", "the value must be a whole number from 1 to 1000000."),
+        ):
+            error = self.assertRaises(ValueError, changed, DEFAULTS, assignment)
+            self.assertIn(sentence, str(error))
+
+
+class SettingsTests(SynchronousTestCase):
+    """Whole local FleetIQs in memory, with one setting each and a game server."""
+
+    def start(self, *assignments: str, **options: Any) -> None:
+        settings = DEFAULTS
+        for each in assignments:
+            settings = changed(settings, each)
+        self.fleetIQ = MemoryFleetIQ(settings=settings, **options)
+        self.call("RegisterGameServer", InstanceId=FIRST)
+
+    def call(self, operation: str, **request: Any) -> Response:
+        one = {"GameServerGroupName": "local", "GameServerId": "srv-1"}
+        return self.fleetIQ.call(operation, **{**one, **request})
+
+    def refusal(self, operation: str, **request: Any) -> str | None:
+        """The code of a refusal; C{None} for a success."""
+        code: str | None = self.call(operation, **request).json.get("__type")
+        return code
+
+    def list_(self, **request: Any) -> Any:
+        return self.fleetIQ.call(
+            "ListGameServers", **{"GameServerGroupName": "local", **request}
+        ).json
+
+    def test_unknownGroup(self) -> None:
+        """It is for the operations whose errors in AWS's model have no NotFoundException."""
+        for assignments, code in (
+            ((), "NotFoundException"),
+            (("unknown-group=InvalidRequestException",), "InvalidRequestException"),
+        ):
+            self.start(*assignments, quotas=True)
+            group = {"GameServerGroupName": "no-such"}
+            registered = self.refusal("RegisterGameServer", InstanceId=FIRST, **group)
+            self.assertEqual(code, registered)
+            self.assertEqual(code, self.list_(**group)["__type"])
+            self.assertEqual("NotFoundException", self.refusal("DescribeGameServer", **group))
+
+    def test_availableAgain(self) -> None:
+        """UTILIZED to AVAILABLE is refused, with either code."""
+        for assignments, code in (
+            ((), "InvalidRequestException"),
+            (("available-again=ConflictException",), "ConflictException"),
+        ):
+            self.start(*assignments)
+            self.call("UpdateGameServer", UtilizationStatus="UTILIZED")
+            again = self.refusal("UpdateGameServer", UtilizationStatus="AVAILABLE")
+            self.assertEqual(code, again)
+
+    def test_excludedTarget(self) -> None:
+        """The target's instance is refused so, and a target that is CLAIMED is a conflict still."""
+        self.start("excluded-target=OutOfCapacityException")
+        self.assertIsNone(self.refusal("ClaimGameServer"))
+        self.assertEqual("ConflictException", self.refusal("ClaimGameServer"))
+        self.fleetIQ.clock.advance(60)
+        self.fleetIQ.tell("interrupt", {"InstanceId": FIRST})
+        self.assertEqual("OutOfCapacityException", self.refusal("ClaimGameServer"))
+
+    def test_unclaimed(self) -> None:
+        """ClaimStatus is left out, or an empty string, where there is no claim."""
+        self.start()
+        self.assertNotIn("ClaimStatus", self.call("DescribeGameServer").json["GameServer"])
+        self.start("unclaimed=blank")
+        server = self.call("DescribeGameServer").json["GameServer"]
+        self.assertEqual("", server["ClaimStatus"])
+        self.assertEqual([server], self.list_()["GameServers"])
+        self.assertEqual([server], self.fleetIQ.state()["gameServers"])
+        server = self.call("ClaimGameServer").json["GameServer"]
+        self.assertEqual("CLAIMED", server["ClaimStatus"])
+
+    def test_lateUtilized(self) -> None:
+        """UTILIZED without a claim is taken, or refused; with one, and again, it never is."""
+        self.start()
+        self.assertIsNone(self.refusal("UpdateGameServer", UtilizationStatus="UTILIZED"))
+        self.start("late-utilized=refuse")
+        late = self.refusal("UpdateGameServer", UtilizationStatus="UTILIZED")
+        self.assertEqual("InvalidRequestException", late)
+        self.call("ClaimGameServer")
+        for _ in range(2):
+            self.assertIsNone(self.refusal("UpdateGameServer", UtilizationStatus="UTILIZED"))
+
+    def test_idReuse(self) -> None:
+        """An id comes back, or does not until a reset."""
+        for assignments, code in (((), None), (("id-reuse=refuse",), "ConflictException")):
+            self.start(*assignments)
+            self.call("DeregisterGameServer")
+            again = self.refusal("RegisterGameServer", InstanceId=FIRST)
+            self.assertEqual(code, again)
+        self.fleetIQ.ask("POST", "/_local/reset")
+        self.assertIsNone(self.refusal("RegisterGameServer", InstanceId=FIRST))
+
+    def test_strangeInstance(self) -> None:
+        """An instance of no group is refused, or becomes one of the group, with its metadata."""
+        self.start()
+        other = {"GameServerId": "srv-2", "InstanceId": STRANGER}
+        self.assertEqual("InvalidRequestException", self.refusal("RegisterGameServer", **other))
+        self.start("strange-instance=add")
+        self.assertEqual(
+            "ConflictException", self.refusal("RegisterGameServer", InstanceId=STRANGER)
+        )
+        self.assertEqual(2, len(self.fleetIQ.state()["instances"]))
+        self.assertIsNone(self.refusal("RegisterGameServer", **other))
+        self.assertEqual(STRANGER, self.fleetIQ.state()["instances"][-1]["InstanceId"])
+        path = f"/instances/{STRANGER}/latest/meta-data/instance-id"
+        self.assertEqual(STRANGER.encode(), self.fleetIQ.ask("GET", path).body)
+        self.fleetIQ.tell("interrupt", {"InstanceId": STRANGER})
+        self.fleetIQ.clock.advance(120)
+        self.assertEqual(2, len(self.fleetIQ.state()["instances"]))
+
+    def test_retainedInstanceComesBack(self) -> None:
+        """An instance that outlived its group may join one, and nothing ends it any longer."""
+        self.start("strange-instance=add", groups=("local", "other"))
+        self.fleetIQ.tell("interrupt", {"InstanceId": FIRST})
+        self.fleetIQ.call(
+            "DeleteGameServerGroup", GameServerGroupName="local", DeleteOption="RETAIN"
+        )
+        self.fleetIQ.clock.pump([1] * 5)
+        again = {"GameServerGroupName": "other", "InstanceId": FIRST}
+        self.assertIsNone(self.refusal("RegisterGameServer", **again))
+        self.fleetIQ.clock.advance(120)
+        self.assertIsNone(self.refusal("DescribeGameServer", GameServerGroupName="other"))
+
+    def test_pages(self) -> None:
+        """How long a page is without a Limit, and at most."""
+        self.start("default-page=2", "longest-page=3")
+        for number in range(2, 6):
+            self.call("RegisterGameServer", GameServerId=f"srv-{number}", InstanceId=SECOND)
+        self.assertEqual(2, len(self.list_()["GameServers"]))
+        self.assertEqual(1, len(self.list_(Limit=1)["GameServers"]))
+        self.assertEqual(3, len(self.list_(Limit=100)["GameServers"]))
+        self.assertEqual((100, 1000), (DEFAULTS.pageSize(None), DEFAULTS.pageSize(5000)))
+
+    def test_throttling(self) -> None:
+        """Ordered throttling, and that of the quotas, has the same error."""
+        self.start("throttling=TooManyRequestsException", quotas=True)
+        codes = [self.list_().get("__type") for _ in range(31)]
+        self.assertEqual([None, "TooManyRequestsException"], codes[-2:])
+        self.fleetIQ.tell("faults", {"operation": "*", "kind": "throttle"})
+        self.assertEqual("TooManyRequestsException", self.refusal("DescribeGameServer"))
