@@ -71,6 +71,11 @@ class Enrolling:
             return enrolment
         return replace(enrolment, keep=partial(ledger.keep, identity), left=ledger.left(identity))
 
+    def instanceStatus(self, instanceId: str) -> Deferred[str | None]:
+        """What FleetIQ thinks of the instance, asked as soon as C{--api-rate} allows."""
+        turn = self._pace.question()
+        return turn.addCallback(lambda _: self._fleet.instanceStatus(instanceId))
+
     def kept(self) -> Deferred[None]:
         """Fires when all that is to be remembered is written."""
         return succeed(None) if self._ledger is None else self._ledger.written()

@@ -33,12 +33,6 @@ class Drained(Seam):
     def stay(self) -> None: ...
 
 
-class Statuses(Seam):
-    """Who says what FleetIQ thinks of an instance: L{echoserver.fleetiq.FleetIQ}."""
-
-    def instanceStatus(self, instanceId: str) -> Deferred[str | None]: ...
-
-
 @dataclass(frozen=True, slots=True)
 class Watching:
     """
@@ -56,6 +50,8 @@ class Watch:
     """
     One process's watch over its instance. Whatever it meets, it ends nothing but by a notice.
 
+    @param askStatus: asks FleetIQ what it thinks of the instance: fires with it, or fails with
+        L{CallFailed}.
     @param servers: who is told.
     @ivar notices: how many of each kind there have been. A notice that stands is one.
     @ivar hiccups: how often the metadata did not answer as it should.
@@ -69,16 +65,14 @@ class Watch:
         clock: IReactorTime,
         dice: Random,
         metadata: InstanceMetadata,
-        fleet: Statuses,
-        instanceId: str,
+        askStatus: Callable[[], Deferred[str | None]],
         servers: Sequence[Drained],
         watching: Watching,
     ) -> None:
         self._clock = clock
         self._dice = dice
         self._metadata = metadata
-        self._fleet = fleet
-        self._instanceId = instanceId
+        self._statusAnswer = askStatus
         self._servers = servers
         self._watching = watching
         self._seen: set[bytes] = set()
@@ -146,7 +140,7 @@ class Watch:
         mark = sha256(f"{path} {item.text}".encode()).digest()
         if notice is not None and mark not in self._seen:
             self._seen.add(mark)
-            self._notice(notice)
+            await self._heedNotice(notice)
 
     def _tellHealth(self, trouble: str | None) -> None:
         well = trouble is None
@@ -162,26 +156,35 @@ class Watch:
                 "{trouble} Notices of interruption are not seen before it answers.", trouble=trouble
             )
 
-    def _notice(self, notice: Notice) -> None:
+    async def _heedNotice(self, notice: Notice) -> None:
         self.notices[notice.kind] += 1
         if notice.kind is Kind.REBALANCE and not self._watching.leaveOnRebalance:
             self._log.info("{reason}. Nothing is done (--on-rebalance).", reason=notice.reason)
             return
-        self._leave(notice.left, notice.reason)
+        await self._leave(notice.left, notice.reason)
 
-    def _leave(self, left: float | None, reason: str) -> None:
+    async def _leave(self, left: float | None, reason: str) -> None:
         when = "" if left is None else f", in {left:.0f} s"
         self._log.warn(
             "{reason}{when}: every game server leaves once idle.", reason=reason, when=when
         )
         deadline = None if left is None else self._clock.seconds() + left
-        for server in self._servers:
-            server.leave(deadline, reason)
+        await self._each(lambda server: server.leave(deadline, reason))
+
+    async def _each(self, tell: Callable[[Drained], None]) -> None:
+        """Tell one game server a turn: very many in one would hold up the players of all."""
+        for index, server in enumerate(self._servers):
+            if index:
+                await Alarm(self._clock).sleep(0.0)
+            try:
+                tell(server)
+            except Exception:  # noqa: BLE001 # the others are to hear of it all the same
+                self._log.failure("A game server could not be told by a fault of ours.")
 
     async def _askStatus(self, pause: float) -> float:
         every = self._watching.statusEvery
         try:
-            said = await self._fleet.instanceStatus(self._instanceId)
+            said = await self._statusAnswer()
         except CallFailed as error:
             slower = max(every, min(2 * pause, SLOWEST))
             self._log.warn(
@@ -193,20 +196,18 @@ class Watch:
         status = next((each for each in Status if each.value == said), None)
         if status is not self.status:
             self.status = status
-            self._heed(status)
+            await self._heedStatus(status)
         return every * (1 - self._dice.uniform(0, _JITTER))
 
-    def _heed(self, status: Status | None) -> None:
+    async def _heedStatus(self, status: Status | None) -> None:
         match status:
             case Status.SPOT_TERMINATING:
-                self._leave(None, "FleetIQ sees the end of this Spot instance")
+                await self._leave(None, "FleetIQ sees the end of this Spot instance")
             case Status.DRAINING:
                 self._log.warn(
                     "FleetIQ drains this instance: the next session of each game server that"
                     " ends is its last."
                 )
-                for server in self._servers:
-                    server.drain("FleetIQ drains this instance")
+                await self._each(lambda server: server.drain("FleetIQ drains this instance"))
             case Status.ACTIVE:
-                for server in self._servers:
-                    server.stay()
+                await self._each(lambda server: server.stay())

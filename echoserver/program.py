@@ -167,8 +167,7 @@ class Program(Service):
             self._reactor,
             SystemRandom(),
             metadata,
-            fleetIQ,
-            instance.instanceId,
+            partial(self._enrolling.instanceStatus, instance.instanceId),
             self._servers,
             self._settings.watching,
         )

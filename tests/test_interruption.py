@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from echoserver.interruption import EVERY, SLOWEST, Watch, Watching
 from echoserver.metadata import ANSWER_TIMEOUT, InstanceMetadata, NoMetadata
 from echoserver.notices import PATHS, Kind, Status
-from tests.awsdoubles import INSTANCE_ID, METADATA, MetadataService, told
+from tests.awsdoubles import METADATA, MetadataService, told
 from tests.doubles import LongDice, callFailed
 
 SPOT, REBALANCE, LIFECYCLE = PATHS
@@ -39,18 +39,18 @@ class RecordingServer:
 
 class Statuses:
     """
-    A FleetIQ that says what it thinks of an instance.
+    A FleetIQ that says what it thinks of the instance.
 
     @ivar says: its answer; an exception is a failed call, None is silence.
-    @ivar asked: for which instances.
+    @ivar asked: how often.
     """
 
     def __init__(self) -> None:
         self.says: str | Exception | None = "ACTIVE"
-        self.asked: list[str] = []
+        self.asked = 0
 
-    def instanceStatus(self, instanceId: str) -> Deferred[str | None]:
-        self.asked.append(instanceId)
+    def ask(self) -> Deferred[str | None]:
+        self.asked += 1
         answer: Deferred[Any] = Deferred()
         if isinstance(self.says, Exception):
             answer.errback(self.says)
@@ -80,8 +80,7 @@ class WatchTestCase(SynchronousTestCase):
             self.clock,
             LongDice(7),
             InstanceMetadata(self.clock, self.service.http(), where),
-            self.fleet,
-            INSTANCE_ID,
+            self.fleet.ask,
             self.servers,
             Watching(**watching),
         )
@@ -117,7 +116,7 @@ class MetadataTests(WatchTestCase):
         self.assertEqual([], self.service.asked)
         self.spend(20.0, each=1.0)
         self.assertEqual([*PATHS] * 4, self.service.got)
-        self.assertEqual((1, []), (self.service.tokens, self.fleet.asked))
+        self.assertEqual((1, 0), (self.service.tokens, self.fleet.asked))
         self.assertEqual([], self.tells())
 
     def test_spot(self) -> None:
@@ -214,15 +213,36 @@ class MetadataTests(WatchTestCase):
         self.spend(EVERY)
         self.assertEqual(asked + len(PATHS), len(self.service.got))
 
+    def test_oneATurn(self) -> None:
+        """Many game servers do not leave in one turn: players of the others are served."""
+        order: list[str] = []
+
+        def first(*_: object) -> None:
+            self.clock.callLater(0.0, order.append, "a player is served")
+
+        self.watch(statusEvery=0.0)
+        self.servers[0].leave = first  # type: ignore[assignment] # it takes its time
+        self.servers[1].leave = lambda *_: order.append("the next leaves")  # type: ignore[method-assign] # it is seen
+        self.service.items[SPOT] = TERMINATE
+        self.spend(5.0)
+        self.assertEqual(["a player is served", "the next leaves"], order)
+
     def test_faultOfOurs(self) -> None:
-        """A fault of ours is logged, and the watch goes on."""
+        """A fault of ours is logged; the others are told all the same, and the watch goes on."""
         self.watch(statusEvery=0.0)
         self.servers[0].leave = self.fail  # type: ignore[assignment] # it raises
         self.service.items[SPOT] = TERMINATE
-        self.spend(5.0)
+        self.spend(10.0)
         self.assertEqual(1, len(self.flushLoggedErrors(TypeError)))
-        self.spend(5.0)
-        self.assertEqual(2 * len(PATHS) - 2, len(self.service.got))
+        self.assertEqual(1, len(self.servers[1].told))
+        self.assertEqual(2 * len(PATHS), len(self.service.got))
+
+    def test_anotherFaultOfOurs(self) -> None:
+        """Whatever it is, it does not end the watch."""
+        self.watch(statusEvery=1.0)
+        self.fleet.says = ValueError("nobody thought of it")
+        self.spend(3.0, each=1.0)
+        self.assertEqual(3, len(self.flushLoggedErrors(ValueError)))
 
     def test_stops(self) -> None:
         """Told to stop while the metadata is silent, it asks nothing more, and says nothing."""
@@ -243,16 +263,16 @@ class StatusTests(WatchTestCase):
         """Our instance alone, every 60 s less jitter; ACTIVE is nothing to tell."""
         self.watch()
         lines = self.spend(60.0, each=0.5)
-        self.assertEqual([INSTANCE_ID], self.fleet.asked)
+        self.assertEqual(1, self.fleet.asked)
         self.spend(54.0 * 3, each=0.5)
-        self.assertEqual([INSTANCE_ID] * 4, self.fleet.asked)
+        self.assertEqual(4, self.fleet.asked)
         self.assertEqual(([], [("stay",)]), (lines, self.tells()))
 
     def test_never(self) -> None:
         """Zero is never."""
         self.watch(statusEvery=0.0)
         self.spend(3600.0)
-        self.assertEqual([], self.fleet.asked)
+        self.assertEqual(0, self.fleet.asked)
 
     def test_draining(self) -> None:
         """DRAINING is told once, and ends with ACTIVE; what is not known changes nothing."""
@@ -284,20 +304,20 @@ class StatusTests(WatchTestCase):
         pauses = [60, 120, 240, 480, 600, 600]
         for nth, pause in enumerate(pauses, 1):
             lines = self.spend(pause, each=1.0)
-            self.assertEqual(nth, len(self.fleet.asked))
+            self.assertEqual(nth, self.fleet.asked)
             then = min(600, 2 * pause)
             said = "AnOperation was refused: SomeException. The instance's status is asked for"
             self.assertEqual([f"{said} again in {then} s."], lines)
         self.fleet.says = "ACTIVE"
         self.spend(600 + 54, each=1.0)
-        self.assertEqual(len(pauses) + 2, len(self.fleet.asked))
+        self.assertEqual(len(pauses) + 2, self.fleet.asked)
 
     def test_alreadySlow(self) -> None:
         """A pause that is longer than 10 minutes as it is stays so."""
         self.watch(statusEvery=1000.0)
         self.fleet.says = callFailed()
         self.spend(2000.0)
-        self.assertEqual(2, len(self.fleet.asked))
+        self.assertEqual(2, self.fleet.asked)
 
     def test_silent(self) -> None:
         """A call that is out keeps no notice from being seen, nor the watch from ending."""
@@ -305,5 +325,5 @@ class StatusTests(WatchTestCase):
         self.fleet.says = None
         self.service.items[SPOT] = TERMINATE
         self.spend(10.0, each=1.0)
-        self.assertEqual(1, len(self.fleet.asked))
+        self.assertEqual(1, self.fleet.asked)
         self.assertEqual("leave", self.tells()[0][0])
