@@ -8,6 +8,8 @@ from typing import Any
 
 from twisted.python import usage
 
+from echoserver.bucket import Bucket
+
 
 def checked(option: str, check: Callable[[], Any]) -> Any:
     """What C{check} brings; its ValueError becomes a usage error that names the option."""
@@ -36,6 +38,17 @@ def seconds(options: usage.Options, name: str, least: float) -> float:
     if not (re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", value) and float(value) >= least):
         raise wrong(name, value, f"seconds from {least:.0f} to 999999, for instance 60")
     return float(value)
+
+
+def rate(options: usage.Options, name: str) -> Bucket:
+    """So many a second, and at once; without a burst, that of four seconds."""
+    value: str = options[name]
+    words = re.fullmatch(r"([0-9]{1,4}(?:\.[0-9]{1,3})?)(?:,([0-9]{1,4}))?", value)
+    many = float(words[1]) if words else 0.0
+    burst = float((words and words[2]) or max(1, int(4 * many)))
+    if many < 0.1 or burst < 1:
+        raise wrong(name, value, "RATE or RATE,BURST, for instance 5 or 5,20")
+    return Bucket(many, burst)
 
 
 def matching(options: usage.Options, name: str, pattern: str, allowed: str) -> str | None:

@@ -21,7 +21,10 @@ from twisted.internet.interfaces import (
 from twisted.logger import Logger
 
 from echoserver.admission import Admission
+from echoserver.bucket import Bucket
 from echoserver.departure import Departure
+from echoserver.descriptors import Descriptors
+from echoserver.gate import Gate
 from echoserver.lifecycle import Absent, Known, Wanted, wanted
 from echoserver.protocol import CLAIM_FIRST, FULL, Hooks, Player
 from echoserver.session import Session
@@ -65,6 +68,7 @@ class Rules:
     @ivar grace: seconds that a running session gets when the server is told to stop.
     @ivar maxPlayers: None is no limit.
     @ivar maxPerAddress: players from one address; None is no limit.
+    @ivar acceptRate: connections a second, and at once; None is no limit.
     @ivar claimedOnly: who comes first must come while FleetIQ says CLAIMED.
     @ivar oneSession: leave after the first session instead of registering again.
     """
@@ -73,6 +77,7 @@ class Rules:
     grace: float = 20.0
     maxPlayers: int | None = None
     maxPerAddress: int | None = None
+    acceptRate: Bucket | None = None
     claimedOnly: bool = False
     oneSession: bool = False
 
@@ -94,12 +99,16 @@ class GameServer(Service):
         dice: Random,
         endpoint: IStreamServerEndpoint,
         factory: Callable[[Hooks], Players],
+        descriptors: Descriptors,
         rules: Rules,
     ) -> None:
         self._clock = clock
         self._dice = dice
         self._endpoint = endpoint
         self._factory = factory(self)
+        self._gate = Gate(
+            clock, IProtocolFactory(self._factory), rules.acceptRate, descriptors, self._changed
+        )
         self._rules = rules
         self._session = Session()
         self._hosts: Counter[str | None] = Counter()
@@ -114,11 +123,12 @@ class GameServer(Service):
 
         def listening(port: IListeningPort) -> int:
             self._departure.port = port
+            self._gate.guard(port)
             host = port.getHost()
             self._log.info("Listening for players on {address}.", address=describe(host))
             return int(getattr(host, "port", 0))
 
-        return self._endpoint.listen(IProtocolFactory(self._factory)).addCallback(listening)
+        return self._endpoint.listen(self._gate).addCallback(listening)
 
     def enroll(self, enrolment: Enrolment) -> None:
         """Register with FleetIQ, and stay registered."""
@@ -235,7 +245,11 @@ class GameServer(Service):
         if departure.renounced:
             return None
         want = wanted(
-            self._session, known, leaving=departure.begun, drainingSince=self._drainingSince
+            self._session,
+            known,
+            leaving=departure.begun,
+            drainingSince=self._drainingSince,
+            accepting=self._gate.open,
         )
         return None if departure.begun and want == Absent() else want
 

@@ -104,7 +104,12 @@ class Registration:
 
 
 def wanted(
-    session: Session, known: Known, *, leaving: bool = False, drainingSince: int | None = None
+    session: Session,
+    known: Known,
+    *,
+    leaving: bool = False,
+    drainingSince: int | None = None,
+    accepting: bool = True,
 ) -> Wanted:
     """
     What FleetIQ should know. A registration lost while leaving or draining is not renewed.
@@ -112,13 +117,14 @@ def wanted(
     @param leaving: for good, as soon as nobody is in.
     @param drainingSince: how many sessions had ended when FleetIQ began to drain the instance: the
         next that ends is the last. None while it does not drain.
+    @param accepting: whether players can come; while they cannot, nobody should be sent.
     """
     if known == Absent() and (leaving or drainingSince is not None):
         return Absent()
     if session.running:
         return Utilized(session.number)
     over = drainingSince is not None and session.ended > drainingSince
-    return Absent() if leaving or over else Available()
+    return Absent() if leaving or over or not accepting else Available()
 
 
 def mayBeClaimed(known: Known) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 from twisted.python import usage
 
 from echoserver.bucket import Bucket
-from echoserver.checks import atMost, checked, matching, oneOf, seconds, shown, whole, wrong
+from echoserver.checks import atMost, checked, matching, oneOf, rate, seconds, shown, whole, wrong
 from echoserver.fleets import AWS, Local
 from echoserver.gameserver import Rules
 from echoserver.instance import ConnectionInfo
@@ -106,6 +106,7 @@ class Options(usage.Options):
         ["game-server-data", None, None, "A string published with the registration."],
         ["max-players", None, None, "Players of each game server; no limit if not given."],
         ["max-players-per-address", None, None, "Of these, from one address."],
+        ["accept-rate", None, None, "RATE or RATE,BURST: connections a second, and at once."],
         ["admission", None, "open", "Who may come in: open, or claimed."],
         ["session", None, "reregister", "After a session: reregister, or exit."],
         ["heartbeat", None, "60", "Seconds of silence towards FleetIQ before a heartbeat."],
@@ -176,6 +177,7 @@ class Options(usage.Options):
                 grace=grace if self["grace"] is None else seconds(self, "grace", 0),
                 maxPlayers=atMost(self, "max-players"),
                 maxPerAddress=atMost(self, "max-players-per-address"),
+                acceptRate=None if self["accept-rate"] is None else rate(self, "accept-rate"),
                 claimedOnly=oneOf(self, "admission", "open", "claimed") == "claimed",
                 oneSession=oneOf(self, "session", "reregister", "exit") == "exit",
             ),
@@ -242,13 +244,7 @@ class Options(usage.Options):
         value: str | None = self["api-rate"]
         if value is None:
             return API_RATE if isinstance(fleet, AWS) else None
-        words = re.fullmatch(r"([0-9]{1,4}(?:\.[0-9]{1,3})?)(?:,([0-9]{1,4}))?", value)
-        rate = float(words[1]) if words else 0.0
-        # Without a burst: that of four seconds, as by default.
-        burst = float((words and words[2]) or max(1, int(4 * rate)))
-        if rate < 0.1 or burst < 1:
-            raise wrong("api-rate", value, "RATE or RATE,BURST, for instance 5 or 5,20")
-        return Bucket(rate, burst)
+        return rate(self, "api-rate")
 
     def _stateDir(self) -> str | None:
         given: str | None = self["state-dir"]

@@ -20,6 +20,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from echoserver.aws import DaemonThreadPool, GameLift
+from echoserver.descriptors import Descriptors, raiseLimit
 from echoserver.endpoints import endpointOf, localNotListening, playersNotListening
 from echoserver.enrolling import Enrolling
 from echoserver.failures import CallFailed
@@ -67,6 +68,7 @@ class Program(Service):
         self.signalled = False
         self.stopping = False
         self.exitCode = 0
+        descriptors = Descriptors(reactor, raiseLimit())
         seen = self._show if settings.showBytes else None
         self._servers = [
             GameServer(
@@ -74,6 +76,7 @@ class Program(Service):
                 SystemRandom(),
                 endpointOf(reactor, description),
                 partial(EchoFactory, reactor, seen=seen, idleTimeout=settings.idleTimeout),
+                descriptors,
                 settings.rules,
             )
             for description in settings.listen

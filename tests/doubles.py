@@ -75,6 +75,8 @@ class MemoryEndpoint:
         self._factory: IProtocolFactory | None = None
         self._players = 0
         self.listening = False
+        self.reading = False
+        self.numberAccepts = 100
 
     def listen(self, factory: IProtocolFactory) -> Deferred[IListeningPort]:
         self._factory = factory
@@ -86,6 +88,12 @@ class MemoryEndpoint:
 
     def startListening(self) -> None:
         self.listening = True
+
+    def startReading(self) -> None:
+        self.reading = True
+
+    def stopReading(self) -> None:
+        self.reading = False
 
     def stopListening(self) -> Deferred[None]:
         self.listening = False

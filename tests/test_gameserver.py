@@ -5,11 +5,14 @@ from functools import partial
 from typing import Any, cast
 
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
+from echoserver.bucket import Bucket
 from echoserver.departure import ABORT_AFTER, IN_FLIGHT, LAST_STEP
+from echoserver.descriptors import LOOK_EVERY, RESERVE, Descriptors
 from echoserver.failures import NotFound
 from echoserver.gameserver import GameServer, Rules
 from echoserver.identity import Identity
@@ -33,11 +36,14 @@ class GameServerTestCase(SynchronousTestCase):
         self.claims: list[str] = []
         self.fleet = PendingFleet()
         self.endpoint = MemoryEndpoint()
+        self.used = 100
+        self.descriptors = Descriptors(self.clock, 1024, lambda: self.used, lambda: self.used)
         self.server = GameServer(
             self.clock,
             LongDice(7),
             self.endpoint,
             partial(Game, self),
+            self.descriptors,
             rules or Rules(grace=20.0),
         )
         self.server.startService()
@@ -229,6 +235,37 @@ class GameServerTests(GameServerTestCase):
         self.assertEqual(1, len(self.flushLoggedErrors(ValueError)))
         self.assertEqual(b"hello", player.value())
         self.assertEqual("utilize", self.fleet.theCall().operation)
+
+    def test_acceptRate(self) -> None:
+        """Above the rate the port pauses; who comes waits there, and FleetIQ does not care."""
+        self.start(Rules(acceptRate=Bucket(2.0, 3.0)))
+        self.fleet.reply()
+        for _ in range(3):
+            self.assertTrue(self.endpoint.reading)
+            self.endpoint.play()
+        self.assertFalse(self.endpoint.reading)
+        self.clock.advance(0.5)
+        self.assertTrue(self.endpoint.reading)
+        self.assertEqual(["register", "utilize"], self.fleet.made)
+
+    def test_descriptors(self) -> None:
+        """An idle server that cannot accept is absent for as long; one in play plays on."""
+        self.start()
+        self.fleet.reply()
+        player = self.endpoint.play()
+        self.fleet.reply()
+        self.used = 1024 - RESERVE
+        self.endpoint.connect().lose(ConnectionDone())
+        self.assertFalse(self.endpoint.reading)
+        self.assertEqual(["register", "utilize"], self.fleet.made)
+        player.protocol.dataReceived(b"q")
+        self.fleet.reply()
+        self.clock.advance(20.0)
+        self.assertEqual(["register", "utilize", "deregister"], self.fleet.made)
+        self.used = 100
+        self.clock.advance(LOOK_EVERY)
+        self.assertTrue(self.endpoint.reading)
+        self.assertEqual("register", self.fleet.theCall().operation)
 
     def test_failingFleet(self) -> None:
         """A fleet that fails never drops a player."""

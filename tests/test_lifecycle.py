@@ -85,6 +85,11 @@ class WantedTests(SynchronousTestCase):
             ),
         )
 
+    def test_notAccepting(self) -> None:
+        """Nobody is to be sent where players cannot come in; a session is not touched by it."""
+        self.assertEqual(Absent(), wanted(Session(3, 0), Available(), accepting=False))
+        self.assertEqual(Utilized(3), wanted(Session(3, 1), Absent(), accepting=False))
+
     def test_leaving(self) -> None:
         """A session that runs is finished first; an idle server is to be absent."""
         self.assertEqual(Absent(), wanted(Session(3, 0), Available(), leaving=True))

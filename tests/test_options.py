@@ -255,6 +255,13 @@ class ServerTests(OptionsTestCase):
         ):
             self.assertRefused([words], sentence)
 
+    def test_acceptRate(self) -> None:
+        """Connections a second, and at once."""
+        self.assertIsNone(settingsOf().rules.acceptRate)
+        self.assertEqual(settingsOf("--accept-rate=100").rules.acceptRate, Bucket(100.0, 400.0))
+        self.assertEqual(settingsOf("--accept-rate=0.5,7").rules.acceptRate, Bucket(0.5, 7.0))
+        self.assertRefused(["--accept-rate=fast"], "--accept-rate is 'fast': write RATE or RATE,")
+
     def test_admission(self) -> None:
         """Who may come in: everybody, or whom a claim sent."""
         self.assertFalse(settingsOf("--admission=open").rules.claimedOnly)
