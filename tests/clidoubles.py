@@ -20,6 +20,7 @@ from zope.interface import implementer
 from echoserver.address import Address
 from echoserver.aws import Where
 from echoserver.cli.console import Console
+from echoserver.cli.controls import Controls
 from echoserver.cli.main import execute, understand
 from echoserver.cli.where import Fleet
 
@@ -122,6 +123,7 @@ class CommandTestCase(SynchronousTestCase):
         self.endpoint = Endpoint()
         self.addresses: list[Address] = []
         self.stdin: Any = None
+        self.http: Any = None
         self.makeStdout = StringIO
 
     def start(self, *words: str, environ: Mapping[str, str] | None = None) -> Deferred[int]:
@@ -140,7 +142,9 @@ class CommandTestCase(SynchronousTestCase):
         if options is None:
             return succeed(2)
         console.json = bool(options["json"])
-        return Deferred.fromCoroutine(execute(options, environ or {}, openDoor, makeFleet, console))
+        return Deferred.fromCoroutine(
+            execute(options, environ or {}, openDoor, makeFleet, self.openControls, console)
+        )
 
     def run_(self, *words: str, environ: Mapping[str, str] | None = None) -> int:
         """The exit status of these words."""
@@ -149,6 +153,10 @@ class CommandTestCase(SynchronousTestCase):
     def endpointTo(self, address: Address) -> Endpoint:
         self.addresses.append(address)
         return self.endpoint
+
+    def openControls(self, url: str) -> Controls:
+        """Leads to the controls of C{http}."""
+        return Controls(self.clock, self.http, url)
 
     def openInput(self, typed: IProtocol) -> None:
         self.stdin = typed

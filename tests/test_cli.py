@@ -137,7 +137,7 @@ class UsageTests(CommandTestCase):
         """Each says what, and where to read more."""
         port = "is no port: it should be from 1 to 65535"
         seconds = "is no number of seconds: it should be 0 or more"
-        commands = "play, claim, list, describe, register, update, deregister"
+        commands = "play, claim, list, describe, register, update, deregister, local"
         for words, command, what in (
             ("", "", f"name a command: {commands}"),
             ("dance", "", "Unknown command: dance"),

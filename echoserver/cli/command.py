@@ -21,8 +21,8 @@ class Options(usage.Options):
         raise SystemExit(0)
 
 
-class Command(Options):
-    """A subcommand."""
+class Subcommand(Options):
+    """A subcommand, whatever it speaks to."""
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
         """Options may also follow the operands: C{update ID --healthy}."""
@@ -37,6 +37,10 @@ class Command(Options):
         """Take no operand."""
         if words:
             raise usage.UsageError(f"{words[0]!r} is not understood.")
+
+
+class Command(Subcommand):
+    """A subcommand that speaks to FleetIQ."""
 
     async def run(self, fleet: Fleet) -> int:
         """

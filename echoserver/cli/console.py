@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import unicodedata
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
@@ -74,6 +75,17 @@ class Console:
     def showLine(self, reply: Reply) -> None:
         """Show something for machines."""
         self.show(f"{_json(reply, ascii=True)}\n")
+
+
+def table(rows: Sequence[Sequence[object]]) -> str:
+    """Lines of columns; C{None} is shown as C{-}."""
+    cells = [["-" if cell is None else str(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return "".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        + "\n"
+        for row in cells
+    )
 
 
 def _json(value: Reply, *, indent: int | None = None, ascii: bool = False) -> str:

@@ -8,7 +8,7 @@ from datetime import datetime
 from twisted.python import usage
 
 from echoserver.cli.command import Command
-from echoserver.cli.console import Refused
+from echoserver.cli.console import Refused, table
 from echoserver.cli.paging import everyPage
 from echoserver.cli.where import Fleet
 from echoserver.failures import CallFailed
@@ -75,7 +75,7 @@ class List(Command):
                 fleet.console.showLine(reply)
         else:
             servers = [GameServer.fromReply(reply) for reply in replies]
-            fleet.console.show(_table(servers, fleet.clock.seconds()))
+            fleet.console.show(serverTable(servers, fleet.clock.seconds()))
         return 0
 
 
@@ -213,23 +213,18 @@ def stateOf(server: GameServer) -> str:
 _TITLES = ("ID", "STATE", "CONNECTION", "INSTANCE", "REGISTERED", "HEALTHY", "CLAIMED")
 
 
-def _table(servers: Sequence[GameServer], now: float) -> str:
+def serverTable(servers: Sequence[GameServer], now: float) -> str:
+    """One line each; C{now} is in epoch seconds."""
     if not servers:
         return "No game server is registered.\n"
-    rows = [_TITLES, *(_row(server, now) for server in servers)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        + "\n"
-        for row in rows
-    )
+    return table([_TITLES, *(_row(server, now) for server in servers)])
 
 
-def _row(server: GameServer, now: float) -> tuple[str, ...]:
+def _row(server: GameServer, now: float) -> tuple[str | None, ...]:
     return (
         server.gameServerId,
         stateOf(server),
-        server.connectionInfo or "-",
+        server.connectionInfo or None,
         server.instanceId,
         _age(server.registered, now),
         _age(server.lastHealthReport, now),
@@ -237,9 +232,9 @@ def _row(server: GameServer, now: float) -> tuple[str, ...]:
     )
 
 
-def _age(date: datetime | None, now: float) -> str:
+def _age(date: datetime | None, now: float) -> str | None:
     if date is None:
-        return "-"
+        return None
     # A local FleetIQ's clock may run ahead of ours.
     seconds = max(0, int(now - date.timestamp()))
     for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):

@@ -20,7 +20,9 @@ from echoserver.aws import DaemonThreadPool, GameLift, Where
 from echoserver.cli import gameservers
 from echoserver.cli.command import Options
 from echoserver.cli.console import Console, Refused
+from echoserver.cli.controls import Controls, controlsURL, newClient
 from echoserver.cli.lines import openStandardInput
+from echoserver.cli.local import Local
 from echoserver.cli.play import Play
 from echoserver.cli.where import Door, Fleet, chooseWhere, reach
 from echoserver.client import NotReached
@@ -53,12 +55,18 @@ class FleetiqOptions(Options):
         ("register", None, gameservers.Register, "Register a game server."),
         ("update", None, gameservers.Update, "Report for a game server."),
         ("deregister", None, gameservers.Deregister, "Deregister game servers."),
+        ("local", None, Local, "Control the local FleetIQ: interrupt, fault, clock, ..."),
     )
 
     @property
     def command(self) -> str:
         """What the user typed, as far as it is understood: C{fleetiq list}."""
-        return f"fleetiq {self.subCommand}" if self.subCommand else "fleetiq"
+        words = ["fleetiq"]
+        options: usage.Options | None = self
+        while options is not None and options.subCommand is not None:
+            words.append(options.subCommand)
+            options = getattr(options, "subOptions", None)
+        return " ".join(words)
 
     def postOptions(self) -> None:
         """Ask for a command."""
@@ -72,20 +80,26 @@ async def execute(
     environ: Mapping[str, str],
     openDoor: Callable[[Where], Door],
     makeFleet: Callable[[Door, Where, str], Fleet],
+    openControls: Callable[[str], Controls],
     console: Console,
 ) -> int:
     """
-    Find the group, say where it is, and do what is asked there.
+    Find the group or the controls, say where they are, and do what is asked there.
 
     @return: the exit status. Whatever goes wrong has been said, in a sentence.
     """
     try:
+        status: int
         group, region = options["group"], options["region"]
+        if isinstance(options.subOptions, Local):
+            controls = openControls(controlsURL(group, region, options["endpoint-url"], environ))
+            console.say(f"local FleetIQ on {controls.url}")
+            return await options.subOptions.run(controls, console)
         where = chooseWhere(group, region, options["endpoint-url"], environ)
         door = openDoor(where)
         group, place = await reach(door, where, group)
         console.say(place)
-        status: int = await options.subOptions.run(makeFleet(door, where, group))
+        status = await options.subOptions.run(makeFleet(door, where, group))
     except usage.UsageError as reason:
         console.say(f"{options.command}: {reason}")
         return WRONG_USAGE
@@ -167,6 +181,9 @@ def _runReactor(options: FleetiqOptions, console: Console) -> int:
     def makeFleet(door: Door, where: Where, group: str) -> Fleet:
         return Fleet(door, where, group, reactor, console, endpoint, openInput)
 
+    def openControls(url: str) -> Controls:
+        return Controls(reactor, newClient(reactor), url)
+
     def openInput(typed: IProtocol) -> None:
         stdin = os.open(os.devnull, os.O_RDONLY) if sys.stdin is None else sys.stdin.fileno()
         openStandardInput(reactor, stdin, typed)
@@ -179,7 +196,7 @@ def _runReactor(options: FleetiqOptions, console: Console) -> int:
 
     def begin() -> None:
         pool.start()
-        done = execute(options, os.environ, openDoor, makeFleet, console)
+        done = execute(options, os.environ, openDoor, makeFleet, openControls, console)
         Deferred.fromCoroutine(done).addCallback(end)
 
     def end(result: int) -> None:
