@@ -15,19 +15,20 @@ from functools import partial
 from threading import Thread
 from typing import Any, ClassVar, Protocol, TypeVar
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
-from echoserver.failures import CallFailed, notOpened, translate
+from echoserver.failures import CallFailed, notOpened, overdue, translate
 
 Reply = dict[str, Any]
 T = TypeVar("T")
 
 CONNECT_TIMEOUT = 3.0
 READ_TIMEOUT = 5.0
+WHOLE_CALL = 10.0
 THREADS = 10
 
 
@@ -129,6 +130,8 @@ class GameLift:
     @param inThread: where boto3 runs: C{partial(deferToThreadPool, reactor, pool)}.
     @param session: makes the session, in such a thread.
     @param client: makes the client of that session, in such a thread.
+    @param ended: called as each call ends: with its operation, C{"ok"} or the error's code, and the
+        seconds it took.
     """
 
     _log: ClassVar = Logger()
@@ -141,12 +144,14 @@ class GameLift:
         *,
         session: Callable[[Where], Session] = openSession,
         client: Callable[[Session, Where, str | None], Client] = openClient,
+        ended: Callable[[str, str, float], None] = lambda *_: None,
     ) -> None:
         self._clock = clock
         self._inThread = inThread
         self.where = where
         self._makeSession = session
         self._makeClient = client
+        self._ended = ended
         self._session: Session | None = None
         self._client: Client | None = None
 
@@ -175,7 +180,9 @@ class GameLift:
 
     def call(self, operation: str, **request: Any) -> Deferred[Reply]:
         """
-        Call one operation, once: no repeating, at most 3 s to connect and 5 s of silence.
+        Call one operation, once: no repeating, at most 3 s to connect, 5 s of silence, and 10 s in
+        all, the wait for a thread included. Cancelled, it is not sent if it has not been yet; a
+        late reply is ignored. Only a peer that sends a byte now and then can keep the thread.
 
         @param operation: as AWS spells it, C{"RegisterGameServer"}.
         @param request: its members, as AWS spells them; None leaves one out.
@@ -183,8 +190,27 @@ class GameLift:
             says whether to retry.
         """
         members = {name: value for name, value in request.items() if value is not None}
-        began = self._clock.seconds()
-        done = self._try(translate, operation, _send, self._client, operation, members)
+        client, began = self._client, self._clock.seconds()
+        assert client is not None, "open() comes first"
+        sent = abandoned = False
+
+        def send() -> Reply:
+            nonlocal sent
+            if abandoned:
+                return {}  # nobody hears of it
+            sent = True
+            return _send(client, operation, members)
+
+        def cancelled(failure: Failure) -> Failure:
+            nonlocal abandoned
+            abandoned = bool(failure.check(CancelledError))
+            return failure
+
+        def tooLate(*_: object) -> Reply:
+            raise overdue(operation, WHOLE_CALL, sent=sent)
+
+        done = self._try(translate, operation, send).addErrback(cancelled)
+        done.addTimeout(WHOLE_CALL, self._clock, tooLate)
         return done.addCallbacks(
             self._replied, self._failed, (operation, began), {}, (operation, began)
         )
@@ -206,21 +232,26 @@ class GameLift:
 
     def _replied(self, reply: Reply, operation: str, began: float) -> Reply:
         requestId = reply.pop("ResponseMetadata", {}).get("RequestId", "none")
+        took = self._clock.seconds() - began
         self._log.info(
             "{operation} took {ms:.0f} ms, request id {requestId}.",
             operation=operation,
-            ms=(self._clock.seconds() - began) * 1000,
+            ms=took * 1000,
             requestId=requestId,
         )
+        self._ended(operation, "ok", took)
         return reply
 
     def _failed(self, failure: Failure, operation: str, began: float) -> Failure:
+        took = self._clock.seconds() - began
+        code = getattr(failure.value, "code", type(failure.value).__name__)
         self._log.warn(
             "{operation} failed after {ms:.0f} ms: {code}.",
             operation=operation,
-            ms=(self._clock.seconds() - began) * 1000,
-            code=getattr(failure.value, "code", type(failure.value).__name__),
+            ms=took * 1000,
+            code=code,
         )
+        self._ended(operation, code, took)
         return failure
 
 

@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from echoserver.degraded import Degraded
 from echoserver.fleetiq import FleetIQ
 from echoserver.identity import Identity
 from echoserver.instance import Instance
@@ -26,6 +27,7 @@ class Enrolling:
     Makes the enrolment of each game server of a process.
 
     @param inThread: where files are written.
+    @ivar degraded: whether FleetIQ does as they ask.
     """
 
     _log: ClassVar = Logger()
@@ -36,6 +38,7 @@ class Enrolling:
         self._settings = settings
         self._fleet = fleet
         self._pace = Pace(clock, settings.apiRate)
+        self.degraded = Degraded(clock)
         self._ledger: Ledger | None = None
         if settings.stateDir is not None:
             self._ledger = Ledger(Path(settings.stateDir).absolute(), fleet.group, inThread)
@@ -66,7 +69,7 @@ class Enrolling:
             info=identity.connectionInfo,
             template=info.template,
         )
-        enrolment = Enrolment(self._fleet, identity, self._pace, registered, refused)
+        enrolment = Enrolment(self._fleet, identity, self._pace, registered, refused, self.degraded)
         if ledger is None:
             return enrolment
         return replace(enrolment, keep=partial(ledger.keep, identity), left=ledger.left(identity))

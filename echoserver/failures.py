@@ -116,6 +116,22 @@ def unreadable(operation: str, why: str) -> CallFailed:
     return CallFailed(operation, "unreadable", sentence, retry=True, mayHaveHappened=True)
 
 
+def overdue(operation: str, seconds: float, *, sent: bool) -> CallFailed:
+    """
+    It did not end in time: the reply drips, or it is still waiting for a thread.
+
+    @param sent: whether it has got one.
+    """
+    what = "did not end" if sent else "was not sent: no thread was free"
+    return CallFailed(
+        operation,
+        "Overdue",
+        f"{operation} {what} within {seconds:.0f} s.",
+        retry=True,
+        mayHaveHappened=sent,
+    )
+
+
 def notOpened(what: str, error: Exception) -> CallFailed:
     """What keeps boto3 from starting: a setting, so that repeating does not help."""
     code = type(error).__name__

@@ -18,6 +18,7 @@ from twisted.logger import Logger
 
 from echoserver.alarm import Alarm
 from echoserver.claims import Claims
+from echoserver.degraded import Degraded
 from echoserver.identity import Identity
 from echoserver.lifecycle import (
     NOBODYS,
@@ -63,8 +64,17 @@ class Enrolment:
     pace: Pace
     registered: Callable[[], None]
     refused: Callable[[str], bool]
+    degraded: Degraded
     keep: Callable[[str | None], None] = lambda _: None
     left: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """A step that failed: when, by the clock, and why."""
+
+    at: float
+    why: str
 
 
 class Worker:
@@ -77,6 +87,8 @@ class Worker:
     @param utilized: called with a claim's data once the session that it sent is UTILIZED.
     @ivar registration: where it stands.
     @ivar calling: whether a call is out.
+    @ivar trouble: the last step that failed.
+    @ivar degradedSince: when the first step failed of those that no success has followed.
     """
 
     _log: ClassVar = Logger()
@@ -102,6 +114,8 @@ class Worker:
         if enrolment.left is not None:
             self.registration = Registration(enrolment.left, NOBODYS)
         self.calling = False
+        self.trouble: Trouble | None = None
+        self.degradedSince: float | None = None
         self._confirmed = False
         self._givenUp = False
         self._session = 0
@@ -182,7 +196,14 @@ class Worker:
             if self._givenUp:
                 return
             if self.registration.failures > failures:
+                self.trouble = Trouble(self._clock.seconds(), brought.trouble)
+                if self.degradedSince is None:
+                    self.degradedSince = self.trouble.at
+                self._enrolment.degraded.failed(self._identity, brought.trouble)
                 await self._pause(brought.trouble)
+            elif not self.registration.failures:
+                self.degradedSince = None
+                self._enrolment.degraded.well(self._identity)
 
     def _settle(self, towards: Wanted, now: float) -> None:
         known = settle(self.registration.known, towards, now)

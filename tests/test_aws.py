@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from threading import Event, get_ident
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from botocore import exceptions as said
+from twisted.internet.defer import CancelledError, Deferred, execute
 from twisted.internet.interfaces import IReactorFromThreads
 from twisted.internet.task import Clock
 from twisted.internet.threads import deferToThreadPool
@@ -35,6 +37,8 @@ from tests.awsdoubles import (
     localSession,
     told,
 )
+
+T = TypeVar("T")
 
 OPERATIONS = {
     "ClaimGameServer": "claim_game_server",
@@ -122,6 +126,78 @@ class CallTests(SynchronousTestCase):
         (line,) = told(events)
         self.assertIn("RegisterGameServer failed after 0 ms: ", line)
         self.assertNotIn("secret", repr(events))
+
+
+class EndTests(SynchronousTestCase):
+    """How a call ends: in time or not, heard or not."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.client = FakeClient()
+        self.works: list[tuple[Deferred[Any], Callable[[], Any]]] = []
+        self.ended: list[tuple[str, str, float]] = []
+        self.gameLift = GameLift(
+            self.clock,
+            self.inThread,
+            Where(),
+            session=lambda _: cast(Session, FakeSession(self.client)),
+            client=lambda *_: cast(Client, self.client),
+            ended=lambda *what: self.ended.append(what),
+        )
+        self.gameLift.region()
+        self.work()
+        self.gameLift.open("us-east-1")
+        self.work()
+
+    def inThread(self, function: Callable[[], T], /) -> Deferred[T]:
+        done: Deferred[T] = Deferred()
+        self.works.append((done, function))
+        return done
+
+    def work(self) -> None:
+        """Have the thread do what it is to."""
+        done, function = self.works.pop(0)
+        execute(function).chainDeferred(done)
+
+    def test_reply(self) -> None:
+        """A reply in time leaves no timer behind, and who counts hears of it."""
+        call = self.gameLift.call("ListGameServers")
+        self.clock.advance(9.9)
+        self.work()
+        self.successResultOf(call)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertEqual(self.ended, [("ListGameServers", "ok", 9.9)])
+
+    def test_dripping(self) -> None:
+        """A call that is out may have happened after 10 s; what it brings later is nobody's."""
+        call = self.gameLift.call("ListGameServers")
+        done, send = self.works.pop(0)
+        reply = send()
+        self.clock.advance(10.0)
+        error = self.failureResultOf(call, CallFailed).value
+        self.assertEqual((error.retry, error.mayHaveHappened), (True, True))
+        self.assertEqual(str(error), "ListGameServers did not end within 10 s.")
+        done.callback(reply)
+        self.assertEqual(self.ended, [("ListGameServers", "Overdue", 10.0)])
+
+    def test_noThread(self) -> None:
+        """One that no thread has begun has not happened, and is never sent."""
+        call = self.gameLift.call("ListGameServers")
+        self.clock.advance(10.0)
+        error = self.failureResultOf(call, CallFailed).value
+        self.assertEqual((error.retry, error.mayHaveHappened), (True, False))
+        self.assertIn("was not sent: no thread was free within 10 s", str(error))
+        self.work()
+        self.assertEqual(self.client.calls, [])
+
+    def test_cancelled(self) -> None:
+        """A call that nobody waits for any more is not sent."""
+        call = self.gameLift.call("RegisterGameServer", **REGISTER)
+        call.cancel()
+        self.failureResultOf(call, CancelledError)
+        self.work()
+        self.assertEqual(self.client.calls, [])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
 
 class EnvironmentTests(SynchronousTestCase):

@@ -11,6 +11,7 @@ from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from echoserver.bucket import Bucket
+from echoserver.degraded import Degraded
 from echoserver.departure import ABORT_AFTER, IN_FLIGHT, LAST_STEP
 from echoserver.descriptors import LOOK_EVERY, RESERVE, Descriptors
 from echoserver.failures import NotFound
@@ -56,7 +57,14 @@ class GameServerTestCase(SynchronousTestCase):
     def enroll(self) -> None:
         """Hand it FleetIQ."""
         self.server.enroll(
-            Enrolment(self.fleet, IDENTITY, Pace(self.clock), lambda: None, self.refuse)
+            Enrolment(
+                self.fleet,
+                IDENTITY,
+                Pace(self.clock),
+                lambda: None,
+                self.refuse,
+                Degraded(self.clock),
+            )
         )
 
     def refuse(self, sentence: str) -> bool:

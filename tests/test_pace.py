@@ -10,6 +10,7 @@ from twisted.internet.task import Clock, deferLater
 from twisted.trial.unittest import SynchronousTestCase
 
 from echoserver.bucket import Bucket
+from echoserver.degraded import Degraded
 from echoserver.fleetiq import GameServer
 from echoserver.identity import Identity
 from echoserver.lifecycle import Available, Known, Step, Utilized, Wanted
@@ -169,6 +170,7 @@ class CrowdTests(SynchronousTestCase):
         clock = Clock()
         fleet = PromptFleet(clock)
         pace = Pace(clock, Bucket(self.RATE, self.BURST))
+        degraded = Degraded(clock)
         wanted: list[Wanted] = [Available()] * servers
 
         def works(index: int) -> Worker:
@@ -176,7 +178,7 @@ class CrowdTests(SynchronousTestCase):
                 return wanted[index]
 
             identity = Identity(INSTANCE, "localhost:5000", 5000 + index)
-            enrolment = Enrolment(fleet, identity, pace, lambda: None, lambda _: False)
+            enrolment = Enrolment(fleet, identity, pace, lambda: None, lambda _: False, degraded)
             worker = Worker(clock, dice, enrolment, 60.0, wants, lambda _: None)
             worker.work()
             return worker

@@ -9,6 +9,7 @@ from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from echoserver.bucket import Bucket
+from echoserver.degraded import Degraded
 from echoserver.failures import CallFailed, Conflict, NotFound
 from echoserver.identity import Identity
 from echoserver.lifecycle import (
@@ -35,6 +36,7 @@ class WorkerTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.pace = Pace(self.clock)
+        self.degraded = Degraded(self.clock)
         self.fleet = PendingFleet()
         self.want: Wanted | None = Available()
         self.registered = 0
@@ -55,6 +57,7 @@ class WorkerTests(SynchronousTestCase):
                 self.pace,
                 self.countRegistered,
                 self.refuse,
+                self.degraded,
                 self.kept.append,
                 left,
             ),
