@@ -124,13 +124,17 @@ class LocalProgram(LocalFleetIQ):
             raise end(sentence) from error
         groups, instances = self._options["group"], self._options["instances"]
         scale = self._options["time-scale"]
+        lapse = self._options["health-timeout"] / scale
         self._log.info(
             "FleetIQ for this machine on {url}, {groups}, {instances}{pace}",
             url=self.url,
             groups=("group " if len(groups) == 1 else "groups ") + ", ".join(groups),
             instances=f"{instances} instance{'' if instances == 1 else 's'}"
             + (" each" if len(groups) > 1 else ""),
-            pace="" if scale == 1 else f", its clock at {scale:g} s in a second",
+            pace=""
+            if scale == 1
+            else f", its clock at {scale:g} s in a second: {lapse:.3g} s without "
+            "a health report, and a game server is dropped",
         )
         for name in ("AWS_ENDPOINT_URL_GAMELIFT", "AWS_EC2_METADATA_SERVICE_ENDPOINT"):
             self._log.info("For an SDK: export {name}={url}", name=name, url=self.url)

@@ -140,7 +140,7 @@ class ClockControlTests(SynchronousTestCase):
         self.fleetIQ.clock.advance(50)
         self.heartbeat()
         # The silence that a move makes is no game server's.
-        self.move(advance=70)
+        self.move(advance=170)
         self.heartbeat()
         self.assertEqual(LogLevel.info, self.scaleLog(3.6)[0])
         level, told = self.scaleLog(4)

@@ -44,7 +44,9 @@ class NaiveGroup:
     scheduled: float | None = None
     deleting: float | None = None
     lastPlay: float = 0.0
-    playing: dict[str, bool] = field(default_factory=dict)
+    # By the id of a game server its instance, and whether it is UTILIZED.
+    playing: dict[str, tuple[str, bool]] = field(default_factory=dict)
+    ends: dict[str, float] = field(default_factory=dict)
 
     def statusAt(self, now: float) -> str | None:
         if self.deleting is not None:
@@ -60,20 +62,33 @@ class NaiveGroup:
 
     def instancesAt(self, now: float) -> int:
         lives = self.statusAt(now) in ("ACTIVE", "DELETE_SCHEDULED", "DELETING")
-        return self.minSize if lives and self.minSize <= MOST_INSTANCES else 0
+        ended = sum(now >= end for end in self.ends.values())
+        return self.minSize - ended if lives and self.minSize <= MOST_INSTANCES else 0
+
+    def isPlayed(self) -> bool:
+        return any(utilized for _, utilized in self.playing.values())
+
+    def endInstances(self, now: float) -> None:
+        for instance, end in sorted(self.ends.items(), key=lambda item: item[1]):
+            for gameServerId, (where, utilized) in list(self.playing.items()):
+                if instance == where and now >= end:
+                    del self.playing[gameServerId]
+                    if utilized and not self.force:
+                        self.lastPlay = end
 
 
 class NaiveModel:
-    """The groups by name, and in each whether its game servers are UTILIZED."""
+    """The groups by name, and in each its game servers."""
 
     def __init__(self) -> None:
         self.groups: dict[str, NaiveGroup] = {}
 
     def pass_(self, now: float) -> None:
         for name, group in list(self.groups.items()):
+            group.endInstances(now)
             if group.scheduled is not None and group.deleting is None:
                 due = max(group.scheduled + DELETE_SCHEDULED_SECONDS, group.lastPlay)
-                if now >= due and (group.force or not any(group.playing.values())):
+                if now >= due and (group.force or not group.isPlayed()):
                     group.deleting = due
                     group.playing.clear()
             if group.statusAt(now) is None:
@@ -95,25 +110,36 @@ class NaiveModel:
             raise Refusal("InvalidRequestException", "")
         group.scheduled, group.force = now, force
 
-    def register(self, name: str, gameServerId: str, now: float) -> None:
+    def register(self, name: str, gameServerId: str, instance: str, now: float) -> None:
         group = self.find(name)
         if group.statusAt(now) != "ACTIVE":
             raise Refusal("ConflictException", "")
-        if not group.minSize:
+        if instance == "i-x":
             raise Refusal("InvalidRequestException", "")
-        if any(gameServerId in each.playing for each in self.groups.values()):
+        if instance in group.ends or any(
+            gameServerId in each.playing for each in self.groups.values()
+        ):
             raise Refusal("ConflictException", "")
-        group.playing[gameServerId] = False
+        group.playing[gameServerId] = (instance, False)
 
     def utilize(self, name: str, gameServerId: str) -> None:
         if gameServerId not in self.find(name).playing:
             raise Refusal("NotFoundException", "")
-        self.groups[name].playing[gameServerId] = True
+        instance, _ = self.groups[name].playing[gameServerId]
+        self.groups[name].playing[gameServerId] = (instance, True)
 
     def deregister(self, name: str, gameServerId: str, now: float) -> None:
         self.utilize(name, gameServerId)
         del self.groups[name].playing[gameServerId]
         self.groups[name].lastPlay = now
+
+    def interrupt(self, name: str, instance: str, seconds: float, now: float) -> None:
+        group = self.groups.get(name)
+        if group is None or instance == "i-x":
+            raise Refusal("NotFoundException", "")
+        if instance in group.ends:
+            raise Refusal("ConflictException", "")
+        group.ends[instance] = now + seconds
 
 
 class GroupMachine(RuleBasedStateMachine):
@@ -141,6 +167,13 @@ class GroupMachine(RuleBasedStateMachine):
     def groups(self) -> Groups:
         return self.state.groups(self.now)
 
+    def instanceOf(self, name: str) -> str:
+        """The last of those that run, if any does."""
+        instances = self.groups().instances.values()
+        return next(
+            (each.instanceId for each in reversed(instances) if each.groupName == name), "i-x"
+        )
+
     @rule(name=names, minSize=st.sampled_from([0, 1, 1, 3, MOST_INSTANCES + 1]))
     def create(self, name: str, minSize: int) -> None:
         self.both(
@@ -157,12 +190,10 @@ class GroupMachine(RuleBasedStateMachine):
 
     @rule(name=names, gameServerId=ids, utilize=st.booleans())
     def register(self, name: str, gameServerId: str, utilize: bool) -> None:
-        instances = [
-            each.instanceId for each in self.groups().instances.values() if each.groupName == name
-        ] or ["i-x"]
+        instance = self.instanceOf(name)
         self.both(
-            lambda: self.state.register(name, gameServerId, instances[0], None, None, self.now),
-            lambda: self.model.register(name, gameServerId, self.now),
+            lambda: self.state.register(name, gameServerId, instance, None, None, self.now),
+            lambda: self.model.register(name, gameServerId, instance, self.now),
         )
         if utilize:
             self.both(
@@ -184,6 +215,23 @@ class GroupMachine(RuleBasedStateMachine):
             lambda: self.state.deregister(name, gameServerId, self.now),
             lambda: self.model.deregister(name, gameServerId, self.now),
         )
+
+    @rule(name=names, seconds=st.sampled_from([0.5, 2, 30]))
+    def interrupt(self, name: str, seconds: float) -> None:
+        instance = self.instanceOf(name)
+        self.both(
+            lambda: self.state.interrupt(instance, "spot", seconds, self.now),
+            lambda: self.model.interrupt(name, instance, seconds, self.now),
+        )
+
+    @rule(name=names, gameServerId=ids, force=st.booleans())
+    def interruptDeletion(self, name: str, gameServerId: str, force: bool) -> None:
+        """A deletion that waits for what is played on an instance which ends."""
+        self.create(name, 1)
+        self.advance(NEW_SECONDS + ACTIVATING_SECONDS)
+        self.register(name, gameServerId, utilize=True)
+        self.interrupt(name, 2)
+        self.delete(name, force, "SAFE_DELETE")
 
     @rule(seconds=st.sampled_from([0.5, 1, 1, 4, 5, 5, 60]))
     def advance(self, seconds: float) -> None:

@@ -90,6 +90,13 @@ class InterruptControlTests(SynchronousTestCase):
         self.assertEqual(f"{FIRST} was terminated (Auto Scaling)", formatEvent(events[-1]))
         self.assertEqual(["srv-2"], self.servers())
 
+    def test_endsOnTime(self) -> None:
+        """The end comes when it is due, though nobody calls."""
+        self.interrupt(seconds=5)
+        with capturedLogs() as events:
+            self.fleetIQ.clock.advance(5)
+        self.assertEqual(2, len(events))
+
     def test_draining(self) -> None:
         """A DRAINING instance is claimed last of all, not at all if filtered out, for ever."""
         self.assertIsNone(self.interrupt(kind="draining").json["end"])
