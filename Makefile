@@ -3,13 +3,14 @@
 
 ARGS =
 
-.PHONY: help run play test lint coverage bench sdks
+.PHONY: help run play test lint coverage bench sdks conformance-reactor
 
 help:
 	@echo "make run       a game server, with a FleetIQ of its own: twistd -n fleetiq-echo"
 	@echo "make play      claim it and play: fleetiq play"
 	@echo "make test      the tests: trial tests"
 	@echo "make lint      ruff, mypy, import-linter"
+	@echo "make conformance-reactor  Twisted's own tests of reactors, on --reactor=uvloop"
 	@echo "make coverage  the tests, and which branches they miss"
 	@echo "make bench     how fast it is, beside its peers; ARGS=--full takes an hour"
 	@echo "make sdks      whether AWS's SDKs drive the local FleetIQ; installs them into .sdks"
@@ -30,6 +31,9 @@ lint: .venv/made
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
 	.venv/bin/lint-imports --no-logo
+
+conformance-reactor: .venv/made
+	.venv/bin/trial tests.twistedreactor
 
 coverage: .venv/made
 	.venv/bin/coverage erase

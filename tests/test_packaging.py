@@ -9,6 +9,7 @@ import venv
 from pathlib import Path
 from zipfile import ZipFile
 
+from twisted.application.reactors import IReactorInstaller
 from twisted.application.service import IServiceMaker
 from twisted.plugin import getPlugins
 from twisted.trial.unittest import SynchronousTestCase
@@ -46,13 +47,20 @@ class PluginTests(SynchronousTestCase):
             verifyObject(IServiceMaker, plugin)
             plugin.options()
 
+    def test_reactor(self) -> None:
+        """C{twistd --reactor=uvloop} is there, and listing it imports no uvloop."""
+        [installer] = [r for r in getPlugins(IReactorInstaller) if r.shortName == "uvloop"]
+        verifyObject(IReactorInstaller, installer)
+
     def test_listingImportsNothingOfOurs(self) -> None:
         """Each twistd and trial on the machine lists our plugins: that costs it nothing."""
         script = (
             "import sys; from twisted.application.service import IServiceMaker;"
-            "from twisted.plugin import getPlugins;"
+            "from twisted.application.reactors import getReactorTypes;"
+            "from twisted.plugin import getPlugins; list(getReactorTypes());"
             "print([p.tapname for p in getPlugins(IServiceMaker)]);"
-            "print({m.split('.')[0] for m in sys.modules} & {'echoserver', 'boto3', 'treq'})"
+            "ours = {'echoserver', 'boto3', 'treq', 'uvloop'};"
+            "print({m.split('.')[0] for m in sys.modules} & ours)"
         )
         names, imported = run(sys.executable, "-c", script, cwd=ROOT).splitlines()
         self.assertIn("fleetiq-echo", names)

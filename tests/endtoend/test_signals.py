@@ -6,7 +6,7 @@ from unittest import skipUnless
 
 from twisted.internet.error import ConnectionRefusedError
 
-from tests.endtoend.processes import UVLOOP_POLICY, EndToEndTestCase
+from tests.endtoend.processes import EndToEndTestCase
 
 BY_SIGTERM = -signal.SIGTERM
 STOPPING = r" Stopping\. A second signal ends the grace of running sessions\.$"
@@ -22,7 +22,7 @@ class AtRestTests(EndToEndTestCase):
     @skipUnless(find_spec("uvloop"), "uvloop is not installed")
     async def test_underUvloop(self) -> None:
         """See L{deregistersThenEnds}."""
-        await self.deregistersThenEnds(UVLOOP_POLICY)
+        await self.deregistersThenEnds("uvloop")
 
     async def deregistersThenEnds(self, reactor: str) -> None:
         """The port is closed once nobody can be sent there; the process ends by the signal."""

@@ -1,5 +1,6 @@
 """What twistd lists: names and where they live, so that listing them imports nothing of ours."""
 
+from twisted.application.reactors import Reactor
 from twisted.application.service import ServiceMaker
 
 fleetiqEcho = ServiceMaker(
@@ -14,4 +15,10 @@ fleetiqLocal = ServiceMaker(
     "echoserver.local.tap",
     "A FleetIQ that runs on this machine, for any AWS SDK.",
     "fleetiq-local",
+)
+
+uvloop = Reactor(
+    "uvloop",
+    "echoserver.uvreactor",
+    "A reactor on uvloop, whose TCP servers are as fast as uvloop's own.",
 )

@@ -1,0 +1,107 @@
+"""The reactor: Twisted's own over asyncio, with a uvloop loop and other TCP connections."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from functools import partial
+from socket import AddressFamily
+from typing import Any
+
+from twisted.internet.asyncioreactor import AsyncioSelectorReactor
+from twisted.internet.process import reapAllProcesses
+
+from echoserver.uvreactor.connection import Connection
+from echoserver.uvreactor.resets import Resets
+
+try:
+    import uvloop
+except ImportError:
+    raise ImportError(
+        "uvloop is not installed here: type 'pip install uvloop' (there is none for Windows and"
+        " PyPy), or leave --reactor=uvloop out"
+    ) from None
+
+
+class UvloopReactor(AsyncioSelectorReactor):
+    """
+    TCP ports hand what they accept to uvloop; all else is the stock reactor's.
+
+    @ivar loop: where all of it runs.
+    @ivar connections: those that TCP ports have accepted and that are not lost.
+    @ivar resets: tells who was reset while nobody read.
+    """
+
+    def __init__(self, eventloop: asyncio.AbstractEventLoop | None = None) -> None:
+        if eventloop is None:
+            eventloop = uvloop.new_event_loop()
+            asyncio.set_event_loop(eventloop)
+        self.loop = eventloop
+        self.connections: set[Connection] = set()
+        self.resets = Resets(eventloop)
+        super().__init__(eventloop)
+
+    def startRunning(self, installSignalHandlers: bool = True) -> None:
+        super().startRunning(installSignalHandlers)
+        if installSignalHandlers:
+            # Twisted's own wakes it by Python's wake-up descriptor, which uvloop takes for itself.
+            signal.signal(signal.SIGCHLD, self._childEnded)
+
+    def _childEnded(self, *_: object) -> None:
+        self.loop.call_soon_threadsafe(reapAllProcesses)
+
+    def listenTCP(self, port: Any, factory: Any, backlog: int = 50, interface: str = "") -> Any:
+        listening = super().listenTCP(port, factory, backlog, interface)
+        listening.transport = Connection
+        return listening
+
+    def adoptStreamPort(
+        self, fileDescriptor: int, addressFamily: AddressFamily, factory: Any
+    ) -> Any:
+        listening = super().adoptStreamPort(fileDescriptor, addressFamily, factory)
+        if addressFamily in (AddressFamily.AF_INET, AddressFamily.AF_INET6):
+            listening.transport = Connection
+        return listening
+
+    def addReader(self, reader: Any) -> None:
+        super().addReader(reader)
+        # Not in this turn: the reader shall hear of the error itself before he is watched afresh.
+        again = partial(self.loop.call_soon, self._watchAgain, reader)
+        self.resets.watch(reader, reader.fileno(), again)
+
+    def addWriter(self, writer: Any) -> None:
+        try:
+            super().addWriter(writer)
+        except RuntimeError:
+            # An error has just ended uvloop's watch over this descriptor.
+            self._watchAgain(writer)
+            super().addWriter(writer)
+
+    def removeReader(self, reader: Any) -> None:
+        self.resets.forget(reader)
+        super().removeReader(reader)
+
+    def removeAll(self) -> list[Any]:
+        connections = list(self.connections)
+        self.connections.clear()
+        for connection in connections:
+            connection.stopReading()
+        return [*super().removeAll(), *connections]
+
+    def getReaders(self) -> list[Any]:
+        return [*super().getReaders(), *(each for each in self.connections if each.reading)]
+
+    def _watchAgain(self, descriptor: Any) -> None:
+        """
+        Start a watch afresh.
+
+        libuv tells of an error on a descriptor once, and watches it no more; but whoever reads it
+        may first find what came before the error.
+        """
+        for watched, remove, add in (
+            (super().getReaders(), self.removeReader, self.addReader),
+            (super().getWriters(), self.removeWriter, self.addWriter),
+        ):
+            if descriptor in watched:
+                remove(descriptor)
+                add(descriptor)
