@@ -30,6 +30,9 @@ CONNECT_TIMEOUT = 3.0
 READ_TIMEOUT = 5.0
 WHOLE_CALL = 10.0
 THREADS = 10
+# Many calls that return at once take turns on the one core that players wait for. 50 are enough
+# for the heartbeats of 500 game servers while each call takes 5 s.
+MOST_THREADS = 50
 
 
 class Client(Protocol):
@@ -53,12 +56,21 @@ class InThread(Protocol):
 
 
 class DaemonThreadPool(ThreadPool):
-    """A pool whose threads never keep the process alive: a call that hangs holds up no exit."""
+    """
+    A pool whose threads never keep the process alive: a call that hangs holds up no exit.
+
+    @param gameServers: how many will call; none but slow calls need a thread for each.
+    """
 
     threadFactory = staticmethod(partial(Thread, daemon=True))  # type: ignore[assignment] # a factory
 
-    def __init__(self) -> None:
-        super().__init__(minthreads=0, maxthreads=THREADS, name="boto3")
+    def __init__(self, gameServers: int = 1) -> None:
+        threads = min(max(THREADS, gameServers), MOST_THREADS)
+        super().__init__(minthreads=0, maxthreads=threads, name="boto3")
+
+    def widen(self, gameServers: int) -> None:
+        """From now on so many may call at once: none waits in vain for a thread to leave with."""
+        self.adjustPoolsize(maxthreads=max(self.max, gameServers))
 
     def stopIfIdle(self) -> None:
         """
@@ -115,7 +127,7 @@ def openClient(session: Session, where: Where, region: str | None) -> Client:
         connect_timeout=CONNECT_TIMEOUT,
         read_timeout=READ_TIMEOUT,
         retries={"total_max_attempts": 1, "mode": "standard"},
-        max_pool_connections=THREADS,
+        max_pool_connections=MOST_THREADS,
         **({"proxies": {}} if where.local else {}),
     )
     return session.client(

@@ -39,6 +39,7 @@ U = TypeVar("U")
 
 WRONG_SETTING = 1
 REFUSED = 3
+BETWEEN_SERVERS = 0.005
 _SHOWN = 80
 _DISK = 1.0
 
@@ -58,7 +59,7 @@ class Program(Service):
         self._reactor = reactor
         self._settings = settings
         self._environ = environ
-        self._pool = DaemonThreadPool()
+        self._pool = DaemonThreadPool(len(settings.listen))
         self._local: Any = None
         self._starting: Deferred[None] | None = None
         self._watch: Watch | None = None
@@ -162,7 +163,7 @@ class Program(Service):
         registered = partial(self._enrolled, fleet.playCommand(region, group))
         for index, (server, port) in enumerate(zip(self._servers, ports, strict=True)):
             if index:
-                await self._nextTurn()
+                await self._breathe()
             server.enroll(
                 self._enrolling.enrolment(instance, index, port, registered, self._refused)
             )
@@ -232,10 +233,11 @@ class Program(Service):
             self._starting.cancel()
         if self._watch is not None:
             self._watch.stop()
+        self._pool.widen(len(self._servers))
         stopping: list[Deferred[None]] = []
         for server in self._servers:
             if stopping:
-                await self._nextTurn()
+                await self._breathe()
             stopping.append(server.stopService())
         await gatherResults(stopping)
         if self._enrolling is not None:
@@ -244,9 +246,9 @@ class Program(Service):
         if self._local is not None:
             await self._local.stopService()
 
-    def _nextTurn(self) -> Deferred[None]:
-        """Let players be served between two servers: 500 in one turn hold them up for 150 ms."""
-        return deferLater(self._reactor, 0.0)
+    def _breathe(self) -> Deferred[None]:
+        """Between two of many servers, let players be served, and threads end their calls."""
+        return deferLater(self._reactor, BETWEEN_SERVERS)
 
     def _show(self, player: Player, data: bytes) -> None:
         self._log.info(

@@ -63,6 +63,9 @@ class Pool:
     def start(self) -> None:
         self._order.append("pool started")
 
+    def widen(self, gameServers: int) -> None:
+        """It has no limit."""
+
     def stopIfIdle(self) -> None:
         self._order.append("pool")
 

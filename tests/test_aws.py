@@ -18,6 +18,8 @@ from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from echoserver.aws import (
+    MOST_THREADS,
+    THREADS,
     Client,
     DaemonThreadPool,
     GameLift,
@@ -83,7 +85,7 @@ class ClientTests(SynchronousTestCase):
         config = cast(Any, self.client).meta.config
         self.assertEqual((config.connect_timeout, config.read_timeout), (3, 5))
         self.assertEqual(config.retries, {"total_max_attempts": 1, "mode": "standard"})
-        self.assertEqual(config.max_pool_connections, DaemonThreadPool().max)
+        self.assertEqual(config.max_pool_connections, DaemonThreadPool(10_000).max)
         self.assertEqual(config.proxies, {})
 
     def test_operationNames(self) -> None:
@@ -375,6 +377,15 @@ class DaemonThreadPoolTests(SynchronousTestCase):
         self.addCleanup(pool.stop)
         pool.adjustPoolsize(minthreads=1)
         self.assertEqual([thread.daemon for thread in pool.threads], [True])
+
+    def test_sizes(self) -> None:
+        """A thread for each game server, within limits; and all of them, if asked."""
+        sizes = [DaemonThreadPool(gameServers).max for gameServers in (1, 30, 500)]
+        self.assertEqual(sizes, [THREADS, 30, MOST_THREADS])
+        pool = DaemonThreadPool(500)
+        for gameServers in (500, 1):
+            pool.widen(gameServers)
+            self.assertEqual(pool.max, 500)
 
     def test_idle(self) -> None:
         """Threads that do nothing are joined."""

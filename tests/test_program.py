@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from echoserver.endpoints import advice, endpointOf
 from echoserver.metadata import ANSWER_TIMEOUT
 from echoserver.options import Options
-from echoserver.program import Program, _both
+from echoserver.program import BETWEEN_SERVERS, Program, _both
 from tests.awsdoubles import INSTANCE_ID, LoopbackEndpoint, told
 from tests.programdoubles import Part, Pool, ProgramTestCase
 
@@ -65,13 +65,13 @@ class StartTests(ProgramTestCase):
         self.assertIn("In another terminal, type: ", ready)
         self.assertIn("--region us-east-1 --group group play", ready)
 
-    def test_oneServerATurn(self) -> None:
-        """Many game servers do not register in one turn: players of the others are served."""
+    def test_oneByOne(self) -> None:
+        """Many game servers do not register at once: players of the others are served."""
         self.registers()
         same = "--connection-info=localhost:5000"
         self.started(*IDENTIFIED, same, "--servers=3", **self.variables)
         self.assertEqual(len(self.endpoint.requests), 1)
-        self.reactor.advance(0.0)
+        self.reactor.pump([BETWEEN_SERVERS] * 2)
         self.assertEqual(len(self.endpoint.requests), 3)
 
     def test_stopped(self) -> None:
@@ -264,7 +264,7 @@ class StopTests(ProgramTestCase):
     """Services stop in sequence, so that each still has what it needs."""
 
     def test_sequence(self) -> None:
-        """Game servers one a turn, without waiting, then the pool, then the local FleetIQ."""
+        """Game servers side by side, then the pool, then the local FleetIQ."""
         program = self.program()
         one, two = Part("one", self.order), Part("two", self.order)
         local = Part("local", self.order)
@@ -272,7 +272,7 @@ class StopTests(ProgramTestCase):
         self.patch(program, "_local", local)
         stopped = program.stopService()
         self.assertEqual(self.order, ["one"])
-        self.reactor.advance(0.0)
+        self.reactor.advance(BETWEEN_SERVERS)
         self.assertEqual(self.order, ["one", "two"])
         one.stopped.callback(None)
         self.assertEqual(self.order, ["one", "two"])
