@@ -71,8 +71,19 @@ class StartTests(ProgramTestCase):
         same = "--connection-info=localhost:5000"
         self.started(*IDENTIFIED, same, "--servers=3", **self.variables)
         self.assertEqual(len(self.endpoint.requests), 1)
-        self.reactor.pump([BETWEEN_SERVERS] * 2)
+        self.reactor.pump([BETWEEN_SERVERS, 0.0, BETWEEN_SERVERS, 0.0])
         self.assertEqual(len(self.endpoint.requests), 3)
+
+    def test_late(self) -> None:
+        """While the reactor runs late, the next server waits twice as long as it was late."""
+        self.registers()
+        same = "--connection-info=localhost:5000"
+        self.started(*IDENTIFIED, same, "--servers=2", **self.variables)
+        self.reactor.advance(BETWEEN_SERVERS + 0.1)
+        self.reactor.advance(0.19)
+        self.assertEqual(len(self.endpoint.requests), 1)
+        self.reactor.advance(0.02)
+        self.assertEqual(len(self.endpoint.requests), 2)
 
     def test_stopped(self) -> None:
         """Told to stop, it deregisters before the pool goes, and its exit code is none of ours."""
@@ -272,7 +283,7 @@ class StopTests(ProgramTestCase):
         self.patch(program, "_local", local)
         stopped = program.stopService()
         self.assertEqual(self.order, ["one"])
-        self.reactor.advance(BETWEEN_SERVERS)
+        self.reactor.pump([BETWEEN_SERVERS, 0.0])
         self.assertEqual(self.order, ["one", "two"])
         one.stopped.callback(None)
         self.assertEqual(self.order, ["one", "two"])
