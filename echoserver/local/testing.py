@@ -128,6 +128,10 @@ class RunningFleetIQ:
         """End all faults that were ordered."""
         self._control("DELETE", "faults")
 
+    def reset(self) -> None:
+        """Back to the state at the start, the time and the faults too."""
+        self._control("POST", "reset")
+
     def stop(self) -> None:
         """End it and its thread; returns when port and connections are closed. May be repeated."""
         with self._lock:

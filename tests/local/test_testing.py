@@ -95,6 +95,14 @@ class ThreadTests(SynchronousTestCase):
         [instance] = fleetIQ.state()["instances"]
         self.assertEqual("DRAINING", instance["InstanceStatus"])
 
+    def test_reset(self) -> None:
+        """It is brought back to its start, for one that many tests share."""
+        fleetIQ = self.running()
+        fleetIQ.client().register_game_server(InstanceId=FIRST, **SERVER)
+        fleetIQ.reset()
+        state = fleetIQ.state()
+        self.assertEqual(([], {}), (state["gameServers"], state["calls"]))
+
     def test_refusedControl(self) -> None:
         """A control that is refused raises the sentence it was answered."""
         error = self.assertRaises(

@@ -2,8 +2,8 @@
 Whether AWS's own SDKs drive every operation of the local FleetIQ: C{make sdks}.
 
 Installs each into a folder of its own below C{.sdks}, from its package registry, and runs its
-C{calls_of_...} against a fresh local FleetIQ with nothing but the variables that point there.
-C{.venv/bin/python -m tests.sdks.run javascript} runs one of them.
+C{calls_of_...} against a fresh local FleetIQ, with nothing but the variables that point there and
+name a region. C{.venv/bin/python -m tests.sdks.run javascript} runs one of them.
 """
 
 import os
@@ -82,12 +82,14 @@ def run(name: str, sdk: Sdk) -> int:
     sdk.install(folder)
     with RunningFleetIQ() as fleetIQ:
         fleetIQ.fault(count=1, **FAULT)
+        # Credentials come from the instance metadata.
+        where = {name: value for name, value in fleetIQ.environment.items() if "KEY" not in name}
         began = perf_counter()
         done = subprocess.run(
             [str(folder / part) if part.startswith("bin/") else part for part in sdk.command],
             cwd=folder,
             env={
-                **fleetIQ.environment,
+                **where,
                 "HOME": str(folder),
                 "PATH": f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}",
             },

@@ -1,0 +1,123 @@
+"""What the guide, docs/local-fleetiq.md, shows works, and what it lists is all there is."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from dataclasses import fields
+from itertools import pairwise
+from pathlib import Path
+from urllib.request import Request, urlopen
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from echoserver.local.actions import Actions
+from echoserver.local.settings import Settings
+from echoserver.local.state import FleetState
+from echoserver.local.tap import Options
+from echoserver.local.testing import RunningFleetIQ
+
+GUIDE = (Path(__file__).parents[2] / "docs" / "local-fleetiq.md").read_text()
+USUAL = "http://127.0.0.1:4570"
+# What the guide uses of pytest.
+_PYTEST = "def fixture(function):\n    return function\n"
+_RUN_AS_PYTEST_DOES = """
+from contextlib import contextmanager
+with contextmanager(fleetIQ)() as given:
+    test_repeats(given)
+"""
+
+
+def blocks(language: str) -> list[str]:
+    found: list[str] = re.findall(rf"^```{language}\n(.*?)^```$", GUIDE, re.DOTALL | re.MULTILINE)
+    return found
+
+
+def rows(heading: str) -> list[list[str]]:
+    """The cells of the first table below this, without its head."""
+    below = GUIDE.partition(f"\n{heading}\n")[2]
+    lines = [line for line in below.partition("\n## ")[0].splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines[2:]]
+
+
+def curl(url: str, command: list[str]) -> int:
+    """What curl would do: the status."""
+    options = dict(pairwise(command))
+    [path] = [word.removeprefix(USUAL) for word in command if word.startswith(USUAL)]
+    body = options.get("-d")
+    method = options.get("-X") or ("POST" if body else "GET")
+    data = None if body is None else body.encode()
+    with urlopen(Request(url + path, data, method=method)) as response:
+        status: int = response.status
+        return status
+
+
+class GuideTests(SynchronousTestCase):
+    """The guide, run."""
+
+    def run_(self, *command: str, **environ: str) -> None:
+        run = subprocess.run(
+            [sys.executable, *command],
+            env={**os.environ, **environ},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        self.assertEqual(0, run.returncode, run.stdout)
+
+    def test_controls(self) -> None:
+        """Each command of each control is done, in the order in which they are shown."""
+        with RunningFleetIQ() as fleetIQ:
+            for line in "".join(blocks("sh")).splitlines():
+                program, *words = shlex.split(line)
+                if program == "curl":
+                    self.assertEqual(200, curl(fleetIQ.endpointUrl, words), line)
+                else:
+                    self.assertEqual("fleetiq", program, line)
+                    command = ("-m", "echoserver.cli.main", *words)
+                    self.run_(*command, **fleetIQ.environment)
+
+    def test_unittest(self) -> None:
+        """The test in the manner of unittest is one, and passes."""
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        (folder / "test_claims.py").write_text(blocks("python")[0])
+        self.run_("-m", "unittest", "discover", "--start-directory", str(folder))
+
+    def test_pytest(self) -> None:
+        """The fixture and the test in the manner of pytest do what pytest would have them do."""
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        (folder / "pytest.py").write_text(_PYTEST)
+        program = folder / "program.py"
+        program.write_text(blocks("python")[1] + _RUN_AS_PYTEST_DOES)
+        self.run_(str(program))
+
+    def test_options(self) -> None:
+        """The table of options has each there is."""
+        options = {name.rstrip("=") for name in Options().longOpt} - {"help", "version"}
+        self.assertEqual(
+            {f"`--{name}`" for name in options}, {row[0] for row in rows("## Start it")}
+        )
+
+    def test_operations(self) -> None:
+        """The table of operations has each that is served."""
+        operations = set(Actions(FleetState(lambda _: None), lambda: 0.0).operations)
+        listed = ", ".join(row[0] for row in rows("## What it serves")).split(", ")
+        self.assertEqual(sorted(operations), sorted(listed))
+
+    def test_settings(self) -> None:
+        """The table of settings has each there is, its values, and what it is about."""
+        listed = {row[0].strip("`"): row[1:] for row in rows("## What AWS does not document")}
+        for each in fields(Settings):
+            values, what = listed.pop(re.sub("[A-Z]", lambda m: f"-{m[0].lower()}", each.name))
+            self.assertEqual(
+                [f"`{value}`" for value in each.metadata["values"]], values.split(", ")
+            )
+            self.assertTrue(
+                what.startswith(each.metadata["what"].replace("--quotas", "`--quotas`"))
+            )
+        self.assertEqual({}, listed)
