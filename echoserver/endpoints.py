@@ -11,15 +11,17 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IStreamServerEndpoint
 
 
-def endpointOf(reactor: Any, description: str) -> IStreamServerEndpoint:
+def endpointOf(
+    reactor: Any, description: str, option: str = "listen", such: str = "tcp:5000"
+) -> IStreamServerEndpoint:
     """@raise SystemExit: with a sentence, if Twisted makes nothing of the description."""
     try:
         endpoint: IStreamServerEndpoint = serverFromString(reactor, description)
     except Exception as error:
         # Each kind of endpoint has errors of its own: OpenSSL's, for instance.
         raise SystemExit(
-            f"twistd fleetiq-echo: --listen '{description}' cannot be used: {error}. Write for"
-            " instance tcp:5000."
+            f"twistd fleetiq-echo: --{option} '{description}' cannot be used: {error}. Write for"
+            f" instance {such}."
         ) from error
     return endpoint
 
@@ -45,6 +47,13 @@ def localNotListening(error: CannotListenError) -> str:
         f"twistd fleetiq-echo: the local FleetIQ cannot listen on port {error.port}"
         f" ({error.socketError}).{advice(error.socketError, inUse)}"
     )
+
+
+def statusNotListening(error: object) -> str:
+    """Why there is no status port to be had, and what to type."""
+    why = getattr(error, "socketError", error)
+    inUse = " Choose another, for instance --status tcp:8081:interface=127.0.0.1."
+    return f"twistd fleetiq-echo: --status: cannot listen there ({why}).{advice(why, inUse)}"
 
 
 def advice(why: object, inUse: str) -> str:

@@ -29,6 +29,7 @@ from echoserver.lifecycle import Absent, Known, Wanted, wanted
 from echoserver.protocol import CLAIM_FIRST, FULL, Hooks, Player
 from echoserver.session import Session
 from echoserver.sockets import describe
+from echoserver.standing import Standing, standingOf
 from echoserver.worker import Enrolment, Worker
 
 BEFORE_DEADLINE = 5.0
@@ -111,6 +112,9 @@ class GameServer(Service):
         )
         self._rules = rules
         self._session = Session()
+        self._portNumber = 0
+        self._in: set[Player] = set()
+        self._received = 0
         self._hosts: Counter[str | None] = Counter()
         self._drainingSince: int | None = None
         self._worker: Worker | None = None
@@ -126,7 +130,8 @@ class GameServer(Service):
             self._gate.guard(port)
             host = port.getHost()
             self._log.info("Listening for players on {address}.", address=describe(host))
-            return int(getattr(host, "port", 0))
+            self._portNumber = int(getattr(host, "port", 0))
+            return self._portNumber
 
         return self._endpoint.listen(self._gate).addCallback(listening)
 
@@ -149,6 +154,7 @@ class GameServer(Service):
 
     def playerJoined(self, player: Player) -> None:
         self._session = self._session.joined()
+        self._in.add(player)
         self._hosts[player.host] += 1
         if self._rules.claimedOnly and self._session.players == 1 and self._worker is not None:
             self._tellClaim(self._worker.claims.data or "")
@@ -162,6 +168,8 @@ class GameServer(Service):
 
     def playerLeft(self, player: Player, reason: str) -> None:
         self._session = self._session.left()
+        self._in.discard(player)
+        self._received += player.received
         self._hosts[player.host] -= 1
         if not self._hosts[player.host]:
             del self._hosts[player.host]
@@ -202,6 +210,22 @@ class GameServer(Service):
         """FleetIQ no longer drains the instance."""
         self._drainingSince = None
         self._changed()
+
+    def standing(self) -> Standing:
+        """Where it stands now."""
+        departure, session = self._departure, self._session
+        return standingOf(
+            Standing(
+                port=self._portNumber,
+                players=session.players,
+                session=session.number,
+                received=self._received + sum(player.received for player in self._in),
+                accepting=departure.port is not None and self._gate.open,
+                draining=departure.begun or self._drainingSince is not None,
+            ),
+            self._worker,
+            self._wants,
+        )
 
     def hurry(self) -> None:
         """Cut the grace to nothing."""

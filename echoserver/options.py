@@ -60,6 +60,7 @@ class Settings:
     watching: Watching
     apiRate: Bucket | None
     stateDir: str | None
+    status: str | None
     gameServerId: str | None
     gameServerData: str | None
     idleTimeout: float
@@ -111,6 +112,7 @@ class Options(usage.Options):
         ["session", None, "reregister", "After a session: reregister, or exit."],
         ["heartbeat", None, "60", "Seconds of silence towards FleetIQ before a heartbeat."],
         ["idle-timeout", None, "0", "Seconds without a byte; then a player is let go. 0: never."],
+        ["status", None, None, "Endpoint description for /healthz, /readyz, /status, /metrics."],
         ["state-dir", None, None, "Where ids held are kept for a restart; else STATE_DIRECTORY."],
         [
             "grace",
@@ -187,6 +189,7 @@ class Options(usage.Options):
             ),
             apiRate=self._apiRate(fleet),
             stateDir=self._stateDir(),
+            status=self["status"],
             gameServerId=matching(
                 self, "game-server-id", _SERVER_ID, "3 to 128 letters, digits, '.' or '-'"
             ),

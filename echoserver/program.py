@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from pathlib import Path
 from random import SystemRandom
@@ -14,6 +14,7 @@ from typing import Any, ClassVar, TypeVar
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, FirstError, gatherResults
 from twisted.internet.error import CannotListenError, ReactorNotRunning
+from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
@@ -21,7 +22,12 @@ from twisted.python.failure import Failure
 
 from echoserver.aws import DaemonThreadPool, GameLift
 from echoserver.descriptors import Descriptors, raiseLimit
-from echoserver.endpoints import endpointOf, localNotListening, playersNotListening
+from echoserver.endpoints import (
+    endpointOf,
+    localNotListening,
+    playersNotListening,
+    statusNotListening,
+)
 from echoserver.enrolling import Enrolling
 from echoserver.failures import CallFailed
 from echoserver.fleetiq import FleetIQ
@@ -33,6 +39,7 @@ from echoserver.ledger import prepare
 from echoserver.metadata import InstanceMetadata, NoIdentity, NoMetadata, newClient
 from echoserver.options import Embedded, Settings
 from echoserver.protocol import EchoFactory, Player
+from echoserver.sockets import describe
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -64,6 +71,13 @@ class Program(Service):
         self._starting: Deferred[None] | None = None
         self._watch: Watch | None = None
         self._enrolling: Enrolling | None = None
+        self._status: Any = None
+        self._statusEndpoint: IStreamServerEndpoint | None = None
+        if settings.status is not None:
+            such = "tcp:8080:interface=127.0.0.1"
+            self._statusEndpoint = endpointOf(reactor, settings.status, "status", such)
+        self._where: dict[str, str | None] = {}
+        self._ended: Callable[[str, str, float], None] = lambda *_: None
         self._cannotStart = ""
         self._registered = 0
         self.signalled = False
@@ -95,6 +109,8 @@ class Program(Service):
         if isinstance(fleet, Local):
             self._log.info("LOCAL FleetIQ on {url}, AWS is not contacted.", url=fleet.url)
         bound = []
+        if self._statusEndpoint is not None:
+            self._openStatus(self._statusEndpoint)
         for server in self._servers:
             server.startService()
             bound.append(server.listen().addErrback(self._cannotListen))
@@ -133,6 +149,24 @@ class Program(Service):
             raise self._toldByTwistd(localNotListening(error)) from error
         return Local(self._local.url, self._local.url)
 
+    def _openStatus(self, endpoint: IStreamServerEndpoint) -> None:
+        from echoserver.status import Status
+
+        def opened(port: IListeningPort) -> None:
+            self._log.info("Status on {address}.", address=describe(port.getHost()))
+
+        def failed(failure: Failure) -> None:
+            self._cannotStart = statusNotListening(failure.value)
+
+        self._status = Status(
+            self._reactor,
+            lambda: [server.standing() for server in self._servers],
+            lambda: self._where,
+            lambda: None if self._enrolling is None else self._enrolling.degraded.since,
+        )
+        self._ended = self._status.metrics.ended
+        self._status.listen(endpoint).addCallbacks(opened, failed)
+
     def _toldByTwistd(self, sentence: str) -> BaseException:
         """What ends twistd in C{startService} with that sentence and status 1."""
         # A daemon's parent waits to be told of an Exception; of a SystemExit it never hears.
@@ -150,13 +184,21 @@ class Program(Service):
         url = partial(fleet.metadataURL, self._environ)
         metadata = InstanceMetadata(self._reactor, http, url)
         inThread = partial(deferToThreadPool, self._reactor, self._pool)
-        gameLift = GameLift(self._reactor, inThread, fleet.where(self._environ))
+        where = fleet.where(self._environ)
+        gameLift = GameLift(self._reactor, inThread, where, ended=self._ended)
         identified = identify(metadata, fleet.instanceId, self._settings.connectionInfo)
         region, instance = await _both(gameLift.region(), identified)
         region = region or await metadata.get("placement/region")
         await gameLift.open(region)
         group = await fleet.groupOf(http, instance.instanceId)
         fleet.tell(region, group)
+        self._where = {
+            "fleet": "local" if where.local else "AWS",
+            "endpoint": where.endpoint,
+            "region": region,
+            "group": group,
+            "instanceId": instance.instanceId,
+        }
         ports = await gatherResults(bound)
         fleetIQ = FleetIQ(gameLift, group)
         self._enrolling = Enrolling(self._reactor, self._settings, fleetIQ, inThread)
@@ -242,6 +284,8 @@ class Program(Service):
         await gatherResults(stopping)
         if self._enrolling is not None:
             await self._enrolling.kept().addTimeout(_DISK, self._reactor).addErrback(lambda _: None)
+        if self._status is not None:
+            await self._status.stop()
         self._pool.stopIfIdle()
         if self._local is not None:
             await self._local.stopService()

@@ -87,6 +87,9 @@ class Worker:
     @param utilized: called with a claim's data once the session that it sent is UTILIZED.
     @ivar registration: where it stands.
     @ivar calling: whether a call is out.
+    @ivar identity: what it registers with.
+    @ivar reported: when FleetIQ last heard of our health, by the clock; C{beatDue}: when it is to
+        next.
     @ivar trouble: the last step that failed.
     @ivar degradedSince: when the first step failed of those that no success has followed.
     """
@@ -105,22 +108,23 @@ class Worker:
         self._clock = clock
         self._dice = dice
         self._steps = Steps(enrolment.fleet, enrolment.identity)
-        self._identity = enrolment.identity
+        self.identity = enrolment.identity
         self._heartbeat = heartbeat
         self._wants = wants
         self._enrolment = enrolment
         self._utilized = utilized
-        self.registration = Registration(self._identity.drawId(dice))
+        self.registration = Registration(self.identity.drawId(dice))
         if enrolment.left is not None:
             self.registration = Registration(enrolment.left, NOBODYS)
         self.calling = False
+        self.reported: float | None = None
         self.trouble: Trouble | None = None
         self.degradedSince: float | None = None
         self._confirmed = False
         self._givenUp = False
         self._session = 0
         self.claims = Claims()
-        self._beatDue = clock.seconds()
+        self.beatDue = clock.seconds()
         self._alarm = Alarm(clock)
         self._place = enrolment.pace.place(self._alarm.ring)
         self._pausing = False
@@ -152,7 +156,7 @@ class Worker:
         if seen is None:
             self._log.warn("Was a player sent? {trouble}", trouble=brought.trouble)
             return False
-        if self.registration.gameServerId != asked.gameServerId or not self._identity.owns(seen):
+        if self.registration.gameServerId != asked.gameServerId or not self.identity.owns(seen):
             return False
         self.claims.saw(seen)
         if seen.utilized and self.registration.known == Available():
@@ -183,12 +187,12 @@ class Worker:
             absent = self.registration.known == Absent()
             if step is Step.REST and absent and wants is None:
                 return
-            if step is Step.REST and (absent or now < self._beatDue):
+            if step is Step.REST and (absent or now < self.beatDue):
                 self._place.leave()
                 await self._alarm.sleep(None if absent else self._nextDue() - now)
                 continue
             step = Step.HEARTBEAT if step is Step.REST else step
-            if not self._place.mayCall(step, inf if absent else self._beatDue):
+            if not self._place.mayCall(step, inf if absent else self.beatDue):
                 await self._alarm.sleep(None)
                 continue
             failures = self.registration.failures
@@ -199,11 +203,11 @@ class Worker:
                 self.trouble = Trouble(self._clock.seconds(), brought.trouble)
                 if self.degradedSince is None:
                     self.degradedSince = self.trouble.at
-                self._enrolment.degraded.failed(self._identity, brought.trouble)
+                self._enrolment.degraded.failed(self.identity, brought.trouble)
                 await self._pause(brought.trouble)
             elif not self.registration.failures:
                 self.degradedSince = None
-                self._enrolment.degraded.well(self._identity)
+                self._enrolment.degraded.well(self.identity)
 
     def _settle(self, towards: Wanted, now: float) -> None:
         known = settle(self.registration.known, towards, now)
@@ -223,8 +227,8 @@ class Worker:
     def _nextDue(self) -> float:
         known = self.registration.known
         if isinstance(known, Taken):
-            return min(self._beatDue, known.since + TAKEN_FOR)
-        return self._beatDue
+            return min(self.beatDue, known.since + TAKEN_FOR)
+        return self.beatDue
 
     async def _pause(self, trouble: str) -> None:
         seconds = backoff(self.registration.failures, self._dice.uniform(0, 1))
@@ -243,7 +247,8 @@ class Worker:
         brought = await self._perform(step, before.gameServerId)
         outcome = brought.outcome
         if isinstance(outcome, Answered) and step in _HEALTH_REPORTS:
-            self._beatDue = sent + self._heartbeat * (1 - self._dice.uniform(0, _JITTER))
+            self.reported = sent
+            self.beatDue = sent + self._heartbeat * (1 - self._dice.uniform(0, _JITTER))
         self.registration = after(
             self.registration,
             step,
@@ -251,7 +256,7 @@ class Worker:
             outcome,
             self._clock.seconds(),
             self._heartbeat,
-            self._identity.drawId(self._dice),
+            self.identity.drawId(self._dice),
         )
         tell(self._log, step, before, self.registration, outcome)
         if step is Step.DEREGISTER and self.registration.known == Absent():

@@ -72,14 +72,14 @@ class MemoryEndpoint:
 
     def __init__(self, fails: Exception | None = None) -> None:
         self._fails = fails
-        self._factory: IProtocolFactory | None = None
+        self.factory: IProtocolFactory | None = None
         self._players = 0
         self.listening = False
         self.reading = False
         self.numberAccepts = 100
 
     def listen(self, factory: IProtocolFactory) -> Deferred[IListeningPort]:
-        self._factory = factory
+        self.factory = factory
         self.listening = True
         return succeed(self)
 
@@ -101,10 +101,10 @@ class MemoryEndpoint:
 
     def connect(self, *, flushed: bool = True, host: str = "192.0.2.1") -> PlayerTransport:
         """A player connects."""
-        assert self._factory is not None and self.listening
+        assert self.factory is not None and self.listening
         self._players += 1
         peer = IPv4Address("TCP", host, 40_000 + self._players)
-        protocol = self._factory.buildProtocol(peer)
+        protocol = self.factory.buildProtocol(peer)
         transport = PlayerTransport(protocol, peer, flushed=flushed)
         IProtocol(protocol).makeConnection(transport)
         return transport

@@ -17,8 +17,10 @@ from echoserver.descriptors import LOOK_EVERY, RESERVE, Descriptors
 from echoserver.failures import NotFound
 from echoserver.gameserver import GameServer, Rules
 from echoserver.identity import Identity
+from echoserver.lifecycle import Absent, Utilized
 from echoserver.pace import Pace
 from echoserver.protocol import CLAIM_FIRST, FULL, LAST_BYTES, EchoFactory, Hooks
+from echoserver.standing import Standing
 from echoserver.worker import Enrolment
 from tests.awsdoubles import told
 from tests.doubles import LongDice, MemoryEndpoint, PendingFleet, PlayerTransport, callFailed
@@ -498,6 +500,62 @@ class GameServerTests(GameServerTestCase):
         self.fleet.reply()
         self.successResultOf(again)
         self.assertStopped()
+
+
+class StandingTests(GameServerTestCase):
+    """What operators see of it."""
+
+    def test_life(self) -> None:
+        """From a bound port to the end of a session."""
+        self.start(enrolled=False)
+        self.assertEqual(self.server.standing(), Standing(5000, 0, 0, 0, True, False))
+        self.enroll()
+        self.assertEqual(
+            self.server.standing().unready(), "The game server on port 5000 is not registered."
+        )
+        self.fleet.reply()
+        self.clock.advance(1.0)
+        player = self.endpoint.play(b"hello")
+        self.fleet.reply()
+        standing = self.server.standing()
+        self.assertIsNone(standing.unready())
+        self.assertEqual((standing.known, standing.wanted), (Utilized(1), Utilized(1)))
+        self.assertEqual((standing.players, standing.session, standing.received), (1, 1, 5))
+        self.assertEqual((standing.reported, standing.beatDue), (1.0, 55.0))
+        player.lose(ConnectionDone())
+        self.fleet.reply()
+        standing = self.server.standing()
+        self.assertEqual((standing.players, standing.session, standing.received), (0, 1, 5))
+        self.assertEqual((standing.known, standing.reported), (Absent(), None))
+
+    def test_trouble(self) -> None:
+        """A failure is told with its time, and since when; the last stays when it is over."""
+        self.start()
+        self.clock.advance(1.0)
+        error = callFailed()
+        self.fleet.fail(error)
+        standing = self.server.standing()
+        self.assertEqual(
+            (standing.error, standing.errorAt, standing.degradedSince), (str(error), 1.0, 1.0)
+        )
+        self.clock.advance(1.0)
+        self.fleet.fail(callFailed())
+        self.assertEqual(self.server.standing().degradedSince, 1.0)
+        self.clock.advance(2.0)
+        self.fleet.reply()
+        standing = self.server.standing()
+        self.assertEqual((standing.errorAt, standing.degradedSince), (2.0, None))
+
+    def test_draining(self) -> None:
+        """FleetIQ's draining comes and goes; an instance that goes is for good."""
+        self.start()
+        self.fleet.reply()
+        self.server.drain("so it is")
+        self.assertTrue(self.server.standing().draining)
+        self.server.stay()
+        self.assertFalse(self.server.standing().draining)
+        self.server.leave(None, "so it is")
+        self.assertTrue(self.server.standing().draining)
 
 
 class DrainTests(GameServerTestCase):

@@ -57,6 +57,7 @@ class DefaultTests(OptionsTestCase):
                 watching=Watching(leaveOnRebalance=False, statusEvery=60.0),
                 apiRate=None,
                 stateDir=None,
+                status=None,
                 gameServerId=None,
                 gameServerData=None,
                 idleTimeout=0.0,

@@ -175,6 +175,36 @@ class StateDirTests(ProgramTestCase):
         self.assertEqual((self.order, self.reactor.tcpServers), ([], []))
 
 
+class StatusTests(ProgramTestCase):
+    """The status port."""
+
+    def test_noStatus(self) -> None:
+        """Without the option nothing listens but the game, and nothing of it is imported."""
+        self.started(*ON_AWS)
+        self.assertEqual([port for port, *_ in self.reactor.tcpServers], [5000])
+
+    def test_taken(self) -> None:
+        """A port that is taken ends the start, with another to try."""
+        self.reactor.taken = {8080}
+        self.assertEqual(
+            self.cannotStart(*ON_AWS, "--status=tcp:8080"),
+            "twistd fleetiq-echo: --status: cannot listen there ([Errno 98] Address already in"
+            " use). Choose another, for instance --status tcp:8081:interface=127.0.0.1.",
+        )
+
+    def test_noEndpoint(self) -> None:
+        """What is no description of an endpoint is said so."""
+        exit = self.assertRaises(SystemExit, self.program, *ON_AWS, "--status=8080x")
+        self.assertRegex(str(exit.code), "--status '8080x' cannot be used: .* tcp:8080:interface=")
+
+    def test_listens(self) -> None:
+        """It listens before anything is asked of anybody, and stops last but the threads."""
+        program, lines = self.started(*ON_AWS, "--status=tcp:8080:interface=127.0.0.1")
+        self.assertEqual([port for port, *_ in self.reactor.tcpServers], [8080, 5000])
+        self.assertTrue(lines[0].startswith("Status on "), lines[0])
+        self.successResultOf(program.stopService())
+
+
 class PortTests(ProgramTestCase):
     """Ports that are not to be had end the start with a sentence."""
 

@@ -1,0 +1,87 @@
+"""What Prometheus is told: the calls that were made, and where each game server stands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from prometheus_client import CollectorRegistry, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from echoserver.standing import Standing, nameOf
+
+# A call takes 10 ms to a neighbour, 50 ms as a rule, 10 s at most.
+_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_STATES = ("ABSENT", "AVAILABLE", "UTILIZED", "TAKEN", "UNKNOWN", "CONTESTED")
+
+
+class Metrics:
+    """
+    The metrics of one process, in a registry of its own. All on the reactor thread.
+
+    @param seconds: the clock.
+    @param standings: where each game server stands now.
+    """
+
+    def __init__(
+        self, seconds: Callable[[], float], standings: Callable[[], Sequence[Standing]]
+    ) -> None:
+        self._seconds = seconds
+        self._standings = standings
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._calls = Histogram(
+            "fleetiq_api_call_seconds",
+            "Calls to GameLift's API, by operation and outcome: ok, or the error's code.",
+            ["operation", "outcome"],
+            buckets=_BUCKETS,
+            registry=self._registry,
+        )
+        self._registry.register(self)
+
+    def ended(self, operation: str, outcome: str, seconds: float) -> None:
+        """A call has ended. See L{echoserver.aws.GameLift}."""
+        self._calls.labels(operation, outcome).observe(seconds)
+
+    def text(self) -> bytes:
+        """All of them, in Prometheus's text format."""
+        return generate_latest(self._registry)
+
+    def collect(self) -> Iterable[Metric]:
+        """What is looked up at each scrape."""
+        standings, now = self._standings(), self._seconds()
+        rows = [(str(each.port), each) for each in standings]
+
+        def gauge(name: str, says: str, value: Callable[[Standing], float | None]) -> Metric:
+            family = GaugeMetricFamily(f"fleetiq_game_server_{name}", says, labels=["port"])
+            for port, each in rows:
+                if (number := value(each)) is not None:
+                    family.add_metric([port], number)
+            return family
+
+        def counter(name: str, says: str, value: Callable[[Standing], float]) -> Metric:
+            family = CounterMetricFamily(f"fleetiq_game_server_{name}", says, labels=["port"])
+            for port, each in rows:
+                family.add_metric([port], value(each))
+            return family
+
+        yield gauge("players", "Players who are in.", lambda each: each.players)
+        yield counter("sessions", "Game sessions that have begun.", lambda each: each.session)
+        yield counter("received_bytes", "Bytes from players.", lambda each: each.received)
+        yield gauge(
+            "heartbeat_age_seconds",
+            "Since FleetIQ last heard of its health; absent while it is not registered.",
+            lambda each: None if each.reported is None else now - each.reported,
+        )
+        yield gauge("ready", "1 if players may be sent there.", lambda each: each.unready() is None)
+        yield gauge("draining", "1 if it is about to leave.", lambda each: each.draining)
+        yield gauge(
+            "degraded",
+            "1 if FleetIQ does not do as it asks.",
+            lambda each: each.degradedSince is not None,
+        )
+        states = GaugeMetricFamily(
+            "fleetiq_game_servers", "Game servers, by what FleetIQ knows.", labels=["state"]
+        )
+        names = [nameOf(each.known) for each in standings]
+        for name in _STATES:
+            states.add_metric([name], names.count(name))
+        yield states
