@@ -97,6 +97,12 @@ class Server:
         with self._news:
             self._heard = len(self._lines)
 
+    def told(self, pattern: str) -> list[tuple[float, re.Match[str]]]:
+        """When it said each of the lines with this in it, and the matches."""
+        with self._news:
+            looked = [(at, re.search(pattern, line)) for at, line in self._lines]
+        return [(at, found) for at, found in looked if found]
+
     def times(self, pattern: str) -> list[float]:
         """When it said each of the lines with this in it."""
         with self._news:

@@ -40,9 +40,10 @@ def keepAlive(transport: Any) -> None:
 
 
 def describe(address: IAddress) -> str:
-    """The address of a socket as people write it."""
+    """The address of a socket as people write it; a PROXY header may say anything for one."""
     host, port = getattr(address, "host", None), getattr(address, "port", None)
-    return str(address) if host is None or port is None else str(Address(host, port))
+    said = str(address) if host is None or port is None else str(Address(host, port))
+    return said if said.isascii() and said.isprintable() else ascii(said)
 
 
 def hostOf(address: IAddress) -> str | None:

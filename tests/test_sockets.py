@@ -77,6 +77,12 @@ class DescribeTests(SynchronousTestCase):
         self.assertEqual("[2001:db8::1]:80", describe(IPv6Address("TCP", "2001:db8::1", 80)))
         self.assertIn("/run/game", describe(UNIXAddress("/run/game")))
 
+    def test_hostile(self) -> None:
+        """What somebody put into a PROXY header for an address reaches no terminal unescaped."""
+        for host in ("\x1b[2J", "1.1.1.1\n2026-11-23 all is well", "\u202e4.3.2.1"):
+            said = describe(IPv4Address("TCP", host, 1))
+            self.assertTrue(said.isascii() and said.isprintable(), said)
+
     def test_host(self) -> None:
         """A host is what has a port; a UNIX socket has none."""
         self.assertEqual("2001:db8::1", hostOf(IPv6Address("TCP", "2001:db8::1", 80)))

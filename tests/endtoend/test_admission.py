@@ -1,6 +1,12 @@
 """--admission claimed: FleetIQ says who may come in."""
 
-from tests.endtoend.processes import EndToEndTestCase
+from collections.abc import Awaitable, Callable
+
+from twisted.internet.endpoints import SSL4ClientEndpoint
+from twisted.internet.ssl import CertificateOptions
+
+from tests.endtoend.certificates import writeCertificate
+from tests.endtoend.processes import Child, EndToEndTestCase, LocalFleetIQ, Player
 
 
 class AdmissionTests(EndToEndTestCase):
@@ -9,18 +15,33 @@ class AdmissionTests(EndToEndTestCase):
     async def test_claimed(self) -> None:
         """Whom a claim sent plays, and others join him without a call; after it nobody comes in."""
         child, fleet, port = await self.embedded("--admission=claimed")
+        await self.playThrough(child, fleet, lambda: self.player(port))
+
+    async def test_claimedOverTLS(self) -> None:
+        """So it is over TLS, where more than one piece may come before the answer."""
+        pem = self.folder / "echo.pem"
+        writeCertificate(pem)
+        listen = f"--listen=ssl:0:privateKey={pem}:interface=127.0.0.1"
+        child, fleet, port = await self.embedded("--admission=claimed", listen)
+        tls = SSL4ClientEndpoint(self.reactor, "127.0.0.1", port, CertificateOptions())
+        await self.playThrough(child, fleet, lambda: self.connect(tls))
+
+    async def playThrough(
+        self, child: Child, fleet: LocalFleetIQ, player: Callable[[], Awaitable[Player]]
+    ) -> None:
+        """A claim, its session, and a stranger after it."""
         await child.available()
-        self.assertEqual(await fleet.claim(), (port, "localhost"))
+        await fleet.claim()
         much = b"hello\n" * 100_000
-        sent, joins = await self.player(port), await self.player(port)
-        for player in (sent, joins):
-            player.say(much)
-            await player.hears(much)
-        for player in (sent, joins):
-            player.say(b"q\n")
-            await player.isClosed()
+        sent, joins = await player(), await player()
+        for one in (sent, joins):
+            one.say(much)
+            await one.hears(much)
+        for one in (sent, joins):
+            one.say(b"q\n")
+            await one.isClosed()
         await child.available()
-        stranger = await self.player(port)
+        stranger = await player()
         stranger.say(much)
         self.assertEqual(await stranger.isClosed(), b"CLAIM FIRST\n")
         self.assertEqual((await fleet.calls())["DescribeGameServer"], 2)

@@ -1,43 +1,26 @@
 """Players behind other endpoints than plain TCP: TLS, the PROXY protocol, a UNIX socket."""
 
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from shutil import rmtree
+from socket import inet_aton
+from struct import pack
 from tempfile import mkdtemp
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
 from twisted.internet.endpoints import (
     SSL4ClientEndpoint,
     UNIXClientEndpoint,
 )
 from twisted.internet.ssl import CertificateOptions
 
+from tests.endtoend.certificates import writeCertificate
 from tests.endtoend.processes import ANY_PORT, EndToEndTestCase
 
 MANY = bytes(range(256)) * 4096
 
 
-def writeCertificate(path: Path) -> None:
-    """A key, and a certificate of its own for an hour, in one file."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(hours=1))
-        .sign(key, hashes.SHA256())
-    )
-    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    path.write_bytes(pem + certificate.public_bytes(Encoding.PEM))
+def proxyHeader(host: str, port: int) -> bytes:
+    """A header of the PROXY protocol's version 2, for TCP over IPv4."""
+    addresses = inet_aton(host) + inet_aton("198.51.100.1") + pack(">HH", port, 5000)
+    return b"\r\n\r\n\x00\r\nQUIT\n" + pack(">BBH", 0x21, 0x11, len(addresses)) + addresses
 
 
 class EndpointTests(EndToEndTestCase):
@@ -65,6 +48,37 @@ class EndpointTests(EndToEndTestCase):
         player.say(b"hello\nq\n")
         self.assertEqual(await player.isClosed(), b"hello\n")
         await child.says(r" Player 203\.0\.113\.9:1111 joined ")
+
+    async def test_proxyOfManyPlayers(self) -> None:
+        """In both of its versions; the limit of an address counts the players', not the proxy's."""
+        child, _, port = await self.embedded(
+            "--listen=haproxy:tcp:0:interface=127.0.0.1", "--max-players-per-address=1"
+        )
+        for header, peer in (
+            (b"PROXY TCP4 203.0.113.9 198.51.100.1 1111 5000\r\n", r"203\.0\.113\.9:1111"),
+            (b"PROXY TCP6 2001:db8::9 2001:db8::1 1111 5000\r\n", r"\[2001:db8::9\]:1111"),
+            (proxyHeader("203.0.113.10", 2222), r"203\.0\.113\.10:2222"),
+        ):
+            player = await self.player(port)
+            player.say(header + b"hello")
+            await player.hears(b"hello")
+            await child.says(rf" Player {peer} joined ")
+        player = await self.player(port)
+        player.say(proxyHeader("203.0.113.9", 3333) + b"hello")
+        self.assertEqual(await player.isClosed(), b"FULL\n")
+
+    async def test_hostileBytes(self) -> None:
+        """Neither bytes that are shown nor a header's address reach the log unescaped."""
+        child, _, port = await self.embedded(
+            "--listen=haproxy:tcp:0:interface=127.0.0.1", "--show-bytes"
+        )
+        player = await self.player(port)
+        player.say(b"PROXY TCP4 \x1b[2J 198.51.100.1 1111 5000\r\n")
+        player.say(b"\x1b[2J\xc2\x9b\r\n\x00\nq\n")
+        await player.isClosed()
+        await child.says(r" left: goodbye")
+        self.assertTrue(all(line.isprintable() and line.isascii() for line in child.lines))
+        self.assertIn(r"sends \x1b[2J\xc2\x9b\r\n\x00\nq\n", child.story())
 
     async def test_unix(self) -> None:
         """A UNIX socket has no port to tell players: say how they reach it."""

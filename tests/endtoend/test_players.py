@@ -3,7 +3,7 @@
 import socket
 from random import Random
 
-from tests.endtoend.processes import EndToEndTestCase
+from tests.endtoend.processes import ANY_PORT, EndToEndTestCase
 
 
 class BytesTests(EndToEndTestCase):
@@ -58,6 +58,24 @@ class BytesTests(EndToEndTestCase):
         await child.says(r" left: vanished \(.*\); 5 bytes; 0 in\.$")
         await child.says(rf" Deregistered {gameServerId}\.$")
         self.assertNotEqual(await child.available(), gameServerId)
+
+    async def test_outOfDescriptors(self) -> None:
+        """Nobody is accepted and closed for want of a descriptor: he waits until one is free."""
+        options = f"--listen={ANY_PORT} --local={ANY_PORT}"
+        child = self.start("sh", "-c", f"ulimit -n 128; exec twistd -n fleetiq-echo {options}")
+        port = await self.gamePort(child)
+        await child.available()
+        players = [await self.player(port) for _ in range(80)]
+        await child.says(r" No more players are accepted: \d+ of 128 descriptors are in use\.$")
+        for player in players:
+            player.say(b"hello")
+        for player in players[:40]:
+            await player.hears(b"hello")
+            player.say(b"q")
+            await player.isClosed()
+        await child.says(r" Players are accepted again\.$")
+        for player in players[40:]:
+            await player.hears(b"hello")
 
     async def test_workshopsClient(self) -> None:
         """It connects to ConnectionInfo, at a port it knows, and sends lines without their end."""
