@@ -13,10 +13,14 @@ from benchmarks.figures import Result, machine
 
 ROOMS = (
     "echo_rate",
+    "connection_memory",
+    "crowd",
     "first_echo",
     "stalls",
     "sessions",
     "many_servers",
+    "fleet",
+    "startup",
     "local_operations",
 )
 

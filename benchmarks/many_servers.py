@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from threading import Event
 from time import perf_counter
@@ -71,18 +72,20 @@ def _crowd(servers: int, seconds: float) -> Crowd:
         busy, began = server.busy(), perf_counter()
         Event().wait(seconds)
         watched = perf_counter() - began
-        beats = _beats(server, began)
+        seen = beats([server], began)
         return Crowd(
             servers=servers,
             ready=ready - server.began,
             memory=server.memory(),
             idle=(server.busy() - busy) / watched * 100,
             watched=watched,
-            beats=sum(beats.values()),
-            mostBeats=max(beats.values(), default=0),
+            beats=sum(seen.values()),
+            mostBeats=max(seen.values(), default=0),
         )
 
 
-def _beats(server: Server, since: float) -> Counter[int]:
+def beats(servers: Sequence[Server], since: float) -> Counter[int]:
     """How many heartbeats were told of in each second."""
-    return Counter(int(at - since) for at in server.times(r"Heartbeat of"))
+    return Counter(
+        int(at - since) for server in servers for at in server.times(r"Heartbeat of") if at > since
+    )

@@ -17,14 +17,14 @@ def _listening(port: int) -> None:
     sys.stdout.flush()
 
 
-def twistedEcho() -> None:
+def twistedEcho(backlog: int = BACKLOG) -> None:
     """Stock Twisted: its own Echo, on the reactor of this platform."""
     from twisted.internet import reactor
     from twisted.internet.protocol import Factory
     from twisted.protocols.wire import Echo
 
     chosen: Any = reactor
-    port = chosen.listenTCP(0, Factory.forProtocol(Echo), BACKLOG, "127.0.0.1")
+    port = chosen.listenTCP(0, Factory.forProtocol(Echo), backlog, "127.0.0.1")
     _listening(port.getHost().port)
     chosen.run()
 
@@ -81,6 +81,7 @@ def onUvloop() -> None:
 
 PEERS: dict[str, Callable[[], None]] = {
     "twisted": twistedEcho,
+    "twisted-short-queue": lambda: twistedEcho(50),
     "twisted-over-uvloop": twistedOverUvloop,
     "asyncio-protocols": lambda: asyncio.run(serveProtocols()),
     "asyncio-streams": lambda: asyncio.run(serveStreams()),

@@ -1,0 +1,54 @@
+"""What a connected player costs in memory."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Callable
+
+from benchmarks.contenders import OURS_UVLOOP, STOCK, WORKSHOP, contenders
+from benchmarks.figures import Goal, Result, alternate, spread
+from benchmarks.load import players
+from benchmarks.plots import bars
+from benchmarks.processes import Server
+
+# What a server only allocates with its first players is none of theirs.
+FIRST = 1_000
+
+
+def measure(full: bool) -> Result:
+    """A minute, or five."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - FIRST - 100
+    further = min(9_000, most) if full else 2_000
+    starts = {name: start for name, start in contenders().items() if name != WORKSHOP}
+    seen = alternate(list(starts), 3 if full else 1, lambda name: _each(starts[name], further))
+    goals = []
+    if OURS_UVLOOP in seen:
+        ratio = min(seen[OURS_UVLOOP]) / min(seen[STOCK])
+        goals.append(Goal("uvloop reactor x stock Twisted", ratio, 1.0, most=True))
+    return Result(
+        title="Memory of a connection",
+        method=(
+            f"Resident memory of the server's process that {further:,} players add to {FIRST:,},"
+            " KiB each, once each has had an echo; the kernel's buffers are not in it."
+        ),
+        columns=("", "KiB a player"),
+        rows=[[name, spread(each)] for name, each in seen.items()],
+        data=seen,
+        goals=goals,
+        plots={
+            "connection-memory.svg": bars(
+                "KiB of memory a connected player",
+                list(seen.items()),
+                [name for name in seen if name.startswith("fleetiq")],
+                "{:.1f}",
+            )
+        },
+    )
+
+
+def _each(start: Callable[[], Server], further: int) -> float:
+    with start() as server, players(server, FIRST):
+        before = server.memory()
+        with players(server, further) as load:
+            assert load.failed == 0, load
+            return (server.memory() - before) * 1024 / further

@@ -1,0 +1,55 @@
+"""1,000 game servers in several processes, on one local FleetIQ: what they cost it."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from threading import Event
+from time import perf_counter
+
+from benchmarks.figures import Result
+from benchmarks.many_servers import HEARTBEAT, beats
+from benchmarks.processes import ask, fleetiqEcho, fleetiqLocal
+
+PROCESSES, EACH = 4, 250
+
+
+def measure(full: bool) -> Result:
+    """Half a minute, or two heartbeats."""
+    with ExitStack() as stack:
+        fleet = stack.enter_context(fleetiqLocal())
+        began = perf_counter()
+        servers = [
+            stack.enter_context(fleetiqEcho(f"--servers={EACH}", f"--local={fleet.url}"))
+            for _ in range(PROCESSES)
+        ]
+        ready = max(server.says("Ready")[0] for server in servers) - began
+        since, busy, calls = perf_counter(), fleet.busy(), _calls(fleet.url)
+        own = [server.busy() for server in servers]
+        Event().wait(2 * HEARTBEAT if full else 15.0)
+        watched = perf_counter() - since
+        seen = {
+            "servers": PROCESSES * EACH,
+            "processes": PROCESSES,
+            "all AVAILABLE, s": ready,
+            "FleetIQ, MiB": fleet.memory(),
+            "FleetIQ, % of a core": (fleet.busy() - busy) / watched * 100,
+            "a process of ours, MiB": max(server.memory() for server in servers),
+            "a process of ours, % of a core": max(
+                (server.busy() - before) / watched * 100
+                for server, before in zip(servers, own, strict=True)
+            ),
+            "calls a second": (_calls(fleet.url) - calls) / watched,
+            "most of them in a second": max(beats(servers, since).values(), default=0),
+        }
+    return Result(
+        title="A fleet on one machine",
+        method=f"{PROCESSES} processes join one local FleetIQ; watched for {watched:.0f} s, idle.",
+        columns=("", ""),
+        rows=[[name, f"{value:,.4g}"] for name, value in seen.items()],
+        data=seen,
+    )
+
+
+def _calls(url: str) -> int:
+    calls: dict[str, int] = ask(f"{url}/_local/state")["calls"]
+    return sum(calls.values())
