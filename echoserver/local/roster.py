@@ -3,8 +3,7 @@
 from collections.abc import Iterable
 
 from echoserver.local.groups import Groups
-from echoserver.local.paging import cutPage
-from echoserver.local.placement import Standing, discard
+from echoserver.local.placement import Standing
 from echoserver.local.values import GameServer, GameServerGroup, Refusal
 
 
@@ -49,7 +48,7 @@ class Roster:
         self, group: GameServerGroup, after: int | None, size: int, descending: bool
     ) -> tuple[list[GameServer], bool]:
         """A page of a group's by age, beyond a serial; and whether more follow."""
-        serials, more = cutPage(group.serials, after, size, descending)
+        serials, more = group.serials.page(after, size, descending)
         return [self._servers[serial] for serial in serials], more
 
     def add(self, server: GameServer) -> None:
@@ -72,7 +71,7 @@ class Roster:
         del self._servers[server.serial]
         del self._serialOf[server.gameServerId]
         group = self._groups.group(server.groupName)
-        discard(group.serials, server.serial)
+        group.serials.remove(server.serial)
         group.placement.move(server.instanceId, server.serial, _standingOf(server), Standing.ABSENT)
         if server.utilized:
             group.utilized -= 1

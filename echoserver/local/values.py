@@ -7,6 +7,7 @@ from hashlib import sha256
 from itertools import islice
 
 from echoserver.local.placement import Placement
+from echoserver.local.serials import Serials
 
 REGION = "us-east-1"
 ACCOUNT = "000000000000"
@@ -136,7 +137,7 @@ class GameServerGroup:
     tags: dict[str, str] = field(default_factory=dict)
     instanceIds: list[str] = field(default_factory=list)
     sortedInstanceIds: list[str] = field(default_factory=list)
-    serials: list[int] = field(default_factory=list)
+    serials: Serials = field(default_factory=Serials)
     placement: Placement = field(default_factory=Placement)
 
 
