@@ -204,7 +204,6 @@ class GameServer(Service):
         if self._drainingSince is None:
             self._drainingSince = self._session.ended
             self._tellPlayers(None, reason)
-            self._changed()
 
     def stay(self) -> None:
         """FleetIQ no longer drains the instance."""

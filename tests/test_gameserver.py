@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from functools import partial
+from math import inf
 from typing import Any, cast
 
 from twisted.internet.defer import Deferred
@@ -604,6 +605,7 @@ class DrainTests(GameServerTestCase):
         for pause in (1.0, 2.0, 4.0, 8.0, 16.0, 30.0):
             self.fleet.fail(callFailed())
             self.clock.advance(pause)
+        self.leave(1000.0)
         self.clock.advance(115.0 - 61.0 - 0.1)
         self.assertTrue(self.endpoint.listening)
         self.clock.advance(0.1)
@@ -617,6 +619,7 @@ class DrainTests(GameServerTestCase):
         self.leave(None)
         self.fleet.fail(callFailed())
         self.clock.advance(100.0)
+        self.assertNoResult(self.server.finished)
         self.stop()
         self.clock.advance(IN_FLIGHT)
         self.assertStopped()
@@ -652,10 +655,14 @@ class DrainTests(GameServerTestCase):
     def test_sessionIsEnded(self) -> None:
         """Whoever is in 5 s before the deadline is let go, within 1 s."""
         player = self.playing()
+        another = self.endpoint.play()
         lines = self.leave(40.0)
         self.assertIn("The players must go in 35 s: so they say.", lines)
         self.assertIn("The session has 35 s to end.", lines)
         self.clock.advance(34.9)
+        with capturedLogs() as events:
+            self.quit(another)
+        self.assertEqual(1, len(told(events)))
         self.assertFalse(player.ended)
         self.clock.advance(0.1)
         self.assertTrue(player.ended)
@@ -669,6 +676,8 @@ class DrainTests(GameServerTestCase):
         player = self.playing()
         lines = self.leave(None)
         self.assertIn("The players must go: so they say.", lines)
+        self.assertIn("The session has all the time it takes to end.", lines)
+        self.assertNotIn(inf, [call.getTime() for call in self.clock.getDelayedCalls()])
         self.clock.advance(54.0)
         self.fleet.reply(utilized=True)
         self.assertFalse(player.ended)
@@ -742,7 +751,8 @@ class DrainTests(GameServerTestCase):
             if runs:
                 with capturedLogs() as events:
                     self.server.drain("so FleetIQ says")
-                self.assertIn("The players must go: so FleetIQ says.", told(events))
+                    self.server.drain("so FleetIQ says again")
+                self.assertEqual(["The players must go: so FleetIQ says."], told(events))
             self.clock.advance(54.0)
             self.fleet.reply(utilized=True)
             self.quit(player)
@@ -755,6 +765,17 @@ class DrainTests(GameServerTestCase):
             self.fleet.reply()
             made = ["register", "utilize", "heartbeat", "deregister", "register"]
             self.assertEqual(made, self.fleet.made)
+
+    def test_drainingUnknownToFleetIQ(self) -> None:
+        """A session of which FleetIQ never heard was the last one all the same."""
+        self.start()
+        self.fleet.reply()
+        player = self.endpoint.play()
+        self.server.drain("so FleetIQ says")
+        self.quit(player)
+        self.fleet.fail(callFailed())
+        self.clock.advance(1.0)
+        self.assertEqual(["register", "utilize", "deregister"], self.fleet.made)
 
     def test_drainingLost(self) -> None:
         """A registration lost meanwhile is not renewed before the instance is ACTIVE again."""
