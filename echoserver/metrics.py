@@ -71,13 +71,6 @@ class Metrics:
             "Since FleetIQ last heard of its health; absent while it is not registered.",
             lambda each: None if each.reported is None else now - each.reported,
         )
-        yield gauge("ready", "1 if players may be sent there.", lambda each: each.unready() is None)
-        yield gauge("draining", "1 if it is about to leave.", lambda each: each.draining)
-        yield gauge(
-            "degraded",
-            "1 if FleetIQ does not do as it asks.",
-            lambda each: each.degradedSince is not None,
-        )
         states = GaugeMetricFamily(
             "fleetiq_game_servers", "Game servers, by what FleetIQ knows.", labels=["state"]
         )
@@ -85,3 +78,10 @@ class Metrics:
         for name in _STATES:
             states.add_metric([name], names.count(name))
         yield states
+        for name, says, holds in (
+            ("ready", "to which players may be sent", lambda each: each.unready() is None),
+            ("draining", "that are about to leave", lambda each: each.draining),
+            ("degraded", "whose calls fail", lambda each: each.degradedSince is not None),
+        ):
+            count = sum(map(holds, standings))
+            yield GaugeMetricFamily(f"fleetiq_game_servers_{name}", f"Game servers {says}.", count)

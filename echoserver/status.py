@@ -79,7 +79,7 @@ class Status:
             "degradedSince": _date(self._degradedSince()),
             "gameServers": servers,
         }
-        return json.dumps(document, indent=1).encode() + b"\n"
+        return json.dumps(document).encode() + b"\n"
 
     def text(self, request: Request) -> bytes:
         """For Prometheus."""
