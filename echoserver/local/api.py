@@ -14,7 +14,7 @@ from twisted.web.server import NOT_DONE_YET
 
 from echoserver.local.actions import Actions
 from echoserver.local.faults import DROP, LOST_REPLY, THROTTLE, Fate, Faults
-from echoserver.local.journal import LONGEST, Call, Journal, short
+from echoserver.local.journal import LONGEST, Journal, short
 from echoserver.local.site import PLAIN_TEXT, LocalRequest, Missing
 from echoserver.local.values import RATE_EXCEEDED, Refusal
 from echoserver.local.wire import Reply, WireProtocol, isCall, protocolOf
@@ -171,7 +171,7 @@ class FleetIQEndpoint(Resource):
         """Write it down, and answer; with C{None}, close the connection instead."""
         about = call.about
         self._journal.called(
-            Call(
+            (
                 self._seconds(),
                 call.operation[:LONGEST],
                 (call.request.getHeader(b"user-agent") or b"")[:LONGEST],

@@ -1,7 +1,7 @@
 """Pure: the journal, the last calls and events, which are put into words only for who reads it."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from heapq import merge
 from operator import itemgetter
@@ -38,6 +38,9 @@ class Call:
 
 
 Entry = Call | Event
+# The members of a Call. Plain tuples of plain values are none of the garbage collector's business:
+# a thousand Calls kept made it look at them again and again, for 2 us a call.
+CallMembers = tuple[float, str, bytes, str, float, str | None, str | None, str | None, str | None]
 
 
 class Journal:
@@ -50,32 +53,37 @@ class Journal:
     def __init__(self) -> None:
         self.readers: list[Callable[[Entry], None]] = []
         self._written = 0
-        self._calls: deque[tuple[int, Entry]] = deque(maxlen=KEPT)
-        self._events: deque[tuple[int, Entry]] = deque(maxlen=KEPT)
+        self._calls: deque[tuple[int, CallMembers]] = deque(maxlen=KEPT)
+        self._events: deque[tuple[int, Event]] = deque(maxlen=KEPT)
 
     @property
     def forgotten(self) -> int:
         """How many entries there were once."""
         return self._written - len(self._calls) - len(self._events)
 
-    def called(self, call: Call) -> None:
-        self._write(self._calls, call)
+    def called(self, members: CallMembers) -> None:
+        self._written += 1
+        self._calls.append((self._written, members))
+        if self.readers:
+            self._tell(Call(*members))
 
     def happened(self, event: Event) -> None:
-        self._write(self._events, event)
+        self._written += 1
+        self._events.append((self._written, event))
+        self._tell(event)
 
     def entries(self) -> list[Entry]:
         """The oldest first."""
-        return [entry for _, entry in merge(self._calls, self._events, key=itemgetter(0))]
+        calls = ((number, Call(*members)) for number, members in self._calls)
+        numbered: Iterable[tuple[int, Entry]] = merge(calls, self._events, key=itemgetter(0))
+        return [entry for _, entry in numbered]
 
     def clear(self) -> None:
         self._written = 0
         self._calls.clear()
         self._events.clear()
 
-    def _write(self, kept: deque[tuple[int, Entry]], entry: Entry) -> None:
-        self._written += 1
-        kept.append((self._written, entry))
+    def _tell(self, entry: Entry) -> None:
         for read in tuple(self.readers):
             read(entry)
 

@@ -5,7 +5,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from echoserver.local.journal import KEPT, LONGEST, Call, Entry, Journal, callerOf, short, wordEntry
 from echoserver.local.values import Event
 
-CALL = Call(1.0, "ClaimGameServer", b"", "OK", 0.0, None, None, None, None)
+MEMBERS = (1.0, "ClaimGameServer", b"", "OK", 0.0, None, None, None, None)
+CALL = Call(*MEMBERS)
 EVENT = Event(2.0, "dropped", "g", "i-1", "srv-1", "dropped: last health report 181 s ago")
 
 
@@ -17,16 +18,16 @@ class JournalTests(SynchronousTestCase):
 
     def test_order(self) -> None:
         """Entries come in the order in which they were written."""
-        self.journal.called(CALL)
+        self.journal.called(MEMBERS)
         self.journal.happened(EVENT)
-        self.journal.called(CALL)
+        self.journal.called(MEMBERS)
         self.assertEqual([CALL, EVENT, CALL], self.journal.entries())
 
     def test_bounded(self) -> None:
         """The last of each are kept: a crowd of calls hides no event, and all are counted."""
         self.journal.happened(EVENT)
         for _ in range(KEPT + 5):
-            self.journal.called(CALL)
+            self.journal.called(MEMBERS)
         self.assertEqual([EVENT, *[CALL] * KEPT], self.journal.entries())
         self.assertEqual(5, self.journal.forgotten)
 
@@ -34,7 +35,7 @@ class JournalTests(SynchronousTestCase):
         """A journal that was cleared is as new, and its readers stay."""
         read: list[Entry] = []
         self.journal.readers.append(read.append)
-        self.journal.called(CALL)
+        self.journal.called(MEMBERS)
         self.journal.clear()
         self.assertEqual(([], 0), (self.journal.entries(), self.journal.forgotten))
         self.journal.happened(EVENT)
