@@ -305,4 +305,5 @@ class Groups:
         heappush(self._due, (due, group.name))
 
     def _tell(self, group: GameServerGroup, event: str, sentence: str, now: float) -> None:
-        self._happened(Event(now, event, group.name, None, None, sentence))
+        statuses = {"Status": group.status} if group.name in self._groups else {}
+        self._happened(Event(now, event, group.name, None, None, sentence, statuses))

@@ -122,7 +122,11 @@ class Interruptions:
         self._tell(instance, "terminated", f"was terminated ({why})", now)
 
     def _tell(self, instance: Instance, event: str, sentence: str, now: float) -> None:
-        self._happened(Event(now, event, instance.groupName, instance.instanceId, None, sentence))
+        groupName, instanceId = instance.groupName, instance.instanceId
+        statuses = (
+            {"InstanceStatus": instance.status} if instanceId in self._groups.instances else {}
+        )
+        self._happened(Event(now, event, groupName, instanceId, None, sentence, statuses))
 
 
 def _endOf(instance: Instance, now: float) -> str:

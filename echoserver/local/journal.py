@@ -121,6 +121,7 @@ def _wordEvent(event: Event) -> dict[str, Any]:
         "GameServerGroupName": event.groupName,
         "GameServerId": event.gameServerId,
         "InstanceId": event.instanceId,
+        **event.statuses,
         "sentence": event.sentence,
     }
 

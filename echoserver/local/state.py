@@ -270,6 +270,13 @@ class FleetState:
         return server
 
     def _tell(self, server: GameServer, now: float, event: str, sentence: str) -> None:
+        statuses = {}
+        after = self._roster.get(server.serial)
+        if after is not None:
+            statuses["UtilizationStatus"] = "UTILIZED" if after.utilized else "AVAILABLE"
+            if after.claimed:
+                statuses["ClaimStatus"] = "CLAIMED"
+        groupName, instanceId = server.groupName, server.instanceId
         self.happened(
-            Event(now, event, server.groupName, server.instanceId, server.gameServerId, sentence)
+            Event(now, event, groupName, instanceId, server.gameServerId, sentence, statuses)
         )

@@ -1,7 +1,7 @@
 """Pure: the values that state.py keeps and hands out, and how FleetIQ names things and refuses."""
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from itertools import islice
@@ -30,6 +30,8 @@ class Event:
     """
     What happened to a game server; without C{gameServerId} to an instance, else to a group, else to
     all.
+
+    @ivar statuses: those of whom it happened to, since then; empty if it is gone.
     """
 
     time: float
@@ -38,6 +40,7 @@ class Event:
     instanceId: str | None
     gameServerId: str | None
     sentence: str
+    statuses: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,7 @@ class JournalControlTests(WatchedTestCase):
                 {
                     **about,
                     "event": "registered",
+                    "UtilizationStatus": "AVAILABLE",
                     "sentence": f"registered on {INSTANCE}, AVAILABLE",
                 },
                 {
@@ -170,6 +171,38 @@ class EventsControlTests(WatchedTestCase):
         self.assertEqual(journal[-2:], told)
         self.fleetIQ.clock.advance(60)
         self.assertEqual(["claim-expired"], self.events(connection))
+
+    def test_statuses(self) -> None:
+        """An event carries what the statuses are since then, in the API's words."""
+        self.register()
+        self.fleetIQ.call("ClaimGameServer", GameServerGroupName="local")
+        connection = self.watch()
+        self.messages(connection)
+        self.fleetIQ.clock.advance(60)
+        self.fleetIQ.call("ClaimGameServer", GameServerGroupName="local")
+        self.fleetIQ.call("UpdateGameServer", **SRV_1, UtilizationStatus="UTILIZED")
+        self.fleetIQ.call("DeregisterGameServer", **SRV_1)
+        body = json.dumps({"InstanceId": INSTANCE, "seconds": 5}).encode()
+        self.fleetIQ.ask("POST", "/_local/interrupt", {}, body)
+        self.fleetIQ.clock.advance(6)
+        self.fleetIQ.call("DeleteGameServerGroup", GameServerGroupName="local")
+        available, utilized = ({"UtilizationStatus": it} for it in ("AVAILABLE", "UTILIZED"))
+        self.assertEqual(
+            [
+                ("claim-expired", available),
+                ("claimed", {**available, "ClaimStatus": "CLAIMED"}),
+                ("utilized", utilized),
+                ("deregistered", {}),
+                ("interrupted", {"InstanceStatus": "SPOT_TERMINATING"}),
+                ("terminated", {}),
+                ("group-status", {"Status": "DELETE_SCHEDULED"}),
+            ],
+            [
+                (each["event"], {name: each[name] for name in each if name.endswith("Status")})
+                for each in self.messages(connection)
+                if each["event"] != "call"
+            ],
+        )
 
     def test_empty(self) -> None:
         """A stream of nothing begins all the same: its reader knows that it is there."""
