@@ -72,8 +72,9 @@ class GuardTests(SynchronousTestCase):
         for host in ("evil.example", "127.0.0.1.evil.example", "1.2.3.4", "", "[", "\xff"):
             self.assertEqual(403, self.status("GET", "/", Host=host), host)
             self.assertEqual(403, self.status("GET", "/_local/state", Host=host), host)
-            metadata = self.status("GET", "/latest/meta-data/instance-id", Host=host)
-            self.assertEqual(200, metadata, host)
+            for version in ("latest", "2021-03-23"):
+                metadata = self.status("GET", f"/{version}/meta-data/instance-id", Host=host)
+                self.assertEqual(200, metadata, host)
             self.assertEqual(200, self.status("GET", INSTANCE_PATH, Host=host), host)
             headers = {"Host": host, **callHeaders("ListGameServerGroups")}
             self.assertEqual(200, self.status("POST", "/", **headers), host)
