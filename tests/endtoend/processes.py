@@ -26,6 +26,12 @@ T = TypeVar("T")
 
 DEADLINE = 30.0
 ANY_PORT = "tcp:0:interface=127.0.0.1"
+UVLOOP_POLICY = "asyncio with uvloop's policy"
+# twistd has no place to say so.
+_WITH_UVLOOP_POLICY = (
+    "import asyncio, uvloop; asyncio.set_event_loop_policy(uvloop.EventLoopPolicy());"
+    " from twisted.scripts.twistd import run; run()"
+)
 
 
 class Watched:
@@ -283,9 +289,12 @@ class EndToEndTestCase(TestCase):
         return child
 
     def echo(self, *options: str, reactor: str = "default", **environ: str) -> Child:
-        """Start a game server on any port."""
-        twistd = ("twistd", f"--reactor={reactor}", "-n", "fleetiq-echo")
-        return self.start(*twistd, f"--listen={ANY_PORT}", *options, folder=None, **environ)
+        """Start a game server on any port; C{UVLOOP_POLICY} is a reactor too."""
+        twistd: tuple[str, ...] = ("twistd", f"--reactor={reactor}")
+        if reactor == UVLOOP_POLICY:
+            twistd = ("python", "-c", _WITH_UVLOOP_POLICY, "--reactor=asyncio")
+        echo = ("-n", "fleetiq-echo", f"--listen={ANY_PORT}")
+        return self.start(*twistd, *echo, *options, folder=None, **environ)
 
     async def embedded(
         self, *options: str, reactor: str = "default", **environ: str

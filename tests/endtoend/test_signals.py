@@ -6,7 +6,7 @@ from unittest import skipUnless
 
 from twisted.internet.error import ConnectionRefusedError
 
-from tests.endtoend.processes import EndToEndTestCase
+from tests.endtoend.processes import UVLOOP_POLICY, EndToEndTestCase
 
 BY_SIGTERM = -signal.SIGTERM
 STOPPING = r" Stopping\. A second signal ends the grace of running sessions\.$"
@@ -67,9 +67,15 @@ class InPlayTests(EndToEndTestCase):
         """See L{endsTheGrace}."""
         await self.endsTheGrace("TERM", "default")
 
-    async def test_interruptedUnderAsyncio(self) -> None:
+    @skipUnless(find_spec("uvloop"), "uvloop is not installed")
+    async def test_terminatedUnderUvloop(self) -> None:
         """See L{endsTheGrace}."""
-        await self.endsTheGrace("INT", "asyncio")
+        await self.endsTheGrace("TERM", "uvloop")
+
+    @skipUnless(find_spec("uvloop"), "uvloop is not installed")
+    async def test_interruptedUnderUvloopsPolicy(self) -> None:
+        """See L{endsTheGrace}."""
+        await self.endsTheGrace("INT", UVLOOP_POLICY)
 
     async def endsTheGrace(self, name: str, reactor: str) -> None:
         """The first signal closes the port and leaves players the grace; the second ends it."""
