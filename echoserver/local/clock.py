@@ -16,6 +16,13 @@ class LocalClock:
     """
 
     def __init__(self, reactor: IReactorTime, scale: float = 1.0) -> None:
+        """
+        @raise ValueError: C{scale} is none; the text is a sentence.
+        """
+        if not 0 < scale <= HIGHEST_SCALE:
+            raise ValueError(
+                f"The time scale is {scale:g}: it must be above 0, at most {HIGHEST_SCALE:g}."
+            )
         self._reactor = reactor
         self._firstScale = scale
         self.reset()

@@ -46,6 +46,10 @@ class Access:
     seconds: Callable[[], float]
     versions: str = "both"
 
+    def __post_init__(self) -> None:
+        if self.versions not in VERSIONS:
+            raise ValueError(f"imds is {self.versions!r}: it must be {', '.join(VERSIONS)}.")
+
 
 class InstanceMetadata(Resource):
     """

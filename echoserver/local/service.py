@@ -68,7 +68,7 @@ class LocalFleetIQ(Service):
         @param timeScale: how many seconds of the local clock pass in a real one.
         @param imds: how the instance metadata is asked for: C{"v1"}, C{"v2"} or C{"both"}.
         @param quotas: whether AWS's default quotas and rates hold.
-        @raise ValueError: C{listen} is not understood; the text is a sentence.
+        @raise ValueError: C{listen}, C{timeScale} or C{imds} is wrong; the text is a sentence.
         """
         self._listen = listen
         self._groups, self._instances = groups, instances

@@ -91,6 +91,16 @@ class EmbeddedTests(SynchronousTestCase):
         """A description that is not understood is a ValueError at once."""
         self.assertRaises(ValueError, LocalFleetIQ, MemoryReactorClock(), "tcp:x")
 
+    def test_wrongOptions(self) -> None:
+        """Who embeds it is told, too, what may not be."""
+        for options, sentence in (
+            ({"timeScale": 0.0}, "The time scale is 0: it must be above 0, at most 3600."),
+            ({"timeScale": float("nan")}, "The time scale is nan: it must be above 0"),
+            ({"imds": "v3"}, "imds is 'v3': it must be v1, v2, both."),
+        ):
+            error = self.assertRaises(ValueError, MemoryFleetIQ, **options)
+            self.assertIn(sentence, str(error))
+
     def test_stopWithoutStart(self) -> None:
         """Stopping what never ran is done at once."""
         service = LocalFleetIQ(MemoryReactorClock())
