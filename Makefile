@@ -3,7 +3,7 @@
 
 ARGS =
 
-.PHONY: help run play test lint coverage bench sdks conformance-reactor
+.PHONY: help run play test lint coverage bench chaos sdks conformance-reactor
 
 help:
 	@echo "make run       a game server, with a FleetIQ of its own: twistd -n fleetiq-echo"
@@ -13,6 +13,7 @@ help:
 	@echo "make conformance-reactor  Twisted's own tests of reactors, on --reactor=uvloop"
 	@echo "make coverage  the tests, and which branches they miss"
 	@echo "make bench     how fast it is, beside its peers; ARGS=--full takes an hour"
+	@echo "make chaos     10,000 sessions while calls fail and processes die: what was lost"
 	@echo "make sdks      whether AWS's SDKs drive the local FleetIQ; installs them into .sdks"
 
 run: .venv/made
@@ -46,6 +47,9 @@ sdks: .venv/made
 
 bench: .venv/made build/benchmarks/loadgenerator build/benchmarks/epollecho
 	.venv/bin/python -m benchmarks $(ARGS)
+
+chaos: .venv/made
+	.venv/bin/python -m benchmarks.chaos $(ARGS)
 
 build/benchmarks/%: benchmarks/%.c
 	@mkdir -p $(@D)

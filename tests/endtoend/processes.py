@@ -41,7 +41,9 @@ class Watched:
         self._clock = clock
         self._looks: list[Callable[[], None]] = []
 
-    def until(self, what: str, look: Callable[[], T | None]) -> Deferred[T]:
+    def until(
+        self, what: str, look: Callable[[], T | None], within: float = DEADLINE
+    ) -> Deferred[T]:
         """Fires with what C{look} finds; fails if that raises, or finds nothing in time."""
         found: Deferred[T] = Deferred()
 
@@ -59,7 +61,7 @@ class Watched:
         def tooLate(_: object, seconds: float) -> T:
             raise AssertionError(f"Waited {seconds:.0f} s for {what}; there is: {self.story()}")
 
-        found.addTimeout(DEADLINE, self._clock, tooLate)
+        found.addTimeout(within, self._clock, tooLate)
         self._looks.append(again)
         again()
         return found
@@ -117,9 +119,9 @@ class Child(Watched, ProcessProtocol):
         """Fires with the id under which it says it is AVAILABLE, next."""
         return self.says(r" AVAILABLE as (\S+)\.$").addCallback(lambda found: found[1])
 
-    def ends(self) -> Deferred[int]:
+    def ends(self, within: float = DEADLINE) -> Deferred[int]:
         """Fires with its status."""
-        return self.until("its end", lambda: self.status)
+        return self.until("its end", lambda: self.status, within)
 
     def kill(self) -> Deferred[int]:
         """End it, if it has not ended; fires when it has."""
