@@ -1,0 +1,89 @@
+"""A game server in memory."""
+
+from functools import partial
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from echoserver.degraded import Degraded
+from echoserver.descriptors import Descriptors
+from echoserver.gameserver import GameServer, Rules
+from echoserver.identity import Identity
+from echoserver.pace import Pace
+from echoserver.protocol import EchoFactory, Hooks
+from echoserver.worker import Enrolment
+from tests.doubles import LongDice, MemoryEndpoint, PendingFleet
+
+IDENTITY = Identity("i-0123456789abcdef0", "localhost:5000", 5000)
+
+
+class GameServerTestCase(SynchronousTestCase):
+    """A game server in memory, whose game writes down its claims, or fails at them."""
+
+    gameFails = False
+
+    def start(self, rules: Rules | None = None, *, enrolled: bool = True) -> GameServer:
+        """A game server that listens, and has asked to be registered."""
+        self.clock = Clock()
+        self.claims: list[str] = []
+        self.fleet = PendingFleet()
+        self.endpoint = MemoryEndpoint()
+        self.used = 100
+        self.descriptors = Descriptors(self.clock, 1024, lambda: self.used, lambda: self.used)
+        self.server = GameServer(
+            self.clock,
+            LongDice(7),
+            self.endpoint,
+            partial(Game, self),
+            self.descriptors,
+            rules or Rules(grace=20.0),
+        )
+        self.server.startService()
+        self.assertEqual(5000, self.successResultOf(self.server.listen()))
+        self.refusals: list[str] = []
+        if enrolled:
+            self.enroll()
+        return self.server
+
+    def enroll(self) -> None:
+        """Hand it FleetIQ."""
+        self.server.enroll(
+            Enrolment(
+                self.fleet,
+                IDENTITY,
+                Pace(self.clock),
+                lambda: None,
+                self.refuse,
+                Degraded(self.clock),
+            )
+        )
+
+    def refuse(self, sentence: str) -> bool:
+        """Writes down the sentence, and goes on."""
+        self.refusals.append(sentence)
+        return False
+
+    def stop(self) -> Deferred[None]:
+        """Tell it to stop."""
+        self.stopped = self.server.stopService()
+        return self.stopped
+
+    def assertStopped(self) -> None:
+        """It has left, and nothing of it is left."""
+        self.successResultOf(self.stopped)
+        self.assertFalse(self.endpoint.listening)
+        self.assertEqual([], self.clock.getDelayedCalls())
+
+
+class Game(EchoFactory):
+    """The factory of a game that writes down its claims, or fails at them."""
+
+    def __init__(self, test: GameServerTestCase, hooks: Hooks) -> None:
+        super().__init__(test.clock, hooks)
+        self.test = test
+
+    def claimed(self, data: str) -> None:
+        if self.test.gameFails:
+            raise ValueError("a game that fails")
+        self.test.claims.append(data)
