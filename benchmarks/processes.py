@@ -20,6 +20,8 @@ ANY_PORT = "tcp:0:interface=127.0.0.1"
 DEADLINE = 60.0
 LOAD_CORE, SERVER_CORE = 0, 1
 
+_WRITING_BYTECODE = {name: os.environ[name] for name in os.environ if "BYTECODE" not in name}
+
 
 class Server:
     """
@@ -44,7 +46,8 @@ class Server:
             stderr=subprocess.STDOUT,
             text=True,
             cwd=self._folder.name,
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), **environ},
+            # With PYTHONDONTWRITEBYTECODE every start would compile anew.
+            env={**_WRITING_BYTECODE, "PYTHONPATH": str(Path(__file__).parents[1]), **environ},
         )
         pin(self._process.pid, SERVER_CORE)
         self._lines: list[tuple[float, str]] = []

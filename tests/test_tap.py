@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import signal
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from echoserver import tap
 from echoserver.options import Options
 from echoserver.program import Program
-from echoserver.tap import Ending, steady
+from echoserver.tap import STARTED, Ending, collectLater, steady
 from tests.awsdoubles import told
 from tests.programdoubles import Part, ProgramTestCase
 from twisted.plugins.fleetiq_echo import fleetiqEcho
@@ -60,6 +61,22 @@ class SteadyTests(SynchronousTestCase):
                 monotonic.advance(seconds)
                 reactor.runUntilCurrent()
                 self.assertEqual(sofar, made)
+
+
+class GarbageTests(SynchronousTestCase):
+    """The start is not held up by looking for garbage in what is there to stay."""
+
+    def test_later(self) -> None:
+        """Garbage is collected again after the start, and what the start made left alone."""
+        self.addCleanup(gc.enable)
+        self.addCleanup(gc.unfreeze)
+        gc.disable()
+        clock = Clock()
+        collectLater(clock)
+        self.assertEqual((gc.isenabled(), gc.get_freeze_count()), (False, 0))
+        clock.advance(STARTED)
+        self.assertTrue(gc.isenabled())
+        self.assertGreater(gc.get_freeze_count(), 0)
 
 
 class SignalTests(ProgramTestCase):
@@ -138,9 +155,13 @@ class ServiceMakerTests(ProgramTestCase):
         self.patch(Factory, "noisy", True)
         options = fleetiqEcho.options()
         options.parseOptions([])
+        self.addCleanup(gc.enable)
         program = fleetiqEcho.makeService(options)
         self.assertTrue(IPlugin.providedBy(fleetiqEcho) and IService.providedBy(program))
         assert isinstance(program, Program)
-        self.assertEqual([each.__name__ for each in running], ["listenForSignals"])
+        self.assertFalse(gc.isenabled())
+        collect, listenForSignals = running
+        self.assertEqual("listenForSignals", listenForSignals.__name__)
+        self.assertIs(collectLater, getattr(collect, "func", None))
         self.assertEqual([each.__name__ for each in atExit], ["exit"])
         self.assertIs(tap.Options, Options)
