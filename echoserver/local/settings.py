@@ -35,6 +35,12 @@ class Settings:
         "OutOfCapacityException",
     )
     unclaimed: str = _setting("ClaimStatus of a game server without a claim", "absent", "blank")
+    availableClaimed: str = _setting(
+        "the claim, at UpdateGameServer to AVAILABLE of a game server that is claimed",
+        "keep",
+        "end",
+    )
+    claimData: str = _setting("the GameServerData of a claim, when it expires", "keep", "revert")
     lateUtilized: str = _setting(
         "UpdateGameServer to UTILIZED of a game server without a claim, or whose claim is over",
         "accept",

@@ -116,23 +116,27 @@ class FleetState:
         healthCheck: str | None,
         now: float,
     ) -> GameServer:
-        """C{None} leaves a thing as it is. AVAILABLE keeps a claim, for heartbeats may carry it."""
+        """C{None} leaves a thing as it is."""
         self.sweep(now)
         before = self._roster.find(groupName, gameServerId)
         utilize = utilizationStatus == "UTILIZED"
         checkUpdate(before, utilizationStatus, self.settings)
+        isReleased = utilizationStatus == "AVAILABLE" and self.settings.availableClaimed == "end"
         after = replace(
             before,
             utilized=before.utilized or utilize,
-            claimed=before.claimed and not utilize,
+            claimed=before.claimed and not (utilize or isReleased),
             lastHealthCheckTime=before.lastHealthCheckTime if healthCheck is None else now,
             gameServerData=before.gameServerData if gameServerData is None else gameServerData,
+            dataUnclaimed=before.dataUnclaimed if gameServerData is None else gameServerData,
         )
         self._roster.replace(before, after)
         if healthCheck is not None and before.lastHealthCheckTime >= self._measuredFrom:
             self._longestSilence = max(self._longestSilence, now - before.lastHealthCheckTime)
         if after.utilized and not before.utilized:
             self._tell(after, now, "utilized", "UTILIZED")
+        elif before.claimed and not after.claimed:
+            self._tell(after, now, "released", "claim ended: it is AVAILABLE, by its own word")
         return after
 
     def deregister(self, groupName: str, gameServerId: str, now: float) -> None:
@@ -167,10 +171,11 @@ class FleetState:
             before,
             claimed=True,
             lastClaimTime=now,
+            dataUnclaimed=before.gameServerData,
             gameServerData=before.gameServerData if gameServerData is None else gameServerData,
         )
         self._roster.replace(before, after)
-        heappush(self._claimEnds, (now + CLAIM_SECONDS, after.serial))
+        heappush(self._claimEnds, (_claimEnd(after), after.serial))
         self._tell(after, now, "claimed", f"CLAIMED for {CLAIM_SECONDS:.0f} s")
         return after
 
@@ -219,7 +224,8 @@ class FleetState:
     def _sweepServers(self, now: float) -> None:
         while self._claimEnds and self._claimEnds[0][0] <= now:
             claimant = self._roster.get(heappop(self._claimEnds)[1])
-            if claimant is not None and claimant.claimed:
+            # A claim that ended before its time may have been followed by another.
+            if claimant is not None and claimant.claimed and _claimEnd(claimant) <= now:
                 self._endClaim(claimant, now)
         while self._lapses and self._lapses[0][0] < now:
             silent = self._roster.get(heappop(self._lapses)[1])
@@ -228,8 +234,9 @@ class FleetState:
         self._groups.sweep(now)
 
     def _endClaim(self, server: GameServer, now: float) -> None:
-        # UTILIZED is for good, so an end that is due never belongs to a later claim.
-        self._roster.replace(server, replace(server, claimed=False))
+        revert = self.settings.claimData == "revert"
+        data = server.dataUnclaimed if revert else server.gameServerData
+        self._roster.replace(server, replace(server, claimed=False, gameServerData=data))
         self._tell(
             server,
             now,
@@ -280,3 +287,8 @@ class FleetState:
         self.happened(
             Event(now, event, groupName, instanceId, server.gameServerId, sentence, statuses)
         )
+
+
+def _claimEnd(server: GameServer) -> float:
+    """When the last claim of this game server is over."""
+    return (server.lastClaimTime or 0.0) + CLAIM_SECONDS

@@ -80,7 +80,11 @@ class Instance:
 
 @dataclass(frozen=True, slots=True)
 class GameServer:
-    """One registration. Times are epoch seconds; C{serial} counts registrations, never repeats."""
+    """
+    One registration. Times are epoch seconds; C{serial} counts registrations, never repeats.
+
+    @ivar dataUnclaimed: what C{gameServerData} was before the claim.
+    """
 
     serial: int
     groupName: str
@@ -93,6 +97,7 @@ class GameServer:
     lastClaimTime: float | None = None
     claimed: bool = False
     utilized: bool = False
+    dataUnclaimed: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

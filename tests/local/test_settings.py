@@ -108,6 +108,39 @@ class SettingsTests(SynchronousTestCase):
         server = self.call("ClaimGameServer").json["GameServer"]
         self.assertEqual("CLAIMED", server["ClaimStatus"])
 
+    def test_availableClaimed(self) -> None:
+        """AVAILABLE keeps a claim, or ends it: the next claim has its whole time."""
+        for assignments, status in (((), "CLAIMED"), (("available-claimed=end",), None)):
+            self.start(*assignments)
+            self.call("ClaimGameServer")
+            self.fleetIQ.clock.advance(20)
+            self.call("UpdateGameServer", HealthCheck="HEALTHY")
+            server = self.call("UpdateGameServer", UtilizationStatus="AVAILABLE").json["GameServer"]
+            self.assertEqual(status, server.get("ClaimStatus"))
+        self.assertIsNone(self.refusal("ClaimGameServer"))
+        for _ in range(2):
+            server = self.call("DescribeGameServer").json["GameServer"]
+            self.assertEqual("CLAIMED", server["ClaimStatus"])
+            self.fleetIQ.clock.advance(59)
+        server = self.call("DescribeGameServer").json["GameServer"]
+        self.assertNotIn("ClaimStatus", server)
+
+    def test_claimData(self) -> None:
+        """A claim's data stays when it expires, or what was there before, or came since, does."""
+        for assignments, since, data in (
+            ((), None, "claim"),
+            (("claim-data=revert",), None, "server"),
+            (("claim-data=revert",), "since", "since"),
+        ):
+            self.start(*assignments)
+            self.call("UpdateGameServer", GameServerData="server")
+            self.call("ClaimGameServer", GameServerData="claim")
+            if since:
+                self.call("UpdateGameServer", GameServerData=since)
+            self.fleetIQ.clock.advance(60)
+            server = self.call("DescribeGameServer").json["GameServer"]
+            self.assertEqual(data, server["GameServerData"])
+
     def test_lateUtilized(self) -> None:
         """UTILIZED without a claim is taken, or refused; with one, and again, it never is."""
         self.start()
