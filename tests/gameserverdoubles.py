@@ -6,6 +6,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from echoserver.bucket import Bucket
 from echoserver.degraded import Degraded
 from echoserver.descriptors import Descriptors
 from echoserver.gameserver import GameServer, Rules
@@ -23,9 +24,12 @@ class GameServerTestCase(SynchronousTestCase):
 
     gameFails = False
 
-    def start(self, rules: Rules | None = None, *, enrolled: bool = True) -> GameServer:
+    def start(
+        self, rules: Rules | None = None, *, enrolled: bool = True, apiRate: Bucket | None = None
+    ) -> GameServer:
         """A game server that listens, and has asked to be registered."""
         self.clock = Clock()
+        self.pace = Pace(self.clock, apiRate)
         self.claims: list[str] = []
         self.fleet = PendingFleet()
         self.endpoint = MemoryEndpoint()
@@ -52,7 +56,7 @@ class GameServerTestCase(SynchronousTestCase):
             Enrolment(
                 self.fleet,
                 IDENTITY,
-                Pace(self.clock),
+                self.pace,
                 lambda: None,
                 self.refuse,
                 Degraded(self.clock),

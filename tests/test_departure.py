@@ -5,6 +5,7 @@ from typing import Any, cast
 
 from twisted.logger import capturedLogs
 
+from echoserver.bucket import Bucket
 from echoserver.departure import ABORT_AFTER, IN_FLIGHT, LAST_STEP
 from echoserver.failures import NotFound
 from echoserver.gameserver import Rules
@@ -221,6 +222,31 @@ class StopTests(GameServerTestCase):
                 self.clock.advance(LAST_STEP)
             told = [str(event["log_format"]) for event in events]
             self.assertEqual(not answers, any("did not answer in time" in line for line in told))
+
+    def test_waitingForItsTurn(self) -> None:
+        """A Register that waits for its turn is not sent any more: the end need not wait."""
+        self.start(apiRate=Bucket(0.1, 1), enrolled=False)
+        self.successResultOf(self.pace.question())
+        self.enroll()
+        self.stop()
+        self.assertEqual([], self.fleet.made)
+        self.assertStopped()
+
+    def test_turnInTime(self) -> None:
+        """Deregister waits for its turn, within the cap."""
+        for rate, inTime in ((0.5, True), (0.1, False)):
+            self.start(apiRate=Bucket(rate, 1))
+            self.fleet.reply()
+            self.stop()
+            self.assertEqual(["register"], self.fleet.made)
+            self.clock.advance(LAST_STEP - 1.0)
+            if inTime:
+                self.fleet.reply()
+            else:
+                self.assertNoResult(self.stopped)
+                self.clock.advance(1.0)
+            self.assertStopped()
+            self.assertEqual(inTime, "deregister" in self.fleet.made)
 
     def test_stopTwice(self) -> None:
         """Stopping again waits for the same end."""

@@ -1,12 +1,13 @@
 """What the game servers of one process share towards FleetIQ."""
 
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from echoserver.enrolling import Enrolling
 from echoserver.fleetiq import FleetIQ
 from echoserver.options import Options
-from tests.awsdoubles import INSTANCE_ID, RecordedCalls, atOnce
+from tests.awsdoubles import INSTANCE_ID, RecordedCalls, atOnce, told
 
 
 class InstanceStatusTests(SynchronousTestCase):
@@ -25,3 +26,25 @@ class InstanceStatusTests(SynchronousTestCase):
         clock.advance(1.0)
         self.assertEqual(len(calls.made), atFirst + 1)
         self.assertEqual(self.successResultOf(asked[atFirst]), "ACTIVE")
+
+
+class LateHeartbeatsTests(SynchronousTestCase):
+    """A rate that cannot carry the heartbeats."""
+
+    def test_warned(self) -> None:
+        """It is said at the start, with what to raise; one that carries them is not."""
+        for words, late in (
+            (["--servers=500"], True),
+            (["--servers=300"], False),
+            (["--servers=500", "--heartbeat=120"], False),
+            (["--servers=500", "--api-rate=10"], False),
+        ):
+            options = Options({})
+            options.parseOptions(["--group=group", *words])
+            fleet = FleetIQ(RecordedCalls(), "group")
+            with capturedLogs() as events:
+                Enrolling(Clock(), options.settings, fleet, atOnce)
+            lines = told(events)
+            self.assertEqual(len(lines), late, words)
+            if late:
+                self.assertIn("500 game servers are 8.3 calls a second, and --api-rate", lines[0])
