@@ -316,7 +316,7 @@ class EventsTests(LocalTestCase):
         """Each message is shown once it is whole; comments are not."""
         done = self.start("local", "events")
         self.stream.say(b": comment\n\n" + self.MESSAGE + self.MESSAGE[:20])
-        self.assertEqual("1970-01-01T00:00:00.000Z reset all is new\n", self.out)
+        self.assertEqual("1970-01-01T00:00:00.000Z all is new\n", self.out)
         self.stream.say(self.MESSAGE[20:])
         self.assertEqual(2, self.out.count("all is new"))
         self.assertNoResult(done)
@@ -426,4 +426,4 @@ class SocketTests(TestCase):
         await first
         await fleetIQ.stopService()
         await followed
-        self.assertEqual(["interrupted"], [entry["event"] for entry in told])
+        self.assertEqual(["fault", "fault", "interrupted"], [entry["event"] for entry in told])

@@ -39,8 +39,8 @@ def _wordCall(call: Reply) -> str:
 
 def _wordEvent(event: Reply) -> str:
     names = map(event.get, ("GameServerId", "InstanceId", "GameServerGroupName"))
-    who = next(filter(None, names), event["event"])
-    return f"{who} {event['sentence']}"
+    who = next(filter(None, names), None)
+    return f"{who} {event['sentence']}" if who else str(event["sentence"])
 
 
 def describeState(state: Reply) -> str:

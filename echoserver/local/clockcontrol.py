@@ -2,10 +2,8 @@
 
 from collections.abc import Callable
 
-from twisted.logger import Logger, LogLevel
-
 from echoserver.local.clock import HIGHEST_SCALE, LocalClock
-from echoserver.local.control import Act, answer, refuse
+from echoserver.local.control import Act, Tell, answer, refuse
 from echoserver.local.fields import checkNames, numberOf
 from echoserver.local.site import LocalRequest
 from echoserver.local.state import FleetState
@@ -17,10 +15,15 @@ LONGEST_ADVANCE = 366 * 86400.0
 class ClockControl(Act):
     """Moves the clock ahead, or gives it another scale."""
 
-    _log = Logger()
     isLeaf = True
 
-    def __init__(self, clock: LocalClock, state: FleetState, moved: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        clock: LocalClock,
+        state: FleetState,
+        moved: Callable[[], None],
+        tell: Tell,
+    ) -> None:
         """
         @param moved: told after each change of the clock.
         """
@@ -28,6 +31,7 @@ class ClockControl(Act):
         self._clock = clock
         self._state = state
         self._moved = moved
+        self._tell = tell
         # In real seconds, and measured between the clock's moves: they are no server's silence.
         self._longestSilence = 0.0
 
@@ -52,7 +56,7 @@ class ClockControl(Act):
         if advance is not None:
             self._clock.advance(advance)
             self._state.measureSilence(self._clock.seconds())
-            self._log.info("the local clock is moved {seconds:g} s ahead", seconds=advance)
+            self._tell("clock", f"the local clock is moved {advance:g} s ahead")
         self._moved()
         now = round(self._clock.seconds(), 3)
         return answer(request, 200, {"now": now, "timeScale": self._clock.scale})
@@ -60,12 +64,11 @@ class ClockControl(Act):
     def _tellScale(self) -> None:
         """A scale that is faster than the heartbeats seen is a warning."""
         lapse = self._state.healthTimeout / self._clock.scale
+        seen = f"; up to {self._longestSilence:.3g} s were seen between two"
         isOutrun = self._longestSilence > lapse
-        self._log.emit(
-            LogLevel.warn if isOutrun else LogLevel.info,
-            "the local clock now runs {scale:g} s in a second: {lapse:.3g} s without a health "
-            "report, and a game server is dropped{seen}",
-            scale=self._clock.scale,
-            lapse=lapse,
-            seen=f"; up to {self._longestSilence:.3g} s were seen between two" if isOutrun else "",
+        self._tell(
+            "clock",
+            f"the local clock now runs {self._clock.scale:g} s in a second: {lapse:.3g} s without "
+            f"a health report, and a game server is dropped{seen if isOutrun else ''}",
+            isOutrun,
         )

@@ -1,13 +1,19 @@
 """What the controls below /_local share: their root, their base, and how they answer."""
 
 import json
-from typing import Any
+from typing import Any, Protocol
 
 from twisted.web.error import UnsupportedMethod
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET
 
 from echoserver.local.site import LocalRequest, Missing
+
+
+class Tell(Protocol):
+    """Writes down, in the journal and in the log, what an order did to the whole."""
+
+    def __call__(self, event: str, sentence: str, isWarning: bool = False, /) -> None: ...
 
 
 class Controls(Resource):

@@ -10,7 +10,7 @@ from twisted.internet.address import IPv6Address
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IListeningPort
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
 from echoserver.local.actions import Actions
@@ -92,8 +92,8 @@ class LocalFleetIQ(Service):
         access = Access(self._tokens, seconds, imds)
         controls = Controls()
         controls.putChild(b"state", StateControl(state, faults, self._api, clock))
-        controls.putChild(b"clock", ClockControl(clock, state, self._sweep.clockMoved))
-        controls.putChild(b"faults", FaultsControl(faults))
+        controls.putChild(b"clock", ClockControl(clock, state, self._sweep.clockMoved, self._tell))
+        controls.putChild(b"faults", FaultsControl(faults, self._tell))
         controls.putChild(b"journal", JournalControl(self._journal))
         self._events = EventsControl(self._journal, reactor)
         controls.putChild(b"events", self._events)
@@ -145,18 +145,23 @@ class LocalFleetIQ(Service):
         self._state.clear()
         self._populate()
         self._sweep.clockMoved()
-        now = self._clock.seconds()
-        self._happened(Event(now, "reset", None, None, None, "all is as at the start"))
+        self._tell("reset", "reset: all is as at the start")
 
     def _populate(self) -> None:
         for name in self._groups:
             self._state.addGroup(name, self._instances, self._clock.seconds())
 
-    def _happened(self, event: Event) -> None:
+    def _tell(self, event: str, sentence: str, isWarning: bool = False, /) -> None:
+        now = self._clock.seconds()
+        self._happened(Event(now, event, None, None, None, sentence), isWarning)
+
+    def _happened(self, event: Event, isWarning: bool = False) -> None:
         self._journal.happened(event)
-        self._log.info(
-            "{who} {sentence}",
-            who=event.gameServerId or event.instanceId or event.groupName or "reset:",
+        who = event.gameServerId or event.instanceId or event.groupName
+        self._log.emit(
+            LogLevel.warn if isWarning else LogLevel.info,
+            "{who} {sentence}" if who else "{sentence}",
+            who=who,
             sentence=event.sentence,
             event=event,
         )

@@ -46,13 +46,15 @@ class JournalControlTests(WatchedTestCase):
         headers = {**callHeaders("RegisterGameServer"), "User-Agent": "Boto3/1.44.5 ua/2.1"}
         body = json.dumps({**SRV_1, "InstanceId": INSTANCE}).encode()
         self.order(operation="*", kind="slow", seconds=2, count=1)
+        [order] = self.journal()
         connection = self.fleetIQ.connect()
         connection.send(requestBytes("POST", "/", headers, body))
-        self.assertEqual([], self.journal())
+        self.assertEqual([order], self.journal())
         self.fleetIQ.clock.advance(2)
         about = {**SRV_1, "InstanceId": INSTANCE, "time": 1_700_000_002.0}
         self.assertEqual(
             [
+                order,
                 {
                     **about,
                     "event": "registered",
@@ -104,6 +106,24 @@ class JournalControlTests(WatchedTestCase):
             connection.send(requestBytes("POST", "/", callHeaders("RegisterGameServer"), body))
             call = self.journal()[-1]
             self.assertEqual((outcome, sentence), (call["outcome"], call["sentence"]))
+
+    def test_orders(self) -> None:
+        """What was ordered is told: else nobody knew why calls failed or time jumped."""
+        self.order(operation="ListGameServers", kind="drop")
+        self.fleetIQ.ask("DELETE", "/_local/faults/fault-1")
+        self.fleetIQ.ask("DELETE", "/_local/faults")
+        self.fleetIQ.ask("POST", "/_local/clock", {}, b'{"advance": 60, "scale": 2}')
+        dropped = "90 s without a health report, and a game server is dropped"
+        self.assertEqual(
+            [
+                ("fault", "fault-1 ordered: drop on ListGameServers"),
+                ("fault", "fault-1 ended"),
+                ("fault", "all faults ended"),
+                ("clock", f"the local clock now runs 2 s in a second: {dropped}"),
+                ("clock", "the local clock is moved 60 s ahead"),
+            ],
+            [(each["event"], each["sentence"]) for each in self.journal()],
+        )
 
     def test_hostile(self) -> None:
         """Whatever a call was, it is told shortly, and in ASCII."""

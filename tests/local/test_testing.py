@@ -81,7 +81,7 @@ class ThreadTests(SynchronousTestCase):
             client.claim_game_server(GameServerGroupName="local")
             fleetIQ.advance(60)
         events = [entry["event"] for entry in fleetIQ.journal() if entry["event"] != "call"]
-        self.assertEqual(["registered", *["claimed", "claim-expired"] * 2], events)
+        self.assertEqual(["registered", *["claimed", "clock", "claim-expired"] * 2], events)
 
     def test_interrupt(self) -> None:
         """An instance is told to go, by Spot or as is said, and goes in time."""
