@@ -64,15 +64,11 @@ def readBack(player: socket.socket, data: bytes) -> int:
     return read
 
 
-def leave(player: socket.socket, *, tls: bool, goodbye: bool) -> None:
+def leave(player: socket.socket, *, goodbye: bool) -> None:
     """Send 1 MiB, do not read, and go."""
     player.sendall(bytes(2**20) + b"\n" + b"q\n" * goodbye)
-    if not goodbye and not tls:
+    if not goodbye:
         player.shutdown(socket.SHUT_WR)
-    elif not goodbye and isinstance(player, ssl.SSLSocket):
-        player.settimeout(0)
-        with suppress(OSError):
-            player.unwrap()
 
 
 def measure(server: Server, *, tls: bool) -> bool:
@@ -89,11 +85,11 @@ def measure(server: Server, *, tls: bool) -> bool:
         back = list(threads.map(readBack, players, [data[:count] for count in sent]))
         for player in [*players, first]:
             player.close()
-        server.forget()
+        server.says("; 0 in")
         unread = [connect(server.port, tls=tls) for _ in range(PLAYERS)]
         began = perf_counter()
         for i, player in enumerate(unread):
-            leave(player, tls=tls, goodbye=i % 2 == 0)
+            leave(player, goodbye=i % 2 == 0)
         for _ in range(PLAYERS):
             at, _ = server.says(r"left: (goodbye|closed the connection|vanished)", 60)
         held = at - began

@@ -25,8 +25,8 @@ from echoserver.bucket import Bucket
 from echoserver.departure import Departure
 from echoserver.descriptors import Descriptors
 from echoserver.gate import Gate
+from echoserver.hooks import CLAIM_FIRST, FULL, Hooks, Player
 from echoserver.lifecycle import Absent, Known, Wanted, wanted
-from echoserver.protocol import CLAIM_FIRST, FULL, Hooks, Player
 from echoserver.session import Session
 from echoserver.sockets import describe
 from echoserver.standing import Standing, standingOf

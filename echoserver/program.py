@@ -33,12 +33,13 @@ from echoserver.failures import CallFailed
 from echoserver.fleetiq import FleetIQ
 from echoserver.fleets import AWS, Local
 from echoserver.gameserver import GameServer
+from echoserver.hooks import Player
 from echoserver.instance import identify
 from echoserver.interruption import Watch
 from echoserver.ledger import prepare
 from echoserver.metadata import InstanceMetadata, NoIdentity, NoMetadata, newClient
 from echoserver.options import Embedded, Settings
-from echoserver.protocol import EchoFactory, Player
+from echoserver.protocol import EchoFactory
 from echoserver.sockets import describe
 
 T = TypeVar("T")

@@ -1,14 +1,18 @@
-"""A player's bytes: Echo, its factory, and the hooks they fire."""
+"""A player's bytes: Echo, and its factory."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, ClassVar, ParamSpec, TypeVar
-from typing import Protocol as Seam
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IDelayedCall, IHalfCloseableProtocol, IReactorTime
+from twisted.internet.interfaces import (
+    IDelayedCall,
+    IHalfCloseableProtocol,
+    IPushProducer,
+    IReactorTime,
+)
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.protocols.policies import ProtocolWrapper
@@ -16,59 +20,24 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from echoserver.goodbye import findGoodbye
+from echoserver.heldback import HeldBack
+from echoserver.hooks import Hooks, Player
 from echoserver.idleness import Idleness
-from echoserver.sockets import describe, hostOf, keepAlive
+from echoserver.sockets import describe, hasEnded, hostOf, keepAlive
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 JOIN_AFTER = 0.5
 LAST_BYTES = 10.0
-FULL = b"FULL\n"
-CLAIM_FIRST = b"CLAIM FIRST\n"
 
 
-class Player(Seam):
-    """
-    A player, as hooks see one.
-
-    @ivar address: the peer, C{host:port}.
-    @ivar host: the peer's address alone; None where it has none, on a UNIX socket for instance.
-    @ivar received: bytes that have come from the player so far.
-    """
-
-    address: str
-    host: str | None
-    received: int
-
-
-class Hooks(Seam):
-    """
-    Who hears of players: L{echoserver.gameserver.GameServer}. All on the reactor thread.
-
-    A hook that raises is logged, and changes nothing for the player.
-    """
-
-    def admission(self, player: Player) -> Deferred[bytes | None]:
-        """
-        A player sent his first byte, or was there for 0.5 s: may he come in?
-
-        Fires with None if he may, else with what he is told. Until then his bytes wait, unread.
-        """
-
-    def playerJoined(self, player: Player) -> None:
-        """A player has come in."""
-
-    def playerLeft(self, player: Player, reason: str) -> None:
-        """A player who had joined is gone; C{reason} completes the sentence C{left: …}."""
-
-
-@implementer(IHalfCloseableProtocol)
+@implementer(IHalfCloseableProtocol, IPushProducer)
 class Echo(Protocol):
     """
     Sends back what comes, as it comes, until the player says goodbye.
 
-    The transport is its own producer: a player who does not read stops being read.
+    It is its transport's producer: a player who does not read stops being read.
     """
 
     factory: EchoFactory
@@ -90,7 +59,7 @@ class Echo(Protocol):
     def connectionMade(self) -> None:
         self.factory.connected(self)
         keepAlive(self.transport)
-        self.transport.registerProducer(self.transport, True)
+        self.transport.registerProducer(self, True)
         self._joining = self.factory.clock.callLater(JOIN_AFTER, self._knock)
 
     def dataReceived(self, data: bytes) -> None:
@@ -141,7 +110,7 @@ class Echo(Protocol):
         would reset the connection, and lose what is still on its way. TLS and PROXY wrappers
         cannot close one side alone.
         """
-        self._abortIn(within)
+        self.abortIn(within)
         if self._reason is None:
             self._reason = reason
             self._calm = False
@@ -151,6 +120,21 @@ class Echo(Protocol):
                 self.transport.loseConnection()
             else:
                 self.transport.loseWriteConnection()
+
+    def pauseProducing(self) -> None:
+        self.factory.heldBack.add(self)
+        self.transport.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        self.factory.heldBack.discard(self)
+        self.transport.resumeProducing()
+
+    def stopProducing(self) -> None:
+        self.transport.stopProducing()
+
+    def endsUnheard(self) -> bool:
+        """Whether the player has ended his side, and that waits behind what is not read."""
+        return self.playing and hasEnded(self.transport)
 
     def writeConnectionLost(self) -> None:
         """All is written: the player is gone, though the socket waits for the peer's own end."""
@@ -162,7 +146,7 @@ class Echo(Protocol):
             self._reason = "closed the connection"
             self._calm = False
             self.transport.unregisterProducer()
-        self._abortIn(LAST_BYTES)
+        self.abortIn(LAST_BYTES)
         self.transport.loseConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
@@ -175,6 +159,7 @@ class Echo(Protocol):
             self._reason = why
         # Out of the set first: who hears that he left may close all who are still in it.
         self.factory.connections.discard(self)
+        self.factory.heldBack.discard(self)
         self._tellLeft()
         self.factory.disconnected()
 
@@ -219,7 +204,8 @@ class Echo(Protocol):
             self._joined = False
             self.factory.tell(self.factory.hooks.playerLeft, self, self._reason or "")
 
-    def _abortIn(self, seconds: float) -> None:
+    def abortIn(self, seconds: float) -> None:
+        """Abort the connection then, unless that is to be sooner already."""
         clock = self.factory.clock
         if self._aborting is not None and self._aborting.active():
             if self._aborting.getTime() <= clock.seconds() + seconds:
@@ -235,6 +221,7 @@ class EchoFactory(Factory):
     @ivar hooks: who hears of players.
     @param idleTimeout: seconds without a byte after which a player is let go; 0 for never.
     @ivar connections: everybody who is connected, joined or not.
+    @ivar heldBack: those of them who are not read.
     @ivar seen: called with a player and what has come from him, if somebody wants to see it.
     """
 
@@ -253,6 +240,7 @@ class EchoFactory(Factory):
         self.seen = seen
         self.connections: set[Echo] = set()
         self.hooks = hooks
+        self.heldBack = HeldBack(clock, LAST_BYTES)
         self._awaitingEmpty: list[Deferred[None]] = []
         self._idleness = Idleness(clock, idleTimeout, self._playing) if idleTimeout else None
 

@@ -19,15 +19,14 @@ _KEEP_ALIVE = (
     ("TCP_USER_TIMEOUT", 60_000),
 )
 
+# Linux's include/net/tcp_states.h; tcpi_state is the first byte of struct tcp_info.
+_CLOSE_WAIT = 8
+
 
 def keepAlive(transport: Any) -> None:
     """Have the kernel notice a player who vanished silently: 60 s idle, then 3 probes of 10 s."""
-    while isinstance(transport, ProtocolWrapper):
-        transport = transport.transport
-    if not ITCPTransport.providedBy(transport):
-        return
-    handle: Any = ISystemHandle(transport).getHandle()
-    if handle.family not in (socket.AF_INET, socket.AF_INET6):
+    transport, handle = _socketOf(transport)
+    if handle is None:
         return
     # A socket that the player has reset already takes no options on some systems.
     with suppress(OSError):
@@ -37,6 +36,28 @@ def keepAlive(transport: Any) -> None:
             option = getattr(socket, name, None)
             if option is not None:
                 handle.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
+def hasEnded(transport: Any) -> bool:
+    """Whether the peer's FIN has come, though nobody may have read it; only Linux says so."""
+    _, handle = _socketOf(transport)
+    option = getattr(socket, "TCP_INFO", None)
+    if handle is None or option is None:
+        return False
+    with suppress(OSError):
+        return bool(handle.getsockopt(socket.IPPROTO_TCP, option, 1)[0] == _CLOSE_WAIT)
+    return False
+
+
+def _socketOf(transport: Any) -> tuple[Any, Any]:
+    """The innermost transport, and its socket if it is one of TCP, else None."""
+    while isinstance(transport, ProtocolWrapper):
+        transport = transport.transport
+    if ITCPTransport.providedBy(transport):
+        handle: Any = ISystemHandle(transport).getHandle()
+        if handle.family in (socket.AF_INET, socket.AF_INET6):
+            return transport, handle
+    return transport, None
 
 
 def describe(address: IAddress) -> str:

@@ -23,7 +23,7 @@ from zope.interface import implementer
 
 from echoserver.failures import CallFailed
 from echoserver.fleetiq import GameServer
-from echoserver.protocol import Player
+from echoserver.hooks import Player
 
 HERE = IPv4Address("TCP", "127.0.0.1", 5000)
 

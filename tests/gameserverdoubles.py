@@ -10,9 +10,10 @@ from echoserver.bucket import Bucket
 from echoserver.degraded import Degraded
 from echoserver.descriptors import Descriptors
 from echoserver.gameserver import GameServer, Rules
+from echoserver.hooks import Hooks
 from echoserver.identity import Identity
 from echoserver.pace import Pace
-from echoserver.protocol import EchoFactory, Hooks
+from echoserver.protocol import EchoFactory
 from echoserver.worker import Enrolment
 from tests.doubles import LongDice, MemoryEndpoint, PendingFleet
 

@@ -8,8 +8,8 @@ from echoserver.bucket import Bucket
 from echoserver.descriptors import LOOK_EVERY, RESERVE
 from echoserver.failures import NotFound
 from echoserver.gameserver import Rules
+from echoserver.hooks import CLAIM_FIRST, FULL
 from echoserver.lifecycle import Absent, Utilized
-from echoserver.protocol import CLAIM_FIRST, FULL
 from echoserver.standing import Standing
 from tests.doubles import callFailed
 from tests.gameserverdoubles import GameServerTestCase

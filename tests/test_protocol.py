@@ -1,5 +1,6 @@
 """A player's bytes: the echo, the goodbye, who joins and who leaves."""
 
+import socket
 from typing import Any
 
 from hypothesis import given, settings
@@ -7,23 +8,34 @@ from hypothesis import strategies as st
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol
+from twisted.internet.interfaces import (
+    IAddress,
+    IHalfCloseableProtocol,
+    IPushProducer,
+    ISystemHandle,
+    ITCPTransport,
+)
 from twisted.internet.task import Clock
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import directlyProvides
 from zope.interface.verify import verifyObject
 
-from echoserver.protocol import (
-    FULL,
-    JOIN_AFTER,
-    LAST_BYTES,
-    EchoFactory,
-    Player,
-)
+from echoserver.hooks import FULL, Player
+from echoserver.protocol import JOIN_AFTER, LAST_BYTES, EchoFactory
 from tests.doubles import PlayerTransport, RecordingHooks
 from tests.test_goodbye import CUTS, NEAR_GOODBYE, cut, lines
 
 PEER = IPv4Address("TCP", "192.0.2.7", 4242)
+
+
+class ClosedByPeer:
+    """A socket that Linux says is in CLOSE_WAIT."""
+
+    family = socket.AF_INET
+
+    def getsockopt(self, *_: int) -> bytes:
+        return b"\x08"
 
 
 class EchoTests(SynchronousTestCase):
@@ -170,10 +182,29 @@ class EchoTests(SynchronousTestCase):
         self.assertTrue(transport.aborted)
 
     def test_backPressure(self) -> None:
-        """The transport is its own producer: who does not read stops being read."""
+        """Who does not read stops being read, until he does."""
         transport = self.connect()
-        self.assertIs(transport, transport.producer)
+        verifyObject(IPushProducer, transport.protocol)
+        self.assertIs(transport.protocol, transport.producer)
         self.assertTrue(transport.streaming)
+        transport.protocol.pauseProducing()
+        self.assertEqual("paused", transport.producerState)
+        transport.protocol.resumeProducing()
+        self.assertEqual("producing", transport.producerState)
+        self.assertEqual([], self.clock.getDelayedCalls()[1:])
+
+    def test_finBehindUnread(self) -> None:
+        """Who is held back, and has ended his side meanwhile, has 10 s from then on, too."""
+        transport = self.connect(flushed=False)
+        self.send(transport, b"hello")
+        directlyProvides(transport, ITCPTransport, ISystemHandle)
+        transport.getHandle = ClosedByPeer  # type: ignore[attr-defined] # as one with a socket
+        transport.protocol.pauseProducing()
+        self.clock.advance(1.0)
+        self.clock.advance(LAST_BYTES - 1.1)
+        self.assertFalse(transport.aborted)
+        self.clock.advance(0.1)
+        self.assertTrue(transport.aborted)
 
     def test_goodbyeThenFin(self) -> None:
         """A FIN after the goodbye does not give the player more time."""

@@ -10,7 +10,7 @@ from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import directlyProvides
 
-from echoserver.sockets import describe, hostOf, keepAlive
+from echoserver.sockets import describe, hasEnded, hostOf, keepAlive
 
 
 class TCPTransport(StringTransport):
@@ -52,6 +52,21 @@ class KeepAliveTests(SynchronousTestCase):
         ):
             if hasattr(socket, name):
                 self.assertEqual(value, get(socket.IPPROTO_TCP, getattr(socket, name)), name)
+
+    def test_ended(self) -> None:
+        """Where the kernel says so, a peer's end is seen behind what nobody has read."""
+        transport = TCPTransport()
+        self.addCleanup(transport.socket.close)
+        self.assertFalse(hasEnded(transport))
+        self.assertFalse(hasEnded(StringTransport()))
+        with socket.create_server(("127.0.0.1", 0)) as port:
+            transport.socket.connect(port.getsockname())
+            peer, _ = port.accept()
+            with peer:
+                peer.sendall(b"unread")
+                self.assertFalse(hasEnded(transport))
+                peer.shutdown(socket.SHUT_WR)
+                self.assertEqual(hasattr(socket, "TCP_INFO"), hasEnded(transport))
 
     def test_others(self) -> None:
         """What is not TCP is left alone: a UNIX socket says it is, but takes no such options."""
