@@ -6,6 +6,7 @@ from typing import Any
 from twisted.internet.address import IPv4Address
 from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.testing import StringTransportWithDisconnection
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from echoserver.local.site import CLOSING_SECONDS, IDLE_SECONDS, LONGEST_BODY
@@ -97,6 +98,23 @@ class GuardTests(SynchronousTestCase):
         connection.send(requestBytes("GET", "/_local/state", {"Host": "192.0.2.7:4570"}, b""))
         response = connection.response()
         self.assertEqual(200, response and response.status)
+
+    def test_credentialsAreNotShown(self) -> None:
+        """Whoever signed a call, well or not, finds his key neither in the controls nor the log."""
+        fleetIQ = MemoryFleetIQ()
+        scope = "Credential=AKIAHIDDEN/20260101/us-east-1/gamelift/aws4_request"
+        signed = {
+            "Authorization": f"AWS4-HMAC-SHA256 {scope}, SignedHeaders=host, Signature=hidden",
+            "X-Amz-Security-Token": "hidden",
+        }
+        fleetIQ.ask("POST", "/_local/faults", {}, b'{"operation": "*", "kind": "throttle"}')
+        with capturedLogs() as events:
+            for operation in ("ListGameServerGroups", "NoSuchOperation"):
+                fleetIQ.ask("POST", "/", {**callHeaders(operation), **signed}, b"{}")
+        controls = [fleetIQ.ask("GET", f"/_local/{path}").body for path in ("state", "journal")]
+        shown = f"{controls} {[dict(event) for event in events]}"
+        self.assertIn("ListGameServerGroups", shown)
+        self.assertNotIn("hidden", shown.lower())
 
     def test_nothingHere(self) -> None:
         """A path that leads nowhere says where something is."""
