@@ -44,6 +44,8 @@ def withPip(requirement: str, folder: Path) -> None:
 
 
 def withNpm(package: str, folder: Path) -> None:
+    if shutil.which("npm") is None:
+        raise SystemExit("The JavaScript SDK needs Node.js: there is no npm on PATH.")
     folder.mkdir(parents=True, exist_ok=True)
     # Node looks for packages beside the program.
     shutil.copy(HERE / "calls_of_javascript.mjs", folder)
@@ -74,6 +76,8 @@ SDKS = {
 
 def main(names: Sequence[str]) -> int:
     """Run these, or all; 1 if one failed."""
+    if unknown := set(names) - set(SDKS):
+        raise SystemExit(f"There is no {', '.join(unknown)}: choose of {', '.join(SDKS)}.")
     return max([run(name, SDKS[name]) for name in names or SDKS])
 
 
