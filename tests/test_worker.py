@@ -387,6 +387,16 @@ class WorkerTests(SynchronousTestCase):
         """Ask whether a claim awaits players."""
         return Deferred.fromCoroutine(self.worker.claimed())
 
+    def test_leavesTheLine(self) -> None:
+        """A call that is no longer wanted waits for no turn: only the heartbeat is left."""
+        self.pace = Pace(self.clock, Bucket(0.1, 1))
+        self.start()
+        self.fleet.reply()
+        self.change(Utilized(1))
+        self.assertEqual([10.0], [call.getTime() for call in self.clock.getDelayedCalls()])
+        self.change(Available())
+        self.assertEqual([54.0], [call.getTime() for call in self.clock.getDelayedCalls()])
+
     def test_askedInTurn(self) -> None:
         """Whether it is claimed is asked once the calls that matter more are made."""
         self.pace = Pace(self.clock, Bucket(1.0, 1))
