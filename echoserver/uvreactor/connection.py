@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import struct
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any, ClassVar
 
-from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.error import ConnectionAborted
 from twisted.internet.interfaces import (
     IConsumer,
     IHalfCloseableProtocol,
     ILoggingContext,
     IPushProducer,
-    ISystemHandle,
     ITCPTransport,
-    ITLSTransport,
 )
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
+
+from echoserver.uvreactor.early import Early
+from echoserver.uvreactor.tcpsocket import TCPSocket
 
 BUFFER = 64 * 1024
 
@@ -32,8 +31,8 @@ def discard(data: bytes) -> None:
     """What C{write} does when nobody is there any more."""
 
 
-@implementer(IConsumer, ILoggingContext, IPushProducer, ISystemHandle, ITCPTransport, ITLSTransport)
-class Connection(asyncio.Protocol):
+@implementer(IConsumer, ILoggingContext, IPushProducer, ITCPTransport)
+class Connection(TCPSocket, asyncio.Protocol):
     """
     What a TCP port makes of each socket it accepts.
 
@@ -41,31 +40,35 @@ class Connection(asyncio.Protocol):
     From then on C{write} I{is} uvloop's, as long as nobody waits for the end of what is written.
 
     @ivar reading: whether bytes are handed to the protocol as they come.
-    @ivar send: writes what goes out as it is; it is C{write}, unless TLS stands between.
-    @ivar secure: whether it does.
+    @ivar send: writes what goes out as it is; it is C{write}, until TLS starts.
     """
+
+    # A player costs less memory so than on Twisted's own transports.
+    __slots__ = (
+        "_aborting",
+        "_awaiting",
+        "_blocked",
+        "_goingOn",
+        "_producerPaused",
+        "_readEnded",
+        "_uv",
+        "_writeDisconnected",
+        "_writeDisconnecting",
+        "connected",
+        "disconnecting",
+        "producer",
+        "protocol",
+        "reading",
+        "send",
+        "server",
+        "sessionno",
+        "streamingProducer",
+        "write",
+    )
 
     _log: ClassVar = Logger()
 
-    connected = True
-    disconnecting = False
-    disconnected = False
-    reading = True
-    producer: Any = None
-    streamingProducer = False
-    secure = False
     write: Callable[[bytes], None]
-
-    _uv: Any = None
-    _noDelay = False
-    _readEnded = False
-    _blocked = False
-    _producerPaused = False
-    _awaiting = False
-    _goingOn = False
-    _writeDisconnecting = False
-    _writeDisconnected = False
-    _aborting = False
 
     def __init__(
         self,
@@ -76,27 +79,40 @@ class Connection(asyncio.Protocol):
         sessionno: int,
         reactor: Any,
     ) -> None:
-        skt.setblocking(False)
-        self.socket = skt
+        super().__init__(skt, client)
         self.protocol = protocol
-        self.client = client
         self.server = server
         self.sessionno = sessionno
-        self.reactor = reactor
-        self._held: list[bytes] = []
-        self.writeBy(self._hold)
+        self.connected = self.reading = True
+        self.disconnecting = self._aborting = self._readEnded = False
+        self.producer: Any = None
+        self.streamingProducer = self._producerPaused = False
+        self._awaiting = self._blocked = self._goingOn = False
+        self._writeDisconnecting = self._writeDisconnected = False
+        self._uv: Any = Early(skt, self._pauseReading, reactor.loop)
+        self._writeDirectly()
         reactor.connections.add(self)
         reactor.loop.create_task(self._handOver())
 
-    def __repr__(self) -> str:
-        if self.disconnected:
-            return f"<connection #{self.sessionno}, lost>"
-        return f"<{type(self.protocol).__name__} #{self.sessionno} on {self.getHost().port}>"
+    @property
+    def reactor(self) -> Any:
+        """The port's."""
+        return self.server.reactor
+
+    @property
+    def disconnected(self) -> bool:
+        """Whether it has ended."""
+        return not self.connected
 
     @property
     def logstr(self) -> str:
         """What Twisted's own transports call their log prefix."""
         return self.logPrefix()
+
+    def __repr__(self) -> str:
+        if self.disconnected:
+            return f"<connection #{self.sessionno}, lost>"
+        return f"<{type(self.protocol).__name__} #{self.sessionno} on {self.getHost().port}>"
 
     def logPrefix(self) -> str:
         protocol = self.protocol
@@ -104,7 +120,7 @@ class Connection(asyncio.Protocol):
             prefix = protocol.logPrefix()
         else:
             prefix = type(protocol).__name__
-        return f"{prefix},{self.sessionno},{self.client[0]}"
+        return f"{prefix},{self.sessionno},{self.getPeer().host}"
 
     # What uvloop tells.
 
@@ -115,19 +131,21 @@ class Connection(asyncio.Protocol):
             self.connection_lost(failed)
 
     def _taken(self) -> Connection:
-        self._noDelay = self.getTcpNoDelay()
+        self._uv.aboutToBeTaken()
         return self
 
     def connection_made(self, transport: Any) -> None:
         if self.disconnected:
             transport.abort()
             return
-        self._uv = transport
-        if not self._noDelay:
-            self.setTcpNoDelay(False)
+        early, self._uv = self._uv, transport
+        # uvloop keeps IPv4 addresses as they are: no need to have them twice.
+        if len(self.client) == 2 and transport.get_extra_info("peername") is not None:
+            self.client = ()
+        if self._aborting:
+            return
         self._writeDirectly()
-        held, self._held = self._held, []
-        transport.writelines(held)
+        early.handOver(transport)
         if self._awaiting:
             self._awaitWritten()
 
@@ -138,16 +156,16 @@ class Connection(asyncio.Protocol):
             self._failed()
 
     def eof_received(self) -> bool:
-        self._readEnded = True
-        self.stopReading()
         protocol = IHalfCloseableProtocol(self.protocol, None)
         if protocol is None:
             self.connectionLost(Failure(CONNECTION_DONE))
-        else:
-            try:
-                protocol.readConnectionLost()
-            except Exception:  # noqa: BLE001 # as above
-                self._failed()
+            return True
+        self._readEnded = True
+        self.stopReading()
+        try:
+            protocol.readConnectionLost()
+        except Exception:  # noqa: BLE001 # as above
+            self._failed()
         return True
 
     def pause_writing(self) -> None:
@@ -168,7 +186,7 @@ class Connection(asyncio.Protocol):
     def _awaitWritten(self) -> None:
         """From now on L{_goOn} is called whenever nothing is left to be written."""
         self._awaiting = True
-        if self._uv is not None:
+        if not isinstance(self._uv, Early):
             self.writeBy(self._writeAndGoOn)
             self._uv.set_write_buffer_limits(high=0)
             self._goOnSoon()
@@ -178,7 +196,7 @@ class Connection(asyncio.Protocol):
         self._goOnSoon()
 
     def _goOnSoon(self) -> None:
-        if not self._blocked and not self._goingOn:
+        if not self._blocked and not self._goingOn and not isinstance(self._uv, Early):
             self._goingOn = True
             self.reactor.loop.call_soon(self._goOn)
 
@@ -210,9 +228,7 @@ class Connection(asyncio.Protocol):
 
     def writeBy(self, write: Callable[[bytes], None]) -> None:
         """Bytes go this way from now on."""
-        self.send = write
-        if not self.secure:
-            self.write = write
+        self.send = self.write = write
 
     def writeSequence(self, iovec: Iterable[bytes]) -> None:
         try:
@@ -220,11 +236,6 @@ class Connection(asyncio.Protocol):
         except TypeError:
             raise TypeError("Data must be bytes") from None
         self.write(data)
-
-    def _hold(self, data: bytes) -> None:
-        if isinstance(data, str):
-            raise TypeError("Data must be bytes")
-        self._held.append(data)
 
     def _writeDirectly(self) -> None:
         self.writeBy(self._uv.write)
@@ -284,8 +295,7 @@ class Connection(asyncio.Protocol):
                 self._goOnSoon()
             else:
                 self._awaiting = False
-                if self._uv is not None:
-                    self._writeDirectly()
+                self._writeDirectly()
 
     def stopConsuming(self) -> None:
         self.unregisterProducer()
@@ -297,30 +307,20 @@ class Connection(asyncio.Protocol):
         self._pauseReading()
 
     def _pauseReading(self) -> None:
-        if self._uv is not None:
-            if not self.reading:
-                self._uv.pause_reading()
-        elif self.connected:
-            # uvloop reads from the moment it takes over: be there right after that.
-            self.reactor.loop.call_soon(self._pauseReading)
+        if self.connected and not self.reading:
+            self._uv.pause_reading()
 
     def startReading(self) -> None:
         if self.connected and not self.disconnecting and not self._readEnded:
             self.reading = True
             self.reactor.resets.forget(self)
-            if self._uv is not None:
-                self._uv.resume_reading()
+            self._uv.resume_reading()
 
     pauseProducing = stopReading
     resumeProducing = startReading
 
     def stopProducing(self) -> None:
         self.loseConnection()
-
-    def startTLS(self, contextFactory: Any, normal: bool = True) -> None:
-        from echoserver.uvreactor.secure import startTLS
-
-        startTLS(self, contextFactory, client=not normal)
 
     # How it ends.
 
@@ -335,7 +335,7 @@ class Connection(asyncio.Protocol):
         """Close it now, whatever is left to be written, and tell the protocol."""
         if self.disconnected:
             return
-        self.connected, self.disconnected, self.reading = False, True, False
+        self.connected = self.reading = False
         self.writeBy(discard)
         self.reactor.connections.discard(self)
         self.reactor.resets.forget(self)
@@ -345,55 +345,6 @@ class Connection(asyncio.Protocol):
             if producer is not None:
                 producer.stopProducing()
         finally:
-            self._close(reset=reason.check(ConnectionAborted) is not None)
+            self.hangUp(reset=reason.check(ConnectionAborted) is not None)
+            self._uv.abort()
             protocol.connectionLost(reason)
-
-    def _close(self, reset: bool) -> None:
-        with suppress(OSError):
-            if reset:
-                self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            else:
-                self.socket.shutdown(socket.SHUT_RDWR)
-        uv, self._uv = self._uv, None
-        if uv is None:
-            self.socket.close()
-        else:
-            uv.abort()
-
-    # Addresses and options.
-
-    def getHandle(self) -> socket.socket:
-        """The socket, for its options: its bytes are uvloop's."""
-        return self.socket
-
-    def fileno(self) -> int:
-        return self.socket.fileno()
-
-    def getPeer(self) -> IPv4Address | IPv6Address:
-        return address(self.client)
-
-    def getHost(self) -> IPv4Address | IPv6Address:
-        name = self.socket.getsockname()
-        if len(name) == 4:
-            numeric = socket.NI_NUMERICHOST | socket.NI_NUMERICSERV
-            name = (socket.getnameinfo(name, numeric)[0], *name[1:])
-        return address(name)
-
-    def getTcpNoDelay(self) -> bool:
-        return bool(self.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
-
-    def setTcpNoDelay(self, enabled: bool) -> None:
-        # A socket that was reset already takes no options on some systems, and needs none.
-        with suppress(OSError):
-            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, enabled)
-
-    def getTcpKeepAlive(self) -> bool:
-        return bool(self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
-
-    def setTcpKeepAlive(self, enabled: bool) -> None:
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, enabled)
-
-
-def address(name: tuple[Any, ...]) -> IPv4Address | IPv6Address:
-    """A socket's name, as Twisted writes it."""
-    return IPv4Address("TCP", *name) if len(name) == 2 else IPv6Address("TCP", *name)

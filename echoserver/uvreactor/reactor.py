@@ -13,6 +13,7 @@ from twisted.internet.process import reapAllProcesses
 
 from echoserver.uvreactor.connection import Connection
 from echoserver.uvreactor.resets import Resets
+from echoserver.uvreactor.secure import PlainConnection
 
 try:
     import uvloop
@@ -52,7 +53,7 @@ class UvloopReactor(AsyncioSelectorReactor):
 
     def listenTCP(self, port: Any, factory: Any, backlog: int = 50, interface: str = "") -> Any:
         listening = super().listenTCP(port, factory, backlog, interface)
-        listening.transport = Connection
+        listening.transport = PlainConnection
         return listening
 
     def adoptStreamPort(
@@ -60,7 +61,7 @@ class UvloopReactor(AsyncioSelectorReactor):
     ) -> Any:
         listening = super().adoptStreamPort(fileDescriptor, addressFamily, factory)
         if addressFamily in (AddressFamily.AF_INET, AddressFamily.AF_INET6):
-            listening.transport = Connection
+            listening.transport = PlainConnection
         return listening
 
     def addReader(self, reader: Any) -> None:
