@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 Reply = dict[str, Any]
@@ -154,5 +155,7 @@ def _refused(operation: str, response: Reply) -> CallFailed:
 
 def _oneLine(said: str) -> str:
     """What a stranger said, fit for a sentence of ours: a proxy may answer with a whole page."""
-    line = " ".join(said.split()).rstrip(".")
+    line = " ".join(said.split())
+    # A user and a password in a URL; what was signed, a session's token with it.
+    line = re.sub(r"(?<=://)[^/@\s]+@", "", line).partition(" The Canonical String ")[0].rstrip(".")
     return line if len(line) <= _LONGEST_REASON else f"{line[:_LONGEST_REASON]}..."

@@ -10,6 +10,7 @@ from pathlib import Path
 from random import SystemRandom
 from shutil import which
 from typing import Any, ClassVar, TypeVar
+from urllib.parse import urlsplit
 
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, FirstError, gatherResults
@@ -195,7 +196,7 @@ class Program(Service):
         fleet.tell(region, group)
         self._where = {
             "fleet": "local" if where.local else "AWS",
-            "endpoint": where.endpoint,
+            "endpoint": where.endpoint and urlsplit(where.endpoint).netloc.rpartition("@")[2],
             "region": region,
             "group": group,
             "instanceId": instance.instanceId,

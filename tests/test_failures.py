@@ -194,6 +194,21 @@ class TranslateTests(SynchronousTestCase):
                 self.assertTrue(str(means).endswith("."), str(means))
                 self.assertNotIn("..", str(means))
 
+    def test_noSecrets(self) -> None:
+        """Neither the password of a URL is repeated, nor the token that AWS repeats to us."""
+        url = "https://user:secret@proxy.example/"
+        sentence = str(translate("RegisterGameServer", said.ReadTimeoutError(endpoint_url=url)))
+        self.assertIn("https://proxy.example/", sentence)
+        self.assertNotIn("secret", sentence)
+        message = "No match. The Canonical String for this request: x-amz-security-token:secret"
+        code = {"Code": "InvalidSignatureException", "Message": message}
+        refused = said.ClientError({"Error": code}, "RegisterGameServer")
+        self.assertEqual(
+            str(translate("RegisterGameServer", refused)),
+            "RegisterGameServer was refused: InvalidSignatureException: No match."
+            " Check the secret key, and this machine's clock.",
+        )
+
     def test_noCredentials(self) -> None:
         """Without credentials the sentence says where they may come from."""
         sentence = str(translate("RegisterGameServer", said.NoCredentialsError()))
