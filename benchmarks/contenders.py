@@ -13,6 +13,7 @@ from benchmarks.processes import Server, epollEcho, fleetiqEcho, peer, workshop
 OURS = "fleetiq-echo"
 OURS_UVLOOP = "fleetiq-echo, uvloop reactor"
 STOCK = "stock Twisted"
+STOCK_OURS = "Twisted's Echo, our uvloop reactor"
 UVLOOP = "raw uvloop"
 EPOLL = "C, epoll"
 WORKSHOP = "the workshop's server"
@@ -39,6 +40,7 @@ def contenders() -> dict[str, Callable[[], Server]]:
     }
     found[STOCK] = partial(peer, "twisted")
     if find_spec("uvloop"):
+        found[STOCK_OURS] = partial(peer, "twisted-our-reactor")
         found["stock Twisted, asyncio reactor over uvloop"] = partial(peer, "twisted-over-uvloop")
         found[UVLOOP] = partial(peer, "uvloop")
     found["asyncio, protocols"] = partial(peer, "asyncio-protocols")

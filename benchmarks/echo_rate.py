@@ -25,7 +25,7 @@ Seen = dict[str, list[Load]]
 
 
 def measure(full: bool) -> Result:
-    """Ten minutes, or under two."""
+    """A quarter of an hour, or under two minutes."""
     setups = [(many, size) for many in CONNECTIONS for size in SIZES] if full else list(QUICK)
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - FILES_OF_OUR_OWN
     setups = [(min(many, most), size) for many, size in setups]
@@ -57,8 +57,8 @@ def _compare(servers: dict[str, Server], setup: tuple[int, int], full: bool) -> 
     connections, size = setup
     # The workshop's server plays with one player at a time.
     names = [name for name in servers if connections == 1 or name != WORKSHOP]
-    rounds = (11 if setup == MAIN else 5) if full else (5 if setup == MAIN else 2)
-    return alternate(names, rounds, partial(_run, servers, connections, size, 1.5 if full else 0.7))
+    rounds = (11 if setup == MAIN else 3) if full else (5 if setup == MAIN else 2)
+    return alternate(names, rounds, partial(_run, servers, connections, size, 1.0 if full else 0.7))
 
 
 def _run(

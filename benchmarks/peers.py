@@ -29,6 +29,14 @@ def twistedEcho(backlog: int = BACKLOG) -> None:
     chosen.run()
 
 
+def twistedOnOurs() -> None:
+    """Stock Twisted's Echo on the reactor of this project."""
+    from echoserver.uvreactor import install
+
+    install()
+    twistedEcho()
+
+
 def twistedOverUvloop() -> None:
     """Stock Twisted on its asyncio reactor, over a uvloop loop."""
     import uvloop
@@ -82,6 +90,7 @@ def onUvloop() -> None:
 PEERS: dict[str, Callable[[], None]] = {
     "twisted": twistedEcho,
     "twisted-short-queue": lambda: twistedEcho(50),
+    "twisted-our-reactor": twistedOnOurs,
     "twisted-over-uvloop": twistedOverUvloop,
     "asyncio-protocols": lambda: asyncio.run(serveProtocols()),
     "asyncio-streams": lambda: asyncio.run(serveStreams()),
