@@ -1,6 +1,7 @@
 """FleetIQ's operations by name: a dispatch table, which is txAWS's server registry."""
 
 from collections.abc import Callable, Collection
+from types import ModuleType
 
 from txaws.server.exception import APIError
 from txaws.server.registry import Registry
@@ -33,8 +34,8 @@ class Actions:
         self._seconds = seconds
         self._quotas = quotas
         self._registry = Registry()
-        for room in (groupactions, serveractions):
-            self._registry.scan(room)
+        for operation in (*operationsOf(groupactions), *operationsOf(serveractions)):
+            self._registry.add(operation, operation.__name__)
         self.operations: Collection[str] = frozenset(self._registry.get_actions())
 
     def check(self, operation: str) -> None:
@@ -79,3 +80,9 @@ class Actions:
             self._quotas.checkRoom(operation, request, self._state.groups(now))
         action: Operation = self._registry.get(operation)(self._state, now)
         return action.invoke(request)
+
+
+def operationsOf(room: ModuleType) -> list[type[Operation]]:
+    """The operations of a room, without C{Registry.scan}, whose venusian takes 17 ms to start."""
+    classes = [found for found in vars(room).values() if isinstance(found, type)]
+    return [each for each in classes if issubclass(each, Operation) and each is not Operation]

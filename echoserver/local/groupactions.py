@@ -2,8 +2,6 @@
 
 from collections.abc import Iterable
 
-from txaws.server.method import method
-
 from echoserver.local.operation import (
     Operation,
     Output,
@@ -15,7 +13,6 @@ from echoserver.local.operation import (
 from echoserver.local.values import GroupSettings, InstanceDefinition, Refusal
 
 
-@method
 class CreateGameServerGroup(Operation):
     """
     The launch template, the Auto Scaling policy, the subnets and MaxSize are checked, and have no
@@ -40,7 +37,6 @@ class CreateGameServerGroup(Operation):
         return {"GameServerGroup": wordGroup(group)}
 
 
-@method
 class UpdateGameServerGroup(Operation):
     def invoke(self, request: Request) -> Output:
         definitions = request.get("InstanceDefinitions")
@@ -55,7 +51,6 @@ class UpdateGameServerGroup(Operation):
         return {"GameServerGroup": wordGroup(group)}
 
 
-@method
 class DeleteGameServerGroup(Operation):
     def invoke(self, request: Request) -> Output:
         option = request.get("DeleteOption") or "SAFE_DELETE"
@@ -63,7 +58,6 @@ class DeleteGameServerGroup(Operation):
         return {"GameServerGroup": wordGroup(group)}
 
 
-@method
 class SuspendGameServerGroup(Operation):
     def invoke(self, request: Request) -> Output:
         group = self.groups.suspend(
@@ -72,7 +66,6 @@ class SuspendGameServerGroup(Operation):
         return {"GameServerGroup": wordGroup(group)}
 
 
-@method
 class ResumeGameServerGroup(Operation):
     def invoke(self, request: Request) -> Output:
         group = self.groups.resume(
@@ -81,13 +74,11 @@ class ResumeGameServerGroup(Operation):
         return {"GameServerGroup": wordGroup(group)}
 
 
-@method
 class DescribeGameServerGroup(Operation):
     def invoke(self, request: Request) -> Output:
         return {"GameServerGroup": wordGroup(self.groups.group(request["GameServerGroupName"]))}
 
 
-@method
 class ListGameServerGroups(Operation):
     def invoke(self, request: Request) -> Output:
         groups, more = self.groups.page(readAfter(request, "groups", str), self.pageSize(request))
@@ -95,21 +86,18 @@ class ListGameServerGroups(Operation):
         return wordPage("GameServerGroups", words, "groups", groups[-1].name if more else None)
 
 
-@method
 class TagResource(Operation):
     def invoke(self, request: Request) -> Output:
         self.groups.tag(request["ResourceARN"], _tagsOf(request["Tags"]))
         return {}
 
 
-@method
 class UntagResource(Operation):
     def invoke(self, request: Request) -> Output:
         self.groups.untag(request["ResourceARN"], request["TagKeys"])
         return {}
 
 
-@method
 class ListTagsForResource(Operation):
     def invoke(self, request: Request) -> Output:
         tags = self.groups.tags(request["ResourceARN"])

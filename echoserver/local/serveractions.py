@@ -1,7 +1,5 @@
 """FleetIQ's operations on game servers and instances: one class each, registered by its name."""
 
-from txaws.server.method import method
-
 from echoserver.local.operation import (
     Operation,
     Output,
@@ -13,7 +11,6 @@ from echoserver.local.operation import (
 from echoserver.local.paging import cutPage
 
 
-@method
 class RegisterGameServer(Operation):
     def invoke(self, request: Request) -> Output:
         server = self.state.register(
@@ -27,7 +24,6 @@ class RegisterGameServer(Operation):
         return {"GameServer": self.wordGameServer(server)}
 
 
-@method
 class UpdateGameServer(Operation):
     def invoke(self, request: Request) -> Output:
         server = self.state.update(
@@ -41,13 +37,11 @@ class UpdateGameServer(Operation):
         return {"GameServer": self.wordGameServer(server)}
 
 
-@method
 class DeregisterGameServer(Operation):
     def invoke(self, request: Request) -> None:
         self.state.deregister(request["GameServerGroupName"], request["GameServerId"], self.now)
 
 
-@method
 class DescribeGameServer(Operation):
     def invoke(self, request: Request) -> Output:
         server = self.state.gameServer(
@@ -56,7 +50,6 @@ class DescribeGameServer(Operation):
         return {"GameServer": self.wordGameServer(server)}
 
 
-@method
 class ListGameServers(Operation):
     def invoke(self, request: Request) -> Output:
         group = self.groups.group(request["GameServerGroupName"])
@@ -73,7 +66,6 @@ class ListGameServers(Operation):
         return wordPage("GameServers", words, listing, servers[-1].serial if more else None)
 
 
-@method
 class ClaimGameServer(Operation):
     def invoke(self, request: Request) -> Output:
         server = self.state.claim(
@@ -86,7 +78,6 @@ class ClaimGameServer(Operation):
         return {"GameServer": self.wordGameServer(server)}
 
 
-@method
 class DescribeGameServerInstances(Operation):
     def invoke(self, request: Request) -> Output:
         group = self.groups.group(request["GameServerGroupName"])
