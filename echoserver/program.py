@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from random import SystemRandom
 from shutil import which
-from typing import Any, ClassVar, TypeVar
-from urllib.parse import urlsplit
+from typing import Any, ClassVar
 
 from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred, FirstError, gatherResults
+from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.internet.error import CannotListenError, ReactorNotRunning
 from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
 from twisted.internet.task import deferLater
@@ -31,20 +30,17 @@ from echoserver.endpoints import (
 )
 from echoserver.enrolling import Enrolling
 from echoserver.failures import CallFailed
+from echoserver.finding import find
 from echoserver.fleetiq import FleetIQ
 from echoserver.fleets import AWS, Local
 from echoserver.gameserver import GameServer
 from echoserver.hooks import Player
-from echoserver.instance import identify
 from echoserver.interruption import Watch
 from echoserver.ledger import prepare
 from echoserver.metadata import InstanceMetadata, NoIdentity, NoMetadata, newClient
 from echoserver.options import Embedded, Settings
 from echoserver.protocol import EchoFactory
 from echoserver.sockets import describe
-
-T = TypeVar("T")
-U = TypeVar("U")
 
 WRONG_SETTING = 1
 REFUSED = 3
@@ -188,34 +184,23 @@ class Program(Service):
         inThread = partial(deferToThreadPool, self._reactor, self._pool)
         where = fleet.where(self._environ)
         gameLift = GameLift(self._reactor, inThread, where, ended=self._ended)
-        identified = identify(metadata, fleet.instanceId, self._settings.connectionInfo)
-        region, instance = await _both(gameLift.region(), identified)
-        region = region or await metadata.get("placement/region")
-        await gameLift.open(region)
-        group = await fleet.groupOf(http, instance.instanceId)
-        fleet.tell(region, group)
-        self._where = {
-            "fleet": "local" if where.local else "AWS",
-            "endpoint": where.endpoint and urlsplit(where.endpoint).netloc.rpartition("@")[2],
-            "region": region,
-            "group": group,
-            "instanceId": instance.instanceId,
-        }
+        found = await find(fleet, http, metadata, gameLift, self._settings.connectionInfo)
+        self._where = found.shown(gameLift)
         ports = await gatherResults(bound)
-        fleetIQ = FleetIQ(gameLift, group)
+        fleetIQ = FleetIQ(gameLift, found.group)
         self._enrolling = Enrolling(self._reactor, self._settings, fleetIQ, inThread)
-        registered = partial(self._enrolled, fleet.playCommand(region, group))
+        registered = partial(self._enrolled, fleet.playCommand(found.region, found.group))
         for index, (server, port) in enumerate(zip(self._servers, ports, strict=True)):
             if index:
                 await self._breathe()
             server.enroll(
-                self._enrolling.enrolment(instance, index, port, registered, self._refused)
+                self._enrolling.enrolment(found.instance, index, port, registered, self._refused)
             )
         self._watch = Watch(
             self._reactor,
             SystemRandom(),
             metadata,
-            partial(self._enrolling.instanceStatus, instance.instanceId),
+            partial(self._enrolling.instanceStatus, found.instance.instanceId),
             self._servers,
             self._settings.watching,
         )
@@ -308,14 +293,3 @@ class Program(Service):
             address=player.address,
             data=repr(data[:_SHOWN])[2:-1][:_SHOWN],
         )
-
-
-async def _both(first: Deferred[T], second: Coroutine[Any, Any, U]) -> tuple[T, U]:
-    """Side by side: what both bring, or the first failure."""
-    other = Deferred.fromCoroutine(second)
-    both: list[Deferred[Any]] = [first, other]
-    try:
-        await gatherResults(both, consumeErrors=True)
-    except FirstError as error:
-        error.subFailure.raiseException()
-    return await first, await other

@@ -6,14 +6,12 @@ import errno
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import capturedLogs
-from twisted.trial.unittest import SynchronousTestCase
 
 from echoserver.endpoints import advice, endpointOf
 from echoserver.metadata import ANSWER_TIMEOUT
 from echoserver.options import Options
-from echoserver.program import BETWEEN_SERVERS, Program, _both
+from echoserver.program import BETWEEN_SERVERS, Program
 from tests.awsdoubles import INSTANCE_ID, LoopbackEndpoint, told
 from tests.programdoubles import Part, Pool, ProgramTestCase
 
@@ -179,7 +177,7 @@ class StatusTests(ProgramTestCase):
     """The status port."""
 
     def test_noStatus(self) -> None:
-        """Without the option nothing listens but the game, and nothing of it is imported."""
+        """Without the option nothing listens but the game."""
         self.started(*ON_AWS)
         self.assertEqual([port for port, *_ in self.reactor.tcpServers], [5000])
 
@@ -347,32 +345,3 @@ class StopTests(ProgramTestCase):
             with capturedLogs() as events:
                 self.successResultOf(program.stopService())
             self.assertEqual(told(events), lines)
-
-
-class BothTests(SynchronousTestCase):
-    """Two things side by side."""
-
-    @staticmethod
-    async def wait(for_: Deferred[str]) -> str:
-        return await for_
-
-    def test_both(self) -> None:
-        """Both results, in whichever order they come."""
-        one: Deferred[int] = Deferred()
-        other: Deferred[str] = Deferred()
-        both = Deferred.fromCoroutine(_both(one, self.wait(other)))
-        other.callback("two")
-        self.assertNoResult(both)
-        one.callback(1)
-        self.assertEqual(self.successResultOf(both), (1, "two"))
-
-    def test_failure(self) -> None:
-        """The first failure is the failure, as it was; a second one is not left in the log."""
-        never: Deferred[str] = Deferred()
-        both = Deferred.fromCoroutine(_both(fail(KeyError("one")), self.wait(never)))
-        self.failureResultOf(both, KeyError)
-        never.errback(ValueError("too late"))
-        del never
-        both = Deferred.fromCoroutine(_both(succeed(1), self.wait(fail(ValueError("two")))))
-        self.failureResultOf(both, ValueError)
-        self.assertEqual(self.flushLoggedErrors(), [])
