@@ -266,6 +266,8 @@ class EventsControlTests(WatchedTestCase):
         self.assertEqual(1, len(self.fleetIQ.clock.getDelayedCalls()), "only the sweep's")
         third = self.watch()
         self.assertEqual(["registered", "call"], self.events(third))
+        self.fleetIQ.call("DeregisterGameServer", **SRV_1)
+        self.assertEqual(["deregistered", "call"], self.events(third), "told once")
 
     def test_stop(self) -> None:
         """Stopping ends each stream, and leaves no timer."""
