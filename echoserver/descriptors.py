@@ -12,7 +12,7 @@ from twisted.logger import Logger
 
 RESERVE = 64
 LOOK_EVERY = 1.0
-# As many more must be free before players are accepted again, or it would change with each of them.
+# To count for fewer costs too much; of twice as many, players are accepted again.
 _SOME = 16
 # Linux allows no process more unless its fs.nr_open was raised; macOS says infinity, takes 10,240.
 _MOST = 1_048_576
@@ -38,19 +38,12 @@ def _finite(limit: int) -> int:
     return 2**31 if limit == resource.RLIM_INFINITY else limit
 
 
-def lowestFree() -> int | None:
-    """The number that the next descriptor will have; None if there is none left."""
+def inUse() -> int | None:
+    """How many descriptors are open, None if all are; 20 ms for 65,536 of them."""
     try:
-        lowest = os.dup(0)
+        return len(os.listdir("/dev/fd"))
     except OSError:
         return None
-    os.close(lowest)
-    return lowest
-
-
-def inUse() -> int:
-    """How many descriptors are open; 20 ms for 65,536 of them."""
-    return len(os.listdir("/dev/fd"))
 
 
 class Descriptors:
@@ -59,7 +52,8 @@ class Descriptors:
 
     Twisted accepts and closes whom it has no descriptor for. So nobody is accepted any more when
     64 are left, which calls to FleetIQ and other files need; whoever comes waits in the accept
-    queue until there are more.
+    queue until there are more. They are counted when as many players were accepted as there was
+    room for: seldom, but that does not know of those who have left.
 
     @ivar enough: whether players may be accepted.
     """
@@ -67,16 +61,12 @@ class Descriptors:
     _log: ClassVar = Logger()
 
     def __init__(
-        self,
-        clock: IReactorTime,
-        limit: int,
-        lowestFree: Callable[[], int | None] = lowestFree,
-        inUse: Callable[[], int] = inUse,
+        self, clock: IReactorTime, limit: int, inUse: Callable[[], int | None] = inUse
     ) -> None:
         self._clock = clock
         self._limit = limit
-        self._lowestFree = lowestFree
         self._inUse = inUse
+        self._room = 0
         self._watching: list[Callable[[], None]] = []
         self.enough = True
 
@@ -85,22 +75,27 @@ class Descriptors:
         self._watching.append(changed)
 
     def accepted(self) -> None:
-        """Somebody was accepted: is that enough?"""
-        if not self.enough:
+        """Somebody was accepted: may another one be?"""
+        self._room -= 1
+        if self._room > 0 or not self.enough:
             return
-        # All below it are in use; to know it costs the same however many they are.
-        lowest = self._lowestFree()
-        if lowest is None or lowest >= self._limit - RESERVE:
+        self._count()
+        if self._room < _SOME:
             self._log.warn(
                 "No more players are accepted: {used} of {limit} descriptors are in use.",
-                used=self._inUse(),
+                used=self._limit - RESERVE - self._room,
                 limit=self._limit,
             )
             self._clock.callLater(LOOK_EVERY, self._look)
             self._change(False)
 
+    def _count(self) -> None:
+        used = self._inUse()
+        self._room = self._limit - RESERVE - (self._limit if used is None else used)
+
     def _look(self) -> None:
-        if self._inUse() > self._limit - RESERVE - _SOME:
+        self._count()
+        if self._room < 2 * _SOME:
             self._clock.callLater(LOOK_EVERY, self._look)
         else:
             self._log.info("Players are accepted again.")

@@ -35,7 +35,7 @@ class GameServerTestCase(SynchronousTestCase):
         self.fleet = PendingFleet()
         self.endpoint = MemoryEndpoint()
         self.used = 100
-        self.descriptors = Descriptors(self.clock, 1024, lambda: self.used, lambda: self.used)
+        self.descriptors = Descriptors(self.clock, 1024, lambda: self.used)
         self.server = GameServer(
             self.clock,
             LongDice(7),

@@ -178,10 +178,13 @@ class GameServerTests(GameServerTestCase):
         """An idle server that cannot accept is absent for as long; one in play plays on."""
         self.start()
         self.fleet.reply()
+        self.used = 1024 - RESERVE - 16
         player = self.endpoint.play()
         self.fleet.reply()
-        self.used = 1024 - RESERVE
-        self.endpoint.connect().lose(ConnectionDone())
+        for _ in range(16):
+            self.used += 1
+            self.assertTrue(self.endpoint.reading)
+            self.endpoint.connect().lose(ConnectionDone())
         self.assertFalse(self.endpoint.reading)
         self.assertEqual(["register", "utilize"], self.fleet.made)
         player.protocol.dataReceived(b"q")

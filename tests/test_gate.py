@@ -38,7 +38,7 @@ class GateTests(SynchronousTestCase):
         self.clock = Clock()
         self.used = 100
         self.changes = 0
-        self.descriptors = Descriptors(self.clock, 1024, lambda: self.used, lambda: self.used)
+        self.descriptors = Descriptors(self.clock, 1024, lambda: self.used)
         self.port = MemoryEndpoint()
         self.game = Game()
         gate = Gate(self.clock, self.game, rate, self.descriptors, self.count)
@@ -94,11 +94,13 @@ class GateTests(SynchronousTestCase):
     def test_stopped(self) -> None:
         """A port that has stopped is left alone; nothing is left behind."""
         gate = self.gate(Bucket(0.1, 1.0))
+        self.used = 1024 - RESERVE - 16
         gate.buildProtocol(PEER)
         gate.doStop()
         self.assertEqual([], self.clock.getDelayedCalls())
         self.used = 1024
-        self.descriptors.accepted()
+        for _ in range(16):
+            self.descriptors.accepted()
         self.used = 100
         self.clock.advance(LOOK_EVERY)
         self.assertFalse(self.port.reading)
