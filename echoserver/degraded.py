@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import ClassVar
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from echoserver.dates import Dates
 from echoserver.identity import Identity
 
 _EVERY = 60.0
@@ -24,8 +24,9 @@ class Degraded:
 
     _log: ClassVar = Logger()
 
-    def __init__(self, clock: IReactorTime) -> None:
+    def __init__(self, clock: IReactorTime, dates: Dates) -> None:
         self._clock = clock
+        self._dates = dates
         self._failing: set[Identity] = set()
         self._told = False
         self._toldLast = float("-inf")
@@ -41,7 +42,7 @@ class Degraded:
             self._toldLast, self._told = now, True
             self._log.warn(
                 "Degraded since {since}, game servers: {count}; players play on. {why}",
-                since=_shown(self.since),
+                since=self._dates.of(self.since),
                 count=len(self._failing),
                 why=why,
             )
@@ -52,9 +53,7 @@ class Degraded:
         if self.since is None or self._failing:
             return
         if self._told:
-            self._log.info("No longer degraded; it was since {since}.", since=_shown(self.since))
+            self._log.info(
+                "No longer degraded; it was since {since}.", since=self._dates.of(self.since)
+            )
         self.since, self._told = None, False
-
-
-def _shown(when: float) -> str:
-    return datetime.fromtimestamp(when, UTC).isoformat(timespec="seconds")

@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from echoserver.dates import Dates
 from echoserver.degraded import Degraded
 from echoserver.fleetiq import FleetIQ
 from echoserver.identity import Identity
@@ -38,7 +39,7 @@ class Enrolling:
         self._settings = settings
         self._fleet = fleet
         self._pace = Pace(clock, settings.apiRate)
-        self.degraded = Degraded(clock)
+        self.degraded = Degraded(clock, Dates(clock))
         self._ledger: Ledger | None = None
         if settings.stateDir is not None:
             self._ledger = Ledger(Path(settings.stateDir).absolute(), fleet.group, inThread)

@@ -21,6 +21,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from echoserver.aws import DaemonThreadPool, GameLift
+from echoserver.dates import Dates
 from echoserver.descriptors import Descriptors, raiseLimit
 from echoserver.endpoints import (
     endpointOf,
@@ -161,6 +162,7 @@ class Program(Service):
             lambda: [server.standing() for server in self._servers],
             lambda: self._where,
             lambda: None if self._enrolling is None else self._enrolling.degraded.since,
+            Dates(self._reactor),
         )
         self._ended = self._status.metrics.ended
         self._status.listen(endpoint).addCallbacks(opened, failed)

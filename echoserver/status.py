@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,6 +13,7 @@ from twisted.internet.interfaces import IListeningPort, IReactorTime, IStreamSer
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
+from echoserver.dates import Dates
 from echoserver.metrics import Metrics
 from echoserver.standing import Standing, nameOf
 
@@ -37,7 +37,9 @@ class Status:
         standings: Callable[[], Sequence[Standing]],
         process: Callable[[], Mapping[str, str | None]],
         degradedSince: Callable[[], float | None],
+        dates: Dates,
     ) -> None:
+        self._dates = dates
         self._standings = standings
         self._process = process
         self._degradedSince = degradedSince
@@ -76,7 +78,7 @@ class Status:
         request.setHeader(b"Content-Type", b"application/json")
         document = {
             **self._process(),
-            "degradedSince": _date(self._degradedSince()),
+            "degradedSince": self._date(self._degradedSince()),
             "gameServers": servers,
         }
         return json.dumps(document).encode() + b"\n"
@@ -85,6 +87,9 @@ class Status:
         """For Prometheus."""
         request.setHeader(b"Content-Type", b"text/plain; version=0.0.4; charset=utf-8")
         return self.metrics.text()
+
+    def _date(self, when: float | None) -> str | None:
+        return None if when is None else self._dates.of(when)
 
     def _shown(self, each: Standing) -> dict[str, Any]:
         return {
@@ -96,10 +101,10 @@ class Status:
             "players": each.players,
             "session": each.session,
             "receivedBytes": each.received,
-            "lastHeartbeat": _date(each.reported),
-            "nextHeartbeat": _date(each.beatDue),
-            "lastError": each.error and {"time": _date(each.errorAt), "sentence": each.error},
-            "degradedSince": _date(each.degradedSince),
+            "lastHeartbeat": self._date(each.reported),
+            "nextHeartbeat": self._date(each.beatDue),
+            "lastError": each.error and {"time": self._date(each.errorAt), "sentence": each.error},
+            "degradedSince": self._date(each.degradedSince),
             "accepting": each.accepting,
             "draining": each.draining,
         }
@@ -171,11 +176,6 @@ class _Request(Request):
     def _tooLarge(self) -> None:
         self.transport.write(b"HTTP/1.1 413 Content Too Large\r\nConnection: close\r\n\r\n")
         self.transport.loseConnection()
-
-
-def _date(when: float | None) -> str | None:
-    """A time as people and programs read it."""
-    return None if when is None else datetime.fromtimestamp(when, UTC).isoformat()
 
 
 def _isAddress(host: str) -> bool:

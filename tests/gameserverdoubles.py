@@ -7,6 +7,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from echoserver.bucket import Bucket
+from echoserver.dates import Dates
 from echoserver.degraded import Degraded
 from echoserver.descriptors import Descriptors
 from echoserver.gameserver import GameServer, Rules
@@ -60,7 +61,7 @@ class GameServerTestCase(SynchronousTestCase):
                 self.pace,
                 lambda: None,
                 self.refuse,
-                Degraded(self.clock),
+                Degraded(self.clock, Dates(self.clock)),
             )
         )
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
+from echoserver.dates import Dates
 from echoserver.degraded import Degraded
 from echoserver.identity import Identity
 from tests.awsdoubles import INSTANCE_ID, told
@@ -20,7 +23,11 @@ class DegradedTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock = Clock()
-        self.degraded = Degraded(self.clock)
+        self.degraded = Degraded(self.clock, Dates(self.clock, self.today))
+
+    def today(self) -> datetime:
+        """The date: the clock counts from 1970."""
+        return datetime.fromtimestamp(self.clock.seconds(), UTC)
 
     def fails(self, who: Identity = ONE, why: str = "No.") -> list[str]:
         """What is said of a failure."""

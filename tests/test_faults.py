@@ -10,6 +10,7 @@ from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from echoserver.aws import Client
+from echoserver.dates import Dates
 from echoserver.degraded import Degraded
 from echoserver.fleetiq import FleetIQ
 from echoserver.identity import Identity
@@ -51,7 +52,7 @@ class FaultsTestCase(SynchronousTestCase):
             Pace(self.clock),
             lambda: None,
             self.refuse,
-            Degraded(self.clock),
+            Degraded(self.clock, Dates(self.clock)),
         )
         self.worker = Worker(self.clock, LongDice(7), enrolment, 60.0, self.wants, lambda _: None)
         self.working = self.worker.work()

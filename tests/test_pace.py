@@ -10,6 +10,7 @@ from twisted.internet.task import Clock, deferLater
 from twisted.trial.unittest import SynchronousTestCase
 
 from echoserver.bucket import Bucket
+from echoserver.dates import Dates
 from echoserver.degraded import Degraded
 from echoserver.fleetiq import GameServer
 from echoserver.identity import Identity
@@ -170,7 +171,7 @@ class CrowdTests(SynchronousTestCase):
         clock = Clock()
         fleet = PromptFleet(clock)
         pace = Pace(clock, Bucket(self.RATE, self.BURST))
-        degraded = Degraded(clock)
+        degraded = Degraded(clock, Dates(clock))
         wanted: list[Wanted] = [Available()] * servers
 
         def works(index: int) -> Worker:

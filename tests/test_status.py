@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 from twisted.internet.address import IPv4Address
@@ -12,6 +13,7 @@ from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.http import HTTPChannel
 
+from echoserver.dates import Dates
 from echoserver.lifecycle import Available, Contested, Taken, Unknown, Utilized
 from echoserver.standing import Standing
 from echoserver.status import LONGEST_BODY, Status
@@ -45,6 +47,7 @@ class StatusTestCase(SynchronousTestCase):
             lambda: self.standings,
             lambda: {"fleet": "local", "group": "group"},
             lambda: self.since,
+            Dates(self.clock, lambda: datetime.fromtimestamp(self.clock.seconds(), UTC)),
         )
         self.endpoint = MemoryEndpoint()
         self.successResultOf(self.status.listen(self.endpoint))
@@ -139,7 +142,7 @@ class StatusTests(StatusTestCase):
                         "lastHeartbeat": "1970-01-01T00:00:40+00:00",
                         "nextHeartbeat": "1970-01-01T00:01:38+00:00",
                         "lastError": {
-                            "time": "1970-01-01T00:01:11.500000+00:00",
+                            "time": "1970-01-01T00:01:11+00:00",
                             "sentence": "No.",
                         },
                         "degradedSince": "1970-01-01T00:01:10+00:00",

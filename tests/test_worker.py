@@ -9,6 +9,7 @@ from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from echoserver.bucket import Bucket
+from echoserver.dates import Dates
 from echoserver.degraded import Degraded
 from echoserver.failures import CallFailed, Conflict, NotFound
 from echoserver.identity import Identity
@@ -36,7 +37,7 @@ class WorkerTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.pace = Pace(self.clock)
-        self.degraded = Degraded(self.clock)
+        self.degraded = Degraded(self.clock, Dates(self.clock))
         self.fleet = PendingFleet()
         self.want: Wanted | None = Available()
         self.registered = 0

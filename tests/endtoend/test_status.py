@@ -1,6 +1,7 @@
 """The status port of a real process."""
 
 import json
+from datetime import UTC, datetime
 
 from treq.client import HTTPClient
 from twisted.web.client import Agent
@@ -35,6 +36,8 @@ class StatusTests(EndToEndTestCase):
         self.assertEqual(ready, (200, "Every game server is ready.\n"))
         [server] = json.loads(status[1])["gameServers"]
         self.assertEqual((server["gameServerId"], server["known"]), (gameServerId, "AVAILABLE"))
+        heard = datetime.fromisoformat(server["lastHeartbeat"])
+        self.assertLess(abs((datetime.now(UTC) - heard).total_seconds()), 3600)
         self.assertNotIn("secret", status[1])
         line = 'fleetiq_api_call_seconds_count{operation="RegisterGameServer",outcome="ok"} 1.0'
         self.assertIn(line, metrics[1])
