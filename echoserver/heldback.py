@@ -41,12 +41,17 @@ class HeldBack:
     def discard(self, player: Player) -> None:
         """He is read again, or gone."""
         self._players.discard(player)
-        if self._next is not None and not self._players:
+
+    def stop(self) -> None:
+        """Nobody is connected any more."""
+        if self._next is not None:
             self._next.cancel()
             self._next = None
 
     def _look(self) -> None:
-        self._next = self._clock.callLater(LOOK_EVERY, self._look)
+        # Not at each change of the set: who reads slowly is paused and resumed all the time.
+        going = bool(self._players)
+        self._next = self._clock.callLater(LOOK_EVERY, self._look) if going else None
         for player in [player for player in self._players if player.endsUnheard()]:
             self.discard(player)
             player.abortIn(self._within - LOOK_EVERY)

@@ -284,6 +284,7 @@ class EchoFactory(Factory):
     def disconnected(self) -> None:
         """Somebody has gone: if it was the last of them, L{closeAll} is done."""
         if not self.connections:
+            self.heldBack.stop()
             if self._idleness is not None:
                 self._idleness.stop()
             awaiting, self._awaitingEmpty = self._awaitingEmpty, []

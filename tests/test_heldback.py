@@ -40,14 +40,16 @@ class HeldBackTests(SynchronousTestCase):
         self.assertEqual((9.0, None), (ends.given, stays.given))
 
     def test_nobody(self) -> None:
-        """While nobody is held back, nobody looks."""
+        """A second after nobody is held back any more nobody looks; nor does one who is stopped."""
         player = Unread()
-        self.heldBack.add(player)
-        self.heldBack.add(player)
-        self.assertEqual(1, len(self.clock.getDelayedCalls()))
-        self.heldBack.discard(player)
-        self.assertEqual([], self.clock.getDelayedCalls())
-        self.heldBack.add(player)
+        for _ in range(3):
+            self.heldBack.add(player)
+            self.assertEqual(1, len(self.clock.getDelayedCalls()))
+            self.heldBack.discard(player)
         player.ended = True
         self.clock.advance(LOOK_EVERY)
+        self.assertEqual(([], None), (self.clock.getDelayedCalls(), player.given))
+        self.heldBack.add(player)
+        self.heldBack.stop()
+        self.heldBack.stop()
         self.assertEqual([], self.clock.getDelayedCalls())

@@ -191,7 +191,8 @@ class EchoTests(SynchronousTestCase):
         self.assertEqual("paused", transport.producerState)
         transport.protocol.resumeProducing()
         self.assertEqual("producing", transport.producerState)
-        self.assertEqual([], self.clock.getDelayedCalls()[1:])
+        self.clock.advance(LAST_BYTES)
+        self.assertEqual([], self.clock.getDelayedCalls())
 
     def test_finBehindUnread(self) -> None:
         """Who is held back, and has ended his side meanwhile, has 10 s from then on, too."""
