@@ -13,7 +13,7 @@ class Bucket:
     """
     C{burst} tokens at first, C{rate} more a second, never more than C{burst}.
 
-    Times are seconds of any one clock. One that is set back costs at most a token's wait.
+    Times are seconds of any one clock that is never set back.
 
     @ivar rate: tokens a second, over 0.
     @ivar burst: tokens it holds, 1 or more.
@@ -26,12 +26,9 @@ class Bucket:
 
     def wait(self, now: float) -> float:
         """Seconds until there is a token to take; 0 where there is one."""
-        seconds = self._fullAt(now) - (self.burst - 1) / self.rate - now
+        seconds = max(self.full, now) - (self.burst - 1) / self.rate - now
         return 0.0 if seconds < _NO_WAIT else seconds
 
     def taken(self, now: float) -> Bucket:
         """The bucket with one token less; only where L{wait} is 0."""
-        return replace(self, full=self._fullAt(now) + 1 / self.rate)
-
-    def _fullAt(self, now: float) -> float:
-        return min(max(self.full, now), now + self.burst / self.rate)
+        return replace(self, full=max(self.full, now) + 1 / self.rate)

@@ -32,11 +32,6 @@ class BucketTests(SynchronousTestCase):
         bucket = Bucket(rate=10.0, burst=2).taken(0.0).taken(1000.0).taken(1000.0)
         self.assertAlmostEqual(0.1, bucket.wait(1000.0))
 
-    def test_clockSetBack(self) -> None:
-        """A clock that is set back by a day costs at most the wait for one token."""
-        bucket = Bucket(rate=2.0, burst=1).taken(86_400.0)
-        self.assertEqual(0.5, bucket.wait(0.0))
-
     @settings(deadline=None, max_examples=100)
     @given(RATES, BURSTS, STARTS, st.lists(st.floats(0.0, 2.0), min_size=1, max_size=60))
     def test_neverTooMany(self, rate: float, burst: int, start: float, pauses: list[float]) -> None:
