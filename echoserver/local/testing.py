@@ -16,6 +16,7 @@ from typing import Any, Self
 from urllib.error import HTTPError
 from urllib.request import ProxyHandler, Request, build_opener
 
+from twisted.internet.error import CannotListenError
 from twisted.internet.pollreactor import PollReactor
 from twisted.internet.protocol import connectionDone
 from twisted.internet.threads import blockingCallFromThread
@@ -197,7 +198,13 @@ def main(arguments: Sequence[str]) -> None:
     options.parseOptions(["--listen", ANY_PORT, *arguments])
     # As SIGTERM does; Python's own would print a traceback.
     signal(SIGINT, SIG_DFL)
-    with RunningFleetIQ(**settingsOf(options)) as fleetIQ:
+    try:
+        running = RunningFleetIQ(**settingsOf(options))
+    except CannotListenError as error:
+        raise SystemExit(f"fleetiq-local: {error}") from error
+    except ValueError as error:
+        raise SystemExit(f"fleetiq-local: --listen is {error}") from error
+    with running as fleetIQ:
         addresses = {"endpointUrl": fleetIQ.endpointUrl, "metadataUrl": fleetIQ.metadataUrl}
         sys.stdout.write(json.dumps(addresses) + "\n")
         sys.stdout.flush()

@@ -270,10 +270,17 @@ class ChildTests(TestCase):
             _, errors = child.communicate(timeout=30)
             self.assertEqual((-number, ""), (child.returncode, errors))
 
-    def test_wrongOption(self) -> None:
-        """A wrong option is one sentence, and exit status 1."""
-        child = self.start("--instances=many")
-        out, errors = child.communicate(timeout=30)
-        self.assertEqual((1, ""), (child.returncode, out))
-        self.assertTrue(errors.startswith("fleetiq-local: --instances is 'many'"), errors)
-        self.assertEqual(1, errors.count("\n"))
+    def test_cannotStart(self) -> None:
+        """A wrong option, and a port in use, is one sentence, and exit status 1."""
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            listen = f"tcp:{taken.getsockname()[1]}:interface=127.0.0.1"
+            for option, sentence in (
+                ("--instances=many", "fleetiq-local: --instances is 'many'"),
+                ("--listen=tcp:x", "fleetiq-local: --listen is 'tcp:x': it must be"),
+                (f"--listen={listen}", "fleetiq-local: Couldn't listen on 127.0.0.1:"),
+            ):
+                child = self.start(option)
+                out, errors = child.communicate(timeout=30)
+                self.assertEqual((1, ""), (child.returncode, out))
+                self.assertTrue(errors.startswith(sentence), errors)
+                self.assertEqual(1, errors.count("\n"))
