@@ -195,8 +195,12 @@ class CrowdTests(SynchronousTestCase):
             wanted[index] = Available()
             workers[index].changed()
 
-        for session in range(1, 1001):
-            clock.callLater(150 + dice.uniform(0, 10), plays, dice.randrange(servers), session)
+        def comes(session: int) -> None:
+            plays(dice.randrange(servers), session)
+            if session < 1000:
+                clock.callLater(dice.uniform(0, 0.02), comes, session + 1)
+
+        clock.callLater(150.0, comes, 1)
         while clock.seconds() < 500:
             clock.advance(0.05)
         return fleet
