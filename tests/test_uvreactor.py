@@ -89,9 +89,7 @@ class PortTests(UvloopTestCase):
         port = self.listen()
         port.stopReading()
         with socket.create_connection(("127.0.0.1", port.getHost().port)):
-            turns: list[None] = []
-            self.reactor.callLater(0.05, turns.append, None)
-            self.until(lambda: turns)
+            self.turns()
             self.assertEqual(self.factory.servers, [])
             port.startReading()
             self.until(lambda: self.factory.servers)
@@ -113,9 +111,7 @@ class PortTests(UvloopTestCase):
         self.listen()
         self.factory.buildProtocol = lambda _: None  # type: ignore[assignment] # that is it
         with socket.create_connection(("127.0.0.1", self.port.getHost().port)) as peer:
-            turns: list[None] = []
-            self.reactor.callLater(0.05, turns.append, None)
-            self.until(lambda: turns)
+            self.turns()
             self.assertEqual(peer.recv(1), b"")
 
 
@@ -155,9 +151,7 @@ class EndTests(UvloopTestCase):
         server.transport.pauseProducing()
         peer.sendall(b"the last words")
         peer.close()
-        turns: list[None] = []
-        self.reactor.callLater(0.05, turns.append, None)
-        self.until(lambda: turns)
+        self.turns()
         self.assertEqual(server.events, ["made"])
         server.transport.resumeProducing()
         self.assertEqual(self.lost(server, b"the last words"), ConnectionDone)
@@ -227,6 +221,9 @@ class EndTests(UvloopTestCase):
         peer, server = self.connected(HalfCloseable)
         peer.shutdown(socket.SHUT_WR)
         self.until(lambda: server.events[-1] == "read closed")
+        # Reading on after the end is no second end.
+        server.transport.resumeProducing()
+        self.turns()
         self.reset(peer)
         self.assertEqual(self.lost(server, "read closed"), ConnectionLost)
 
@@ -255,17 +252,16 @@ class EndTests(UvloopTestCase):
         peer, server = self.blocked()
         server.transport.abortConnection()
         self.assertEqual(self.lost(server), ConnectionAborted)
-        turns: list[None] = []
-        self.reactor.callLater(0.01, turns.append, None)
-        self.until(lambda: turns)
+        self.turns()
         with self.assertRaises(ConnectionResetError):
             while peer.recv(65536):
                 pass
 
     def test_stop(self) -> None:
-        """Whoever is connected when the reactor stops is told so."""
-        _, server = self.connected()
+        """Whoever is connected when the reactor stops is told so, on both sides, at once."""
+        peer, server = self.connected()
         self.reactor.disconnectAll()
+        self.assertEqual(peer.recv(1), b"")
         self.assertEqual(self.lost(server), ConnectionLost)
 
 
@@ -276,6 +272,14 @@ class Client(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.ended = reason.type
+
+
+class Answering(Client):
+    """Writes when it has read."""
+
+    def dataReceived(self, data: bytes) -> None:
+        transport: Any = self.transport
+        transport.reactor.callLater(0, transport.write, b"x")
 
 
 class Port(DatagramProtocol):
@@ -305,6 +309,19 @@ class StockTests(UvloopTestCase):
             self.until(lambda: client.connected)
             peer, _ = listening.accept()
             # More than one doRead takes: the reset stays behind what it leaves.
+            peer.sendall(b"x" * 200_000)
+            self.reset(peer)
+            self.until(lambda: client.ended)
+        self.assertEqual(client.ended, ConnectionLost)
+
+    def test_writesAfterTheReset(self) -> None:
+        """So is one who writes before he has read all that came before the reset."""
+        client = Answering()
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            factory = ClientFactory.forProtocol(lambda: client)
+            self.reactor.connectTCP("127.0.0.1", listening.getsockname()[1], factory)
+            self.until(lambda: client.connected)
+            peer, _ = listening.accept()
             peer.sendall(b"x" * 200_000)
             self.reset(peer)
             self.until(lambda: client.ended)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from typing import Any
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory, Protocol, connectionDone
@@ -14,6 +16,8 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from echoserver.uvreactor import UvloopReactor
+
+T = TypeVar("T")
 
 
 def uvloopReactor(case: Any) -> UvloopReactor:
@@ -64,6 +68,7 @@ class Servers(Factory):
         self.protocol = protocol  # type: ignore[assignment] # a class is a callable too
         self.servers: list[Any] = []
         self.look: Any = lambda: None
+        self.tls: Any = None
 
 
 class UvloopTestCase(ReactorBuilder, SynchronousTestCase):
@@ -105,7 +110,8 @@ class UvloopTestCase(ReactorBuilder, SynchronousTestCase):
         def look() -> None:
             if not done.called and happened():
                 done.callback(None)
-                self.reactor.crash()
+                # uvloop takes over meanwhile whom the port has just accepted.
+                self.reactor.callLater(0.001, self.reactor.crash)
 
         def often() -> None:
             look()
@@ -121,6 +127,18 @@ class UvloopTestCase(ReactorBuilder, SynchronousTestCase):
             seen = [server.events for server in self.factory.servers]
             self.fail(f"It did not happen in 10 s; the servers saw {str(seen)[:500]}.")
         tooLate.cancel()
+
+    def turns(self) -> None:
+        """Run the reactor for a while in which nothing has to happen."""
+        over: list[None] = []
+        self.reactor.callLater(0.03, over.append, None)
+        self.until(lambda: over)
+
+    def inThread(self, work: Callable[[], T]) -> Callable[[], T]:
+        """Begin this while the reactor runs; what comes back waits for what it brings."""
+        pool = ThreadPoolExecutor(1)
+        self.addCleanup(pool.shutdown)
+        return pool.submit(work).result
 
     def reset(self, peer: socket.socket) -> None:
         """Vanish with an RST."""
