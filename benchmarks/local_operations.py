@@ -10,7 +10,7 @@ from statistics import median
 from time import perf_counter
 from typing import Any
 
-from benchmarks.figures import Goal, Result, spread
+from benchmarks.figures import Goal, Result, share, spread
 from benchmarks.processes import Server, ask, connect, fleetiqLocal
 from echoserver.local.actions import Actions
 from echoserver.local.groups import ACTIVATING_SECONDS, DELETING_SECONDS, NEW_SECONDS
@@ -161,7 +161,11 @@ def measure(full: bool) -> Result:
         ),
         columns=("", *_columns("HTTP"), *_columns("in process")),
         rows=rows,
-        data={"http": beyond, "inProcess": within, "updatesPerSecond": rates},
+        data={
+            "http": [_summary(world) for world in beyond],
+            "inProcess": [_summary(world) for world in within],
+            "updatesPerSecond": rates,
+        },
         goals=[
             Goal("the largest ratio over HTTP", _worst(beyond), 1.3, most=True),
             Goal("the largest ratio in process", _worst(within), 1.3, most=True),
@@ -184,6 +188,13 @@ def _measured(few: World, many: World, sessions: int) -> tuple[Times, Times]:
         few.session()
         many.session()
     return few.times, many.times
+
+
+def _summary(times: Times) -> dict[str, dict[str, float]]:
+    return {
+        operation: {"p50": median(each), "p99": share(each, 0.99), "count": len(each)}
+        for operation, each in times.items()
+    }
 
 
 def _worst(world: tuple[Times, Times]) -> float:
