@@ -10,7 +10,15 @@ from botocore.config import Config
 from twisted.trial.unittest import SynchronousTestCase
 
 from echoserver.aws import Where, openClient
-from echoserver.failures import CallFailed, Conflict, NotFound, OutOfCapacity, translate
+from echoserver.failures import (
+    CallFailed,
+    Conflict,
+    NotFound,
+    OutOfCapacity,
+    notOpened,
+    overdue,
+    translate,
+)
 from tests.awsdoubles import ONE, REGISTER, LoopbackEndpoint, gameLiftWith, localSession
 
 
@@ -55,6 +63,7 @@ class OutcomeTests(SynchronousTestCase):
             (400, "OutOfCapacityException", True),
             (400, "ThrottlingException", True),
             (429, "TooBusy", True),
+            (499, "ClientClosedRequest", False),
         ]:
             with self.subTest(code):
                 self.endpoint.refuses(status, code)
@@ -216,4 +225,36 @@ class TranslateTests(SynchronousTestCase):
             sentence,
             "RegisterGameServer was not sent: Unable to locate credentials. Attach an instance"
             " profile, set AWS_PROFILE or AWS_ACCESS_KEY_ID, or run 'aws configure'.",
+        )
+
+    def test_longestReason(self) -> None:
+        """A reason of 300 characters is told whole; of a longer one, as many."""
+        for length, told in ((300, "x" * 300), (301, "x" * 300 + "...")):
+            code = {"Code": "InvalidRequestException", "Message": "x" * length}
+            refused = translate("Claim", said.ClientError({"Error": code}, "Claim"))
+            self.assertEqual(f"Claim was refused: InvalidRequestException: {told}.", str(refused))
+
+    def test_overdue(self) -> None:
+        """A call that does not end may have happened only if it had got a thread."""
+        for sent, sentence in (
+            (True, "Claim did not end within 12 s."),
+            (False, "Claim was not sent: no thread was free within 12 s."),
+        ):
+            late = overdue("Claim", 12.4, sent=sent)
+            self.assertEqual(
+                ("Overdue", sentence, True, sent),
+                (late.code, str(late), late.retry, late.mayHaveHappened),
+            )
+
+    def test_notOpened(self) -> None:
+        """What keeps boto3 from starting is a setting: no call was made, none is repeated."""
+        error = notOpened("The client", said.NoRegionError())
+        self.assertEqual(
+            (
+                "NoRegionError",
+                "boto3 did not start: You must specify a region. Give --region, or set AWS_REGION.",
+                False,
+                False,
+            ),
+            (error.code, str(error), error.retry, error.mayHaveHappened),
         )

@@ -1,6 +1,6 @@
 """The table of the lifecycle, and what holds from any state under any outcome."""
 
-from dataclasses import dataclass, field
+from dataclasses import FrozenInstanceError, dataclass, field
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -23,6 +23,7 @@ from echoserver.lifecycle import (
     Wanted,
     after,
     backoff,
+    mayBeClaimed,
     nextStep,
     settle,
     wanted,
@@ -112,6 +113,12 @@ class WantedTests(SynchronousTestCase):
             for known in (Available(), Utilized(session.number), Unknown(None), Contested()):
                 self.assertEqual(Absent(), wanted(session, known, drainingSince=since))
 
+    def test_drainingSinceManySessions(self) -> None:
+        """However many sessions have ended, only one more is the last."""
+        thousand, next = Session(1000, 0), Session(1001, 0)
+        self.assertEqual(Available(), wanted(thousand, Available(), drainingSince=1000))
+        self.assertEqual(Absent(), wanted(next, Available(), drainingSince=1000))
+
     @settings(deadline=None, max_examples=200)
     @given(st.data())
     def test_rules(self, data: st.DataObject) -> None:
@@ -132,6 +139,16 @@ class WantedTests(SynchronousTestCase):
             self.assertFalse(since is None and not leaving and want != Available())
 
 
+class ClaimTests(SynchronousTestCase):
+    """Whether somebody may have been sent here."""
+
+    def test_mayBeClaimed(self) -> None:
+        """Not before Register, nor once a session of ours runs; else, who knows."""
+        claimed = [known for known in KNOWNS if mayBeClaimed(known)]
+        open = [Available(), Taken(0.0), Unknown(None), Unknown(ONE), Contested()]
+        self.assertEqual(open, claimed)
+
+
 class SettleTests(SynchronousTestCase):
     """UTILIZED by somebody else."""
 
@@ -141,13 +158,14 @@ class SettleTests(SynchronousTestCase):
 
     def test_waits(self) -> None:
         """Nobody there: it waits for its players."""
-        self.assertEqual(Taken(5.0), settle(Taken(5.0), Available(), 5.0 + TAKEN_FOR - 0.1))
+        self.assertEqual(Taken(5.0), settle(Taken(5.0), Available(), 64.9))
 
     def test_renewed(self) -> None:
-        """After 60 s alone it is nobody's, and so deregistered."""
-        known = settle(Taken(5.0), Available(), 5.0 + TAKEN_FOR)
+        """After 60 s alone it is nobody's, and so deregistered, even if the first session comes."""
+        known = settle(Taken(5.0), Available(), 65.0)
         self.assertEqual(NOBODYS, known)
         self.assertEqual(Step.DEREGISTER, nextStep(known, Available()))
+        self.assertEqual(Step.DEREGISTER, nextStep(known, ONE))
 
     def test_ourOwnStays(self) -> None:
         """What we know otherwise is not touched."""
@@ -166,9 +184,10 @@ class AfterTests(SynchronousTestCase):
         towards: Wanted = ONE,
         since: float | None = 0.0,
         now: float = 1000.0,
+        failures: int = 3,
     ) -> Registration:
-        """One step on a registration C{old} with 3 failures; the next id is C{new}."""
-        registration = Registration("old", known, 3, since)
+        """One step on a registration C{old}; the next id is C{new}."""
+        registration = Registration("old", known, failures, since)
         return after(registration, step, towards, outcome, now, HEARTBEAT, "new")
 
     def test_known(self) -> None:
@@ -231,6 +250,16 @@ class AfterTests(SynchronousTestCase):
         left = self.after(ONE, Step.DEREGISTER, Outcome.GONE, towards=Absent())
         self.assertEqual([0, 3, 0], [r.failures for r in (registered, inspected, left)])
 
+    def test_firstFailure(self) -> None:
+        """A new registration has not failed; its first failure counts as one, whatever fails."""
+        self.assertEqual(Registration("new"), Registration("new", Absent(), 0, None))
+        for known, step, outcome in (
+            (Absent(), Step.REGISTER, Outcome.REFUSED),
+            (Contested(), Step.INSPECT, Outcome.GONE),
+            (Available(), Step.UTILIZE, Answered(utilized=False)),
+        ):
+            self.assertEqual(1, self.after(known, step, outcome, failures=0).failures, step)
+
     def test_goneYoung(self) -> None:
         """A registration gone before its first heartbeat has failed; an older one has not."""
         young = self.after(Available(), Step.UTILIZE, Outcome.GONE, since=0.0, now=59.9)
@@ -242,6 +271,18 @@ class AfterTests(SynchronousTestCase):
         registered = self.after(Absent(), Step.REGISTER, Answered(utilized=False), since=None)
         self.assertEqual(1000.0, registered.since)
         self.assertIsNone(self.after(ONE, Step.DEREGISTER, Outcome.GONE).since)
+
+
+class ValueTests(SynchronousTestCase):
+    """What is known are values."""
+
+    def test_doNotChange(self) -> None:
+        """None is changed in place, nor carries more than its fields."""
+        for value in (*KNOWNS, Answered(utilized=True), Registration("id")):
+            self.assertFalse(hasattr(value, "__dict__"), value)
+            for name in value.__slots__:
+                with self.assertRaises(FrozenInstanceError):
+                    setattr(value, name, 1)
 
 
 class BackoffTests(SynchronousTestCase):

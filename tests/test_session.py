@@ -1,5 +1,7 @@
 """Who is in, when a session begins and ends, who may come in."""
 
+from dataclasses import FrozenInstanceError
+
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -20,6 +22,15 @@ class SessionTests(SynchronousTestCase):
         self.assertEqual(Session(1, 0), ended)
         self.assertFalse(ended.running)
 
+    def test_oneOfThreeLeaves(self) -> None:
+        """Who leaves is one; the others play on."""
+        self.assertEqual(Session(1, 2), Session(1, 3).left())
+
+    def test_ended(self) -> None:
+        """All that began have ended, but for the one that runs."""
+        sessions = Session(0, 0), Session(2, 1), Session(3, 2), Session(3, 0)
+        self.assertEqual([0, 1, 2, 3], [session.ended for session in sessions])
+
     def test_theNextIsAnother(self) -> None:
         """Who comes after the end begins the next session."""
         self.assertEqual(Session(2, 1), Session().joined().left().joined())
@@ -28,6 +39,14 @@ class SessionTests(SynchronousTestCase):
         """A player who leaves must have been in."""
         self.assertRaises(ValueError, Session().left)
 
+    def test_value(self) -> None:
+        """A session does not change in place, nor carries more than its fields."""
+        session = Session()
+        self.assertFalse(hasattr(session, "__dict__"))
+        for name in session.__slots__:
+            with self.assertRaises(FrozenInstanceError):
+                setattr(session, name, 1)
+
     def test_room(self) -> None:
         """There is room below the limits, of all and of an address, and always without one."""
         two = Session(1, 2)
@@ -35,8 +54,10 @@ class SessionTests(SynchronousTestCase):
             (None, 2, None, True),
             (3, 2, None, True),
             (2, 0, None, False),
+            (1, 0, None, False),
             (None, 1, 2, True),
             (None, 2, 2, False),
+            (None, 3, 2, False),
             (3, 2, 2, False),
             (2, 0, 2, False),
         ):
