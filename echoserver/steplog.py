@@ -47,5 +47,5 @@ def tell(
             log.info("Heartbeat of {id}.", id=gameServerId)
         case _, Taken() if before.known != known:
             log.warn("FleetIQ says UTILIZED, but nobody is here: waiting for players.")
-        case ((Step.REGISTER | Step.INSPECT), _) if before.known != known:
+        case ((Step.REGISTER | Step.INSPECT), Available()) if before.known != known:
             log.info("AVAILABLE as {id}.", id=gameServerId)

@@ -240,6 +240,16 @@ class WorkerTests(SynchronousTestCase):
         self.assertNotEqual(first, self.fleet.theCall().gameServerId)
         self.assertEqual((0, []), (self.registered, self.refusals))
 
+    def test_conflictWithNobody(self) -> None:
+        """Where nobody has the id, the log does not say that we have: Register was refused."""
+        self.start()
+        self.fleet.fail(callFailed(Conflict, retry=False))
+        self.clock.advance(1.0)
+        with capturedLogs() as events:
+            self.fleet.fail(callFailed(NotFound, retry=False))
+        self.assertEqual(Absent(), self.known)
+        self.assertFalse([event for event in events if "AVAILABLE" in str(event["log_format"])])
+
     def test_fixedIdOfAStranger(self) -> None:
         """With a fixed id, a stranger's is a sentence that names both."""
         self.start(fixedId="my-server")
