@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IListeningPort, IReactorTime, IStreamServerEndpoint
+from twisted.web.http import Request as HTTPRequest
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
@@ -53,9 +54,8 @@ class Status:
             self._port = port
             return port
 
-        site = Site(_Root(self), requestFactory=_Request, timeout=IDLE_SECONDS)
+        site = _Site(_Root(self), requestFactory=_Request, timeout=IDLE_SECONDS)
         site.displayTracebacks = False
-        site.noisy = False
         return endpoint.listen(site).addCallback(listening)
 
     def stop(self) -> Deferred[Any]:
@@ -108,6 +108,21 @@ class Status:
             "accepting": each.accepting,
             "draining": each.draining,
         }
+
+
+class _Site(Site):
+    """Without an access log and its timer: probes come every few seconds, and are no events."""
+
+    noisy = False
+
+    def startFactory(self) -> None:
+        """Not Site's, which keeps the timer."""
+
+    def stopFactory(self) -> None:
+        """See L{startFactory}."""
+
+    def log(self, request: HTTPRequest) -> None:
+        """Nothing."""
 
 
 class _Root(Resource):

@@ -10,6 +10,7 @@ from typing import Any
 from twisted.internet.address import IPv4Address
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.http import HTTPChannel
 
@@ -223,6 +224,15 @@ class WhoTests(StatusTestCase):
             status, body = self.get("/status", Origin=origin)
             self.assertEqual(status, 403, origin)
             self.assertNotIn("gs-1", body)
+
+    def test_noAccessLog(self) -> None:
+        """Probes, which come every few seconds, leave no line in the log."""
+        factory: Any = self.endpoint.factory
+        with capturedLogs() as events:
+            factory.doStart()
+            self.get("/readyz")
+            factory.doStop()
+        self.assertEqual(events, [])
 
     def test_otherPaths(self) -> None:
         """Elsewhere there is nothing, and what there is is named."""
