@@ -302,6 +302,11 @@ class TellingTests(LocalTestCase):
         self.fleetIQ.call("\x1b[2J")
         self.assertNotIn("\x1b", self.shown("journal"))
 
+    def test_hostileLines(self) -> None:
+        """What callers sent cannot pass for an entry of its own."""
+        self.fleetIQ.call("ListGameServers", GameServerGroupName="x\n1970-01-01T00:00:00.000Z y")
+        self.assertEqual(1, self.shown("journal").count("\n"))
+
 
 class EventsTests(LocalTestCase):
     """C{fleetiq local events}"""

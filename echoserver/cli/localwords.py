@@ -22,7 +22,8 @@ def wordDate(seconds: float) -> str:
 def wordEntry(entry: Reply) -> str:
     """One line: a call, or an event."""
     words = _wordCall(entry) if entry["event"] == "call" else _wordEvent(entry)
-    return f"{wordDate(entry['time'])} {words}"
+    # A name that a caller sent may have newlines, and look like entries that never were.
+    return f"{wordDate(entry['time'])} {words}".replace("\n", r"\n")
 
 
 def _wordCall(call: Reply) -> str:
