@@ -39,13 +39,15 @@ def main() -> int:
             [twistd, "-n", "fleetiq-local", *listen], stdout=subprocess.PIPE, text=True, cwd=folder
         ) as server,
     ):
+        assert server.stdout is not None
+        port = portOf(server.stdout)
+        log = Thread(target=deque, args=(server.stdout, 0))
+        log.start()
         try:
-            assert server.stdout is not None
-            port = portOf(server.stdout)
-            Thread(target=deque, args=(server.stdout, 0), daemon=True).start()
             return fuzz(dice, port, server.pid)
         finally:
             server.terminate()
+            log.join()
 
 
 def portOf(log: IO[str]) -> int:
