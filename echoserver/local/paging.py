@@ -1,24 +1,15 @@
 """Pure: pages of a sorted list whose members come and go, and the tokens between the pages."""
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections.abc import Sequence
-from typing import TypeVar
-
-Key = TypeVar("Key", int, str)
 
 
-def cutPage(
-    keys: Sequence[Key], after: Key | None, size: int, descending: bool = False
-) -> tuple[list[Key], bool]:
+def cutPage(keys: Sequence[str], after: str | None, size: int) -> tuple[list[str], bool]:
     """
     At most C{size} of the ascending C{keys} that come after the key C{after}, which may be gone by
     now, and whether more follow. So nobody is listed twice or missed who was there all along.
     """
-    if descending:
-        end = len(keys) if after is None else bisect_left(keys, after)
-        start = max(end - size, 0)
-        return list(keys[start:end])[::-1], start > 0
     start = 0 if after is None else bisect_right(keys, after)
     return list(keys[start : start + size]), start + size < len(keys)
 

@@ -40,7 +40,7 @@ class Serials:
         self._count -= 1
 
     def page(self, after: int | None, size: int, descending: bool) -> tuple[list[int], bool]:
-        """As L{cutPage<echoserver.local.paging.cutPage>} does of a list."""
+        """At most C{size} of those beyond a serial, which may be gone; and whether more follow."""
         beyond = self._before(after) if descending else self._behind(after)
         found = list(islice(beyond, size + 1))
         return found[:size], len(found) > size
