@@ -48,7 +48,7 @@ class Standing:
         if self.draining:
             return f"The game server on port {self.port} is draining."
         if not self.registered:
-            why = f": {self.error}" if self.error else "."
+            why = "." if self.degradedSince is None else f": {self.error}"
             return f"The game server on port {self.port} is not registered{why}"
         if not self.accepting:
             return f"The game server on port {self.port} does not accept players."

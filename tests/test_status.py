@@ -95,7 +95,8 @@ class ProbeTests(StatusTestCase):
             ({"accepting": False}, "does not accept players."),
             ({"known": None}, "is not registered."),
             ({"known": Unknown(None)}, "is not registered."),
-            ({"known": Contested(), "error": "No."}, "is not registered: No."),
+            ({"known": None, "error": "No.", "degradedSince": 1.0}, "is not registered: No."),
+            ({"known": Contested(), "error": "Long ago."}, "is not registered."),
         ):
             self.standings = [READY, _but(port=5001, **members), _but(port=5002, known=None)]
             self.assertEqual(
