@@ -48,7 +48,7 @@ class Degraded:
             )
 
     def well(self, who: Identity) -> None:
-        """FleetIQ does again as this game server asks."""
+        """FleetIQ does again as this game server asks, or it asks no more."""
         self._failing.discard(who)
         if self.since is None or self._failing:
             return

@@ -175,6 +175,7 @@ class Worker:
             await self._walk()
         finally:
             self._place.leave()
+            self._well()
 
     async def _walk(self) -> None:
         while True:
@@ -206,8 +207,12 @@ class Worker:
                 self._enrolment.degraded.failed(self.identity, brought.trouble)
                 await self._pause(brought.trouble)
             elif not self.registration.failures:
-                self.degradedSince = None
-                self._enrolment.degraded.well(self.identity)
+                self._well()
+
+    def _well(self) -> None:
+        """Nothing fails: all is as wanted, or nothing is asked any more."""
+        self.degradedSince = None
+        self._enrolment.degraded.well(self.identity)
 
     def _settle(self, towards: Wanted, now: float) -> None:
         known = settle(self.registration.known, towards, now)

@@ -92,6 +92,15 @@ class WorkerTests(SynchronousTestCase):
         """What the worker knows."""
         return self.worker.registration.known
 
+    def test_endsWhileDegraded(self) -> None:
+        """Who ends while his calls fail keeps the process degraded no longer."""
+        self.start()
+        self.fleet.fail(callFailed())
+        self.assertIsNotNone(self.degraded.since)
+        self.working.cancel()
+        self.failureResultOf(self.working, CancelledError)
+        self.assertIsNone(self.degraded.since)
+
     def test_registers(self) -> None:
         """It registers with what it was given, once, and says so."""
         self.start(data="map=7")
