@@ -47,7 +47,8 @@ def rate(options: usage.Options, name: str) -> Bucket:
     many = float(words[1]) if words else 0.0
     burst = float((words and words[2]) or max(1, int(4 * many)))
     if many < 0.1 or burst < 1:
-        raise wrong(name, value, "RATE or RATE,BURST, for instance 5 or 5,20")
+        allowed = "RATE or RATE,BURST, from 0.1 and 1 to 9999, for instance 5 or 5,20"
+        raise wrong(name, value, allowed)
     return Bucket(many, burst)
 
 

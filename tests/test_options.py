@@ -283,7 +283,8 @@ class ServerTests(OptionsTestCase):
         for value in ("", "0", "0.09", "-1", "5,0", "5,", ",5", "5,1.5", "1e3", "inf", "5 ,2"):
             self.assertRefused(
                 ["--api-rate", value],
-                f"--api-rate is {value!r}: write RATE or RATE,BURST, for instance 5 or 5,20.",
+                f"--api-rate is {value!r}: write RATE or RATE,BURST, from 0.1 and 1 to 9999, for"
+                " instance 5 or 5,20.",
             )
 
     def test_stateDir(self) -> None:
