@@ -58,15 +58,6 @@ class AdmissionTests(SynchronousTestCase):
         self.asked[1].callback(True)
         self.assertTrue(self.successResultOf(knocked))
 
-    def test_clockSetBack(self) -> None:
-        """A no does not hold for as long as a clock was set back."""
-        self.clock.advance(3600.0)
-        self.admission.knock()
-        self.asked[0].callback(False)
-        self.clock.rightNow = 0.0
-        self.assertNoResult(self.admission.knock())
-        self.asked[1].callback(True)
-
     def test_silence(self) -> None:
         """No answer in 5 s is a no; what comes later is nobody's."""
         knocked = self.admission.knock()
