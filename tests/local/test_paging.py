@@ -50,8 +50,10 @@ class TokenTests(SynchronousTestCase):
         self.assertLess(len(writeToken(f"servers/{'g' * 128}/descending", 2**63)), 1024)
 
     def test_foreign(self) -> None:
-        """A token of another list is refused."""
-        self.assertRaises(ValueError, readToken, "servers/b", writeToken("servers/a", 17))
+        """A token of another list is refused, and one with more in it than was written."""
+        token = writeToken("servers/a", 17)
+        self.assertRaises(ValueError, readToken, "servers/b", token)
+        self.assertRaises(ValueError, readToken, "servers/a", f"!{token}")
 
     @settings(deadline=None)
     @given(st.text(max_size=50))

@@ -56,6 +56,11 @@ class RateTests(SynchronousTestCase):
         self.allowed("ClaimGameServer", EPOCH)
         self.assertEqual(40, self.allowed("UpdateGameServer", EPOCH))
 
+    def test_clockFarAhead(self) -> None:
+        """Where the time of day is so large that sums with it are rounded up, no token is lost."""
+        for now in (EPOCH * 2, EPOCH * 4, EPOCH * 8):
+            self.assertEqual(40, self.allowed("UpdateGameServer", now))
+
     def test_clockSetBack(self) -> None:
         """A clock that is set back by years finds full buckets."""
         self.allowed("UpdateGameServer", EPOCH)

@@ -181,7 +181,7 @@ class SettingsTests(SynchronousTestCase):
         self.assertEqual(2, len(self.fleetIQ.state()["instances"]))
 
     def test_retainedInstanceComesBack(self) -> None:
-        """An instance that outlived its group may join one, and nothing ends it any longer."""
+        """An instance that outlived its group may join one: what was to end it no longer does."""
         self.start("strange-instance=add", groups=("local", "other"))
         self.fleetIQ.tell("interrupt", {"InstanceId": FIRST})
         self.fleetIQ.call(
@@ -192,6 +192,10 @@ class SettingsTests(SynchronousTestCase):
         self.assertIsNone(self.refusal("RegisterGameServer", **again))
         self.fleetIQ.clock.advance(120)
         self.assertIsNone(self.refusal("DescribeGameServer", GameServerGroupName="other"))
+        self.fleetIQ.tell("interrupt", {"InstanceId": FIRST})
+        self.fleetIQ.clock.advance(120)
+        here = [each["InstanceId"] for each in self.fleetIQ.state()["instances"]]
+        self.assertEqual([instanceIdOf("other", index) for index in range(2)], here)
 
     def test_pages(self) -> None:
         """How long a page is without a Limit, and at most."""
