@@ -123,8 +123,7 @@ class FleetIQEndpoint(Resource):
         waiting, self._waiting = self._waiting, {}
         for wait, call in waiting.items():
             wait.cancel()
-            if not call.callerLeft:
-                call.request.loseConnection()
+            call.request.loseConnection()
 
     def _meetLater(self, call: _Call, fate: Fate) -> None:
         """The call takes effect after the wait, even if its caller has gone by then."""

@@ -89,7 +89,6 @@ class EventsControl(Resource):
                     "a reader of the events did not read the last {count}: its connection is cut",
                     count=MOST_BEHIND,
                 )
-                self._left(None, reader)
                 reader.cut()
 
     def _left(self, _reason: Failure | None, reader: "_Reader") -> None:

@@ -45,3 +45,4 @@ class SerialsTests(SynchronousTestCase):
         self.assertEqual(([], False), serials.page(1, 1, descending=True))
         serials.append(2)
         self.assertEqual([2], list(serials))
+        self.assertEqual(([2], False), serials.page(1, 1, descending=False))
