@@ -3,7 +3,7 @@
 
 ARGS =
 
-.PHONY: help run play test lint coverage bench chaos sdks conformance-reactor
+.PHONY: help run play test lint coverage bench chaos mutants sdks conformance-reactor
 
 help:
 	@echo "make run       a game server, with a FleetIQ of its own: twistd -n fleetiq-echo"
@@ -14,6 +14,7 @@ help:
 	@echo "make coverage  the tests, and which branches they miss"
 	@echo "make bench     how fast it is, beside its peers; ARGS=--full takes an hour"
 	@echo "make chaos     10,000 sessions while calls fail and processes die: what was lost"
+	@echo "make mutants   whether a test fails for each small change of the central rooms"
 	@echo "make sdks      whether AWS's SDKs drive the local FleetIQ; installs them into .sdks"
 
 run: .venv/made
@@ -50,6 +51,13 @@ bench: .venv/made build/benchmarks/loadgenerator build/benchmarks/epollecho
 
 chaos: .venv/made
 	.venv/bin/python -m benchmarks.chaos $(ARGS)
+
+mutants: .venv/made build/cosmic-ray/bin/cosmic-ray
+	.venv/bin/python -m benchmarks.mutants $(ARGS)
+
+build/cosmic-ray/bin/cosmic-ray:
+	.venv/bin/python -m venv build/cosmic-ray
+	build/cosmic-ray/bin/pip install --quiet cosmic-ray==8.7.0
 
 build/benchmarks/%: benchmarks/%.c
 	@mkdir -p $(@D)

@@ -1,0 +1,104 @@
+"""
+Whether a test fails for each small change of the rooms where a mistake costs a player:
+
+    make mutants
+
+Cosmic Ray changes one thing at a time (an operator, a number, a keyword, a decorator) in a copy of
+the project below build/, and runs the room's tests. What no test notices has to be in mutants.md,
+with the reason why, and nothing else may be there. Ends with 0 if so; takes 10 to 25 minutes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+BUILD = ROOT / "build"
+LIST = Path(__file__).with_name("mutants.md")
+# Each room, and the operators left out. Where "|" only joins types and patterns, any other operator
+# in its place is an error once it runs, or in an annotation, which never does.
+UNIONS = "core/ReplaceBinaryOperator_BitOr_.*"
+ROOMS = {"session": [UNIONS], "lifecycle": [UNIONS], "failures": []}
+
+
+def mutate(room: str) -> list[tuple[str, str]]:
+    """What became of each mutant that was tried: C{killed} or C{survived}, and its lines."""
+    copy = BUILD / "mutants" / room
+    shutil.rmtree(copy, ignore_errors=True)
+    for package in ("echoserver", "tests"):
+        shutil.copytree(
+            ROOT / package, copy / package, ignore=shutil.ignore_patterns("__pycache__")
+        )
+    # In the order of the file, where what takes long comes last.
+    tests = f"{sys.executable} -m twisted.trial -x --order toptobottom tests.test_{room}"
+    (copy / "mutants.toml").write_text(
+        "[cosmic-ray]\n"
+        f'module-path = "echoserver/{room}.py"\ntimeout = 60.0\nexcluded-modules = []\n'
+        f"test-command = {json.dumps(tests)}\n"
+        '[cosmic-ray.distributor]\nname = "local"\n'
+        "[cosmic-ray.filters.operators-filter]\n"
+        f"exclude-operators = {json.dumps(ROOMS[room])}\n"
+    )
+
+    def cosmicRay(program: str, *arguments: str) -> str:
+        command = [str(BUILD / "cosmic-ray" / "bin" / program), *arguments]
+        # Hypothesis takes the same examples each time where CI is set.
+        environment = {**os.environ, "CI": "true"}
+        return subprocess.run(
+            command, cwd=copy, env=environment, check=True, stdout=subprocess.PIPE, text=True
+        ).stdout
+
+    cosmicRay("cosmic-ray", "init", "mutants.toml", "mutants.sqlite")
+    cosmicRay("cr-filter-operators", "mutants.sqlite", "mutants.toml")
+    cosmicRay("cosmic-ray", "baseline", "mutants.toml")
+    cosmicRay("cosmic-ray", "exec", "mutants.toml", "mutants.sqlite")
+    results = [
+        json.loads(line)[1]
+        for line in cosmicRay("cosmic-ray", "dump", "mutants.sqlite").splitlines()
+    ]
+    tried = [result for result in results if result["worker_outcome"] != "skipped"]
+    return [(result["test_outcome"], changed(result["diff"])) for result in tried]
+
+
+def changed(diff: str) -> str:
+    """The lines of a diff that differ."""
+    lines = diff.splitlines()
+    begin = next(at for at, line in enumerate(lines) if line.startswith("@@"))
+    return "\n".join(line for line in lines[begin:] if line.startswith(("-", "+")))
+
+
+def listed(room: str) -> Iterator[str]:
+    """What F{mutants.md} says of a room: each mutant that may survive."""
+    _, _, section = LIST.read_text().partition(f"\n## {room}\n")
+    section, _, _ = section.partition("\n## ")
+    for block in section.split("```diff\n")[1:]:
+        yield from block.partition("\n```")[0].split("\n\n")
+
+
+def main(rooms: list[str]) -> int:
+    """Try the rooms, all by default; print what became of them."""
+    agree = True
+    for room in rooms or ROOMS:
+        outcomes = mutate(room)
+        survivors = {lines for outcome, lines in outcomes if outcome != "killed"}
+        known = set(listed(room))
+        killed = sum(outcome == "killed" for outcome, _ in outcomes)
+        sys.stdout.write(f"{room}: {len(outcomes)} mutants, {killed} killed\n")
+        for what, mutants in (
+            ("survived, and mutants.md does not say why", survivors - known),
+            ("did not survive, but mutants.md says why it does", known - survivors),
+        ):
+            for lines in sorted(mutants):
+                agree = False
+                sys.stdout.write(f"{room}: {what}:\n{lines}\n\n")
+    return 0 if agree else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
