@@ -152,6 +152,6 @@ class Departure:
         await working.addTimeout(LAST_STEP, self._clock)
         if self._abandoned:
             self._log.warn(
-                "FleetIQ did not answer in time: {id} may stay until its health lapses.",
+                "Not deregistered in time: {id} may stay until its health lapses.",
                 id=self._worker.registration.gameServerId,
             )

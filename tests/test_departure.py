@@ -221,7 +221,7 @@ class StopTests(GameServerTestCase):
                     self.fleet.reply()
                 self.clock.advance(LAST_STEP)
             told = [str(event["log_format"]) for event in events]
-            self.assertEqual(not answers, any("did not answer in time" in line for line in told))
+            self.assertEqual(not answers, any("Not deregistered in time" in line for line in told))
 
     def test_waitingForItsTurn(self) -> None:
         """A Register that waits for its turn is not sent any more: the end need not wait."""
@@ -438,6 +438,16 @@ class DrainTests(GameServerTestCase):
         self.clock.advance(54.0)
         self.assertEqual("heartbeat", self.fleet.reply().operation)
         self.assertTrue(self.endpoint.listening)
+
+    def test_drainingAfterASession(self) -> None:
+        """A session that ended before FleetIQ drained was not the last one."""
+        player = self.playing()
+        self.quit(player)
+        self.fleet.reply()
+        self.fleet.reply()
+        self.server.drain("so FleetIQ says")
+        self.clock.advance(54.0)
+        self.assertEqual("heartbeat", self.fleet.reply().operation)
 
     def test_drainingLastSession(self) -> None:
         """A session that ends was the last: one that ran, or one that comes; ACTIVE ends it."""

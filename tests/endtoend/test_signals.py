@@ -41,7 +41,7 @@ class AtRestTests(EndToEndTestCase):
         gameServerId = await child.available()
         await fleet.order(operation="*", kind="slow", seconds=60)
         child.transport.signalProcess("TERM")
-        await child.says(rf" FleetIQ did not answer in time: {gameServerId} may stay until ")
+        await child.says(rf" Not deregistered in time: {gameServerId} may stay until ")
         self.assertEqual(await child.ends(), BY_SIGTERM)
 
     async def test_whileStarting(self) -> None:
