@@ -52,6 +52,6 @@ class HeldBack:
         # Not at each change of the set: who reads slowly is paused and resumed all the time.
         going = bool(self._players)
         self._next = self._clock.callLater(LOOK_EVERY, self._look) if going else None
-        for player in [player for player in self._players if player.endsUnheard()]:
-            self.discard(player)
-            player.abortIn(self._within - LOOK_EVERY)
+        for player in self._players:
+            if player.endsUnheard():
+                player.abortIn(self._within - LOOK_EVERY)

@@ -64,7 +64,7 @@ class Pool:
         self._order.append("pool started")
 
     def widen(self, gameServers: int) -> None:
-        """It has no limit."""
+        self._order.append(f"pool for {gameServers}")
 
     def stopIfIdle(self) -> None:
         self._order.append("pool")

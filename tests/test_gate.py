@@ -72,6 +72,7 @@ class GateTests(SynchronousTestCase):
         for _ in range(5):
             self.assertTrue(self.port.reading)
             gate.buildProtocol(PEER)
+            self.assertTrue(self.port.reading)
             gate.buildProtocol(PEER)
             self.assertFalse(self.port.reading)
             self.clock.advance(0.25)
@@ -79,6 +80,16 @@ class GateTests(SynchronousTestCase):
             self.assertEqual(1, self.port.numberAccepts)
             self.clock.advance(0.25)
         self.assertEqual(0, self.changes)
+
+    def test_descriptors(self) -> None:
+        """Out of descriptors the port pauses, and that is told; so is that there are some again."""
+        gate = self.gate()
+        self.used = 1024
+        gate.buildProtocol(PEER)
+        self.assertEqual((False, False, 1), (gate.open, self.port.reading, self.changes))
+        self.used = 100
+        self.clock.advance(LOOK_EVERY)
+        self.assertEqual((True, True, 2), (gate.open, self.port.reading, self.changes))
 
     def test_both(self) -> None:
         """Out of tokens and of descriptors, it reads on once it has both again."""

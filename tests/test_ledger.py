@@ -47,6 +47,15 @@ class KeepTests(LedgerTestCase):
         self.assertIsNone(self.left())
         self.assertEqual(list(self.folder.iterdir()), [])
 
+    def test_atOnce(self) -> None:
+        """A file is replaced, not written over: a crash leaves the old one or the new one."""
+        self.ledger.keep(US, DRAWN)
+        path, before = self.folder / "5000.json", self.folder / "before"
+        before.hardlink_to(path)
+        self.ledger.keep(US, f"{DRAWN[:-1]}z")
+        self.assertEqual(self.left(), f"{DRAWN[:-1]}z")
+        self.assertIn(DRAWN, before.read_text())
+
     def test_anothers(self) -> None:
         """Of another port, instance, ConnectionInfo or group, nothing is taken."""
         self.ledger.keep(US, DRAWN)

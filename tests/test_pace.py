@@ -72,6 +72,15 @@ class PaceTests(SynchronousTestCase):
         self.clock.advance(0.1)
         self.assertEqual(self.called, ["first", "second"])
 
+    def test_backOfTheLine(self) -> None:
+        """Who has had a call stands behind those who have waited since."""
+        first = self.wants("first", Step.UTILIZE)
+        self.wants("second", Step.UTILIZE)
+        self.clock.advance(1.0)
+        self.assertFalse(first.mayCall(Step.UTILIZE, inf))
+        self.clock.pump([1.0] * 2)
+        self.assertEqual(self.called, ["first", "second", "first"])
+
     def test_changesItsMind(self) -> None:
         """Who wants something more urgent now goes before; the place among equals is kept."""
         changing = self.wants("changing", Step.HEARTBEAT)

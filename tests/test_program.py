@@ -91,7 +91,7 @@ class StartTests(ProgramTestCase):
         self.successResultOf(program.stopService())
         targets = [head.partition(b"GameLift.")[2].split()[0] for head in self.endpoint.requests]
         self.assertEqual(targets, [b"RegisterGameServer", b"DeregisterGameServer"])
-        self.assertEqual((program.exitCode, self.order), (0, ["pool started", "pool"]))
+        self.assertEqual((program.exitCode, self.order), (0, ["pool started", "pool for 1", "pool"]))
         self.assertEqual(self.reactor.getDelayedCalls(), [])
 
     def test_refused(self) -> None:
@@ -303,20 +303,20 @@ class StopTests(ProgramTestCase):
     """Services stop in sequence, so that each still has what it needs."""
 
     def test_sequence(self) -> None:
-        """Game servers side by side, then the pool, then the local FleetIQ."""
+        """Game servers side by side, a thread for each; then the pool, then the local FleetIQ."""
         program = self.program()
         one, two = Part("one", self.order), Part("two", self.order)
         local = Part("local", self.order)
         self.patch(program, "_servers", [one, two])
         self.patch(program, "_local", local)
         stopped = program.stopService()
-        self.assertEqual(self.order, ["one"])
+        self.assertEqual(self.order, ["pool for 2", "one"])
         self.reactor.pump([BETWEEN_SERVERS, 0.0])
-        self.assertEqual(self.order, ["one", "two"])
+        self.assertEqual(self.order, ["pool for 2", "one", "two"])
         one.stopped.callback(None)
-        self.assertEqual(self.order, ["one", "two"])
+        self.assertEqual(self.order, ["pool for 2", "one", "two"])
         two.stopped.callback(None)
-        self.assertEqual(self.order, ["one", "two", "pool", "local"])
+        self.assertEqual(self.order, ["pool for 2", "one", "two", "pool", "local"])
         self.assertNoResult(stopped)
         local.stopped.callback(None)
         self.successResultOf(stopped)
