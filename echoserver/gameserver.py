@@ -114,7 +114,7 @@ class GameServer(Service):
         self._session = Session()
         self._portNumber = 0
         self._in: set[Player] = set()
-        self._received = 0
+        self._received = self._refused = 0
         self._hosts: Counter[str | None] = Counter()
         self._drainingSince: int | None = None
         self._worker: Worker | None = None
@@ -219,6 +219,7 @@ class GameServer(Service):
                 players=session.players,
                 session=session.number,
                 received=self._received + sum(player.received for player in self._in),
+                refused=self._refused,
                 accepting=departure.port is not None and self._gate.open,
                 draining=departure.begun or self._drainingSince is not None,
             ),
@@ -247,11 +248,11 @@ class GameServer(Service):
         return Deferred.fromCoroutine(self._worker.claimed())
 
     def _refusal(self, claimed: bool, player: Player) -> bytes | None:
-        if not claimed:
-            return CLAIM_FIRST
         rules, same = self._rules, 0 if player.host is None else self._hosts[player.host]
-        room = self._session.hasRoom(rules.maxPlayers, same, rules.maxPerAddress)
-        return None if room else FULL
+        if claimed and self._session.hasRoom(rules.maxPlayers, same, rules.maxPerAddress):
+            return None
+        self._refused += 1
+        return FULL if claimed else CLAIM_FIRST
 
     def _utilized(self, data: str) -> None:
         if not self._rules.claimedOnly:

@@ -17,6 +17,7 @@ class Standing:
     @ivar port: the one bound; 0 where the endpoint has none.
     @ivar connectionInfo: None, as what comes of FleetIQ, until that was asked to register it.
     @ivar received: bytes that have come from players, from those who have left too.
+    @ivar refused: players who were not let in.
     @ivar reported: when FleetIQ last heard of its health; C{beatDue}: when it is to next.
     @ivar errorAt: when the last step failed, and C{error} why.
     @ivar degradedSince: when the first step failed of those that no success has followed.
@@ -26,6 +27,7 @@ class Standing:
     players: int
     session: int
     received: int
+    refused: int
     accepting: bool
     draining: bool
     gameServerId: str | None = None

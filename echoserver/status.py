@@ -101,6 +101,7 @@ class Status:
             "players": each.players,
             "session": each.session,
             "receivedBytes": each.received,
+            "refused": each.refused,
             "lastHeartbeat": self._date(each.reported),
             "nextHeartbeat": self._date(each.beatDue),
             "lastError": each.error and {"time": self._date(each.errorAt), "sentence": each.error},

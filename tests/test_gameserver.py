@@ -85,7 +85,7 @@ class GameServerTests(GameServerTestCase):
         self.assertEqual(b"hello", self.endpoint.play().value())
 
     def test_maxPlayersPerAddress(self) -> None:
-        """So is one too many from an address; others come in, and he does when one leaves."""
+        """So is one too many from an address, and counted; others come in; he, when one leaves."""
         self.start(Rules(maxPerAddress=2))
         first, second = self.endpoint.play(), self.endpoint.play()
         self.assertEqual(FULL, self.endpoint.play().value())
@@ -93,6 +93,7 @@ class GameServerTests(GameServerTestCase):
         first.protocol.dataReceived(b"q")
         self.assertEqual(b"hello", self.endpoint.play().value())
         self.assertEqual(FULL, self.endpoint.play().value())
+        self.assertEqual(2, self.server.standing().refused)
         second.protocol.dataReceived(b"q")
         self.assertEqual(b"hello", self.endpoint.play().value())
 
@@ -110,6 +111,7 @@ class GameServerTests(GameServerTestCase):
         self.assertEqual(CLAIM_FIRST, player.value())
         self.assertTrue(player.ended)
         self.assertEqual(CLAIM_FIRST, self.endpoint.play().value())
+        self.assertEqual(2, self.server.standing().refused)
         self.assertEqual(["register", "describe"], self.fleet.made)
 
     def test_claimed(self) -> None:
@@ -212,7 +214,7 @@ class StandingTests(GameServerTestCase):
     def test_life(self) -> None:
         """From a bound port to the end of a session."""
         self.start(enrolled=False)
-        self.assertEqual(self.server.standing(), Standing(5000, 0, 0, 0, True, False))
+        self.assertEqual(self.server.standing(), Standing(5000, 0, 0, 0, 0, True, False))
         self.enroll()
         self.assertEqual(
             self.server.standing().unready(), "The game server on port 5000 is not registered."

@@ -26,6 +26,7 @@ READY = Standing(
     players=0,
     session=0,
     received=0,
+    refused=0,
     accepting=True,
     draining=False,
     gameServerId="gs-1",
@@ -117,6 +118,7 @@ class StatusTests(StatusTestCase):
                 players=3,
                 session=2,
                 received=7,
+                refused=3,
                 error="No.",
                 errorAt=71.5,
                 degradedSince=70.0,
@@ -141,6 +143,7 @@ class StatusTests(StatusTestCase):
                         "players": 3,
                         "session": 2,
                         "receivedBytes": 7,
+                        "refused": 3,
                         "lastHeartbeat": "1970-01-01T00:00:40+00:00",
                         "nextHeartbeat": "1970-01-01T00:01:38+00:00",
                         "lastError": {
@@ -157,7 +160,7 @@ class StatusTests(StatusTestCase):
 
     def test_nothingYet(self) -> None:
         """Before FleetIQ was spoken to there is little to tell."""
-        self.standings = [Standing(5000, 0, 0, 0, accepting=True, draining=False)]
+        self.standings = [Standing(5000, 0, 0, 0, 0, accepting=True, draining=False)]
         [server] = json.loads(self.get("/status")[1])["gameServers"]
         self.assertEqual((server["known"], server["lastError"]), ("ABSENT", None))
 
@@ -168,7 +171,7 @@ class MetricsTests(StatusTestCase):
     def test_gameServers(self) -> None:
         """A row for each, by its port."""
         self.standings = [
-            _but(players=3, session=2, received=7, known=Utilized(2)),
+            _but(players=3, session=2, received=7, refused=4, known=Utilized(2)),
             _but(port=5001, reported=None, known=None, draining=True, degradedSince=1.0),
         ]
         code, body = self.get("/metrics")
@@ -178,6 +181,7 @@ class MetricsTests(StatusTestCase):
             'fleetiq_game_server_players{port="5000"} 3.0',
             'fleetiq_game_server_sessions_total{port="5000"} 2.0',
             'fleetiq_game_server_received_bytes_total{port="5000"} 7.0',
+            'fleetiq_game_server_refused_total{port="5000"} 4.0',
             'fleetiq_game_server_heartbeat_age_seconds{port="5000"} 60.0',
             "fleetiq_game_servers_ready 1.0",
             "fleetiq_game_servers_draining 1.0",
