@@ -91,7 +91,8 @@ class StartTests(ProgramTestCase):
         self.successResultOf(program.stopService())
         targets = [head.partition(b"GameLift.")[2].split()[0] for head in self.endpoint.requests]
         self.assertEqual(targets, [b"RegisterGameServer", b"DeregisterGameServer"])
-        self.assertEqual((program.exitCode, self.order), (0, ["pool started", "pool for 1", "pool"]))
+        self.assertEqual(self.order, ["pool started", "pool for 1", "pool"])
+        self.assertEqual(program.exitCode, 0)
         self.assertEqual(self.reactor.getDelayedCalls(), [])
 
     def test_refused(self) -> None:
