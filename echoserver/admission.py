@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import inf
-from typing import ClassVar
+from typing import ClassVar, NoReturn
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
@@ -38,7 +38,7 @@ class Admission:
         answer: Deferred[bool] = Deferred()
         self._waiting.append(answer)
         if len(self._waiting) == 1:
-            asked = self._ask().addTimeout(ANSWER_WITHIN, self._clock)
+            asked = self._ask().addTimeout(ANSWER_WITHIN, self._clock, _tooLate)
             asked.addErrback(self._failed).addCallback(self._answered)
         return answer
 
@@ -53,3 +53,7 @@ class Admission:
         waiting, self._waiting = self._waiting, []
         for answer in waiting:
             answer.callback(claimed)
+
+
+def _tooLate(_: object, timeout: float) -> NoReturn:
+    raise TimeoutError(f"nothing within {timeout:.0f} s")
