@@ -124,11 +124,13 @@ class ThreadTests(SynchronousTestCase):
         self.assertEqual(instanceIdOf("other", 0), other.instanceIds[0])
 
     def test_nothingIsLeft(self) -> None:
-        """One after the other, each leaves no thread and no open file, used or not."""
+        """One after the other, each leaves no thread and no open file, whoever keeps a client."""
+        kept = []
 
         def use() -> None:
             with RunningFleetIQ() as fleetIQ:
-                fleetIQ.client().register_game_server(InstanceId=FIRST, **SERVER)
+                kept.append(fleetIQ.client())
+                kept[-1].register_game_server(InstanceId=FIRST, **SERVER)
             with RunningFleetIQ():
                 pass
 
@@ -206,7 +208,12 @@ class ProgramTests(SynchronousTestCase):
 
     def test_withoutReactor(self) -> None:
         """No reactor is installed, and nothing of this machine's AWS settings is read."""
+        home = Path(self.mktemp()).resolve()
+        (home / ".aws").mkdir(parents=True)
+        for name in ("config", "credentials"):
+            (home / ".aws" / name).write_text("not what botocore can read")
         settings = {
+            "HOME": str(home),
             "AWS_PROFILE": "no-such-profile",
             "AWS_ENDPOINT_URL": "http://127.0.0.1:1",
             "HTTP_PROXY": "http://127.0.0.1:1",
