@@ -46,7 +46,7 @@ class Actions:
             self._registry.check(operation)
         except APIError as error:
             whose = (
-                "is an operation of GameLift that the local FleetIQ does not serve"
+                "is an operation of GameLift, but not one of FleetIQ's"
                 if operation in gameLift().operations
                 else "is not an operation of GameLift"
             )

@@ -114,9 +114,9 @@ class EndpointTests(SynchronousTestCase):
         self.assertEqual(200, answer and answer.status)
 
     def test_unknownOperations(self) -> None:
-        """An operation that is not served says so, and whether GameLift has it at all."""
+        """An operation that is not FleetIQ's is told so, and whether GameLift has it at all."""
         for operation, sentence in (
-            ("CreateFleet", "CreateFleet is an operation of GameLift that the local FleetIQ does"),
+            ("CreateFleet", "CreateFleet is an operation of GameLift, but not one of FleetIQ's. Ser"),
             ("Dance", "Dance is not an operation of GameLift. Served are ClaimGameServer, Cre"),
         ):
             response = self.fleetIQ.call(operation)
