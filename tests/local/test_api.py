@@ -116,7 +116,7 @@ class EndpointTests(SynchronousTestCase):
     def test_unknownOperations(self) -> None:
         """An operation that is not FleetIQ's is told so, and whether GameLift has it at all."""
         for operation, sentence in (
-            ("CreateFleet", "CreateFleet is an operation of GameLift, but not one of FleetIQ's. Ser"),
+            ("CreateFleet", "CreateFleet is an operation of GameLift, but not one of FleetIQ's"),
             ("Dance", "Dance is not an operation of GameLift. Served are ClaimGameServer, Cre"),
         ):
             response = self.fleetIQ.call(operation)
