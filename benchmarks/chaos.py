@@ -49,6 +49,7 @@ class Chaos:
         self._playing = self._watching = True
         self._everUtilized: set[str] = set()
         self._doubles: set[str] = set()
+        self._left: set[str] = set()
 
     async def run(self) -> bool:
         """Whether nothing was lost."""
@@ -141,13 +142,19 @@ class Chaos:
             await sleep(0.25)
 
     def look(self, servers: list[dict[str, str]]) -> None:
-        """No address may be registered twice."""
-        addresses = Counter(each["ConnectionInfo"] for each in servers)
-        self._doubles.update(address for address, times in addresses.items() if times > 1)
-        utilized = (
-            each["GameServerId"] for each in servers if each["UtilizationStatus"] == "UTILIZED"
-        )
-        self._everUtilized.update(utilized)
+        """
+        No game server may be registered twice. What stands there with its address, but of another
+        instance, was left by a process that was stopped and could not deregister in time.
+        """
+        first: dict[str, dict[str, str]] = {}
+        for each in servers:
+            other = first.setdefault(each["ConnectionInfo"], each)
+            if each is not other:
+                both = f"{other['GameServerId']} and {each['GameServerId']}"
+                same = other["InstanceId"] == each["InstanceId"]
+                (self._doubles if same else self._left).add(both)
+            if each["UtilizationStatus"] == "UTILIZED":
+                self._everUtilized.add(each["GameServerId"])
 
     async def rest(self) -> None:
         """With no player and no fault left, each game server is registered once, and free."""
@@ -181,6 +188,7 @@ class Chaos:
         """Print what happened, and keep it as JSON if asked to."""
         if self._doubles:
             self.failures.append(f"registered twice at a time: {sorted(self._doubles)}")
+        self.happened["registrations left at a stop, until their health lapsed"] = len(self._left)
         self.failures += players.failures + self.fleet.failures
         figures = {
             "seed": self.settings.seed,
@@ -213,9 +221,10 @@ def main() -> int:
     parser.add_argument("--players", type=int, default=60, help="at a time")
     parser.add_argument("--seed", type=int, default=SystemRandom().randrange(10**6))
     parser.add_argument("--json", type=Path, help="where to keep the report")
+    parser.add_argument("--logs", type=Path, help="a folder where the processes' logs are kept")
     settings = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        whole = asyncio.run(Chaos(settings, Path(folder)).run())
+        whole = asyncio.run(Chaos(settings, settings.logs or Path(folder)).run())
     return int(not whole)
 
 

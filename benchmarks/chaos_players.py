@@ -63,11 +63,16 @@ class Players:
     async def _visit(self, port: int) -> None:
         began = perf_counter()
         self.counted["players"] += 1
+        # Who is still in the accept queue when the port closes is refused, though connected.
         what = "refused"
         try:
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            what = "cut"
-            await self._converse(reader, writer)
+            try:
+                await self._say(reader, writer)
+                what = "cut"
+                await self._converse(reader, writer)
+            finally:
+                await close(writer)
             self.counted["players who had every byte back"] += 1
         except (OSError, EOFError, TimeoutError, Cut) as error:
             why = self._fleet.whyBroken(port, began, cut=what == "cut")
@@ -79,19 +84,17 @@ class Players:
             self.failures.append(f"a player of port {port}: {error}")
 
     async def _converse(self, reader: StreamReader, writer: StreamWriter) -> None:
+        for _ in range(self._dice.randint(0, 3)):
+            await asyncio.sleep(self._dice.uniform(0, 0.3))
+            await self._say(reader, writer)
         leave = self._dice.choice((self._goodbye, self._finish, self._reset))
-        try:
-            for _ in range(self._dice.randint(1, 4)):
-                said = self._words()
-                writer.write(said)
-                await heard(reader, said)
-                self.counted["bytes that came back"] += len(said)
-                await asyncio.sleep(self._dice.uniform(0, 0.3))
-            await leave(reader, writer)
-        finally:
-            writer.close()
-            with contextlib.suppress(OSError):
-                await writer.wait_closed()
+        await leave(reader, writer)
+
+    async def _say(self, reader: StreamReader, writer: StreamWriter) -> None:
+        said = self._words()
+        writer.write(said)
+        await heard(reader, said)
+        self.counted["bytes that came back"] += len(said)
 
     def _words(self) -> bytes:
         """Any bytes, but no goodbye."""
@@ -134,3 +137,10 @@ async def end(reader: StreamReader) -> None:
     """After that comes the end."""
     if await asyncio.wait_for(reader.read(1), SILENCE):
         raise Mistaken("something came back after the goodbye")
+
+
+async def close(writer: StreamWriter) -> None:
+    """Close the connection, and wait until it is."""
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()

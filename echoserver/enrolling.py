@@ -42,7 +42,7 @@ class Enrolling:
         self.degraded = Degraded(clock, Dates(clock))
         self._ledger: Ledger | None = None
         if settings.stateDir is not None:
-            self._ledger = Ledger(Path(settings.stateDir).absolute(), fleet.group, inThread)
+            self._ledger = Ledger(clock, Path(settings.stateDir).absolute(), fleet.group, inThread)
         self._warnOfLateHeartbeats()
 
     def enrolment(

@@ -11,7 +11,8 @@ from tempfile import TemporaryFile
 from typing import ClassVar
 from typing import Protocol as Seam
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, TimeoutError, succeed
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -22,6 +23,10 @@ class InThread(Seam):
     """Runs a function in a thread; the Deferred fires on the reactor thread."""
 
     def __call__(self, function: Callable[[], None], /) -> Deferred[None]: ...
+
+
+# A disk that hangs holds nobody back for longer.
+LONGEST_WRITE = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +67,16 @@ class Ledger:
 
     _log: ClassVar = Logger()
 
-    def __init__(self, folder: Path, group: str, inThread: InThread) -> None:
+    def __init__(self, clock: IReactorTime, folder: Path, group: str, inThread: InThread) -> None:
+        self._clock = clock
         self._folder = folder
         self._group = group
         self._inThread = inThread
         self._due: dict[int, Held | None] = {}
         self._writing = False
-        self._waiters: list[Deferred[None]] = []
+        # Who waits for what is written now, and for what is due then.
+        self._waiting: list[Deferred[None]] = []
+        self._waitingNext: list[Deferred[None]] = []
 
     def left(self, identity: Identity) -> str | None:
         """The id that a former owner of the port left registered as us, drawn by it. Blocks."""
@@ -92,26 +100,34 @@ class Ledger:
         self._log.warn("{id} was left behind: it is deregistered first.", id=gameServerId)
         return gameServerId
 
-    def keep(self, identity: Identity, gameServerId: str | None) -> None:
-        """From now on this id is held, or none. A file that cannot be written is a log line."""
+    def keep(self, identity: Identity, gameServerId: str | None) -> Deferred[None]:
+        """
+        From now on this id is held, or none. A file that cannot be written is a log line.
+
+        @return: fires when it is written, or cannot be, or after 1 s; never fails.
+        """
         held = gameServerId and Held(
             self._group, identity.instanceId, identity.connectionInfo, gameServerId
         )
         self._due[identity.port] = held or None
+        written: Deferred[None] = Deferred()
+        self._waitingNext.append(written)
         if not self._writing:
             self._write()
+        return written.addTimeout(LONGEST_WRITE, self._clock).addErrback(_goOn)
 
     def written(self) -> Deferred[None]:
         """Fires when all that was to be kept is."""
         if not self._writing:
             return succeed(None)
-        waiter: Deferred[None] = Deferred()
-        self._waiters.append(waiter)
-        return waiter
+        written: Deferred[None] = Deferred()
+        (self._waitingNext if self._due else self._waiting).append(written)
+        return written
 
     def _write(self) -> None:
         # One thread at a time, however many wait: a disk that hangs takes no other from FleetIQ.
         due, self._due = self._due, {}
+        self._waiting, self._waitingNext = self._waitingNext, []
         self._writing = True
         done = self._inThread(lambda: self._put(due))
         done.addErrback(self._failed).addCallback(self._wrote)
@@ -135,13 +151,12 @@ class Ledger:
         )
 
     def _wrote(self, _: None) -> None:
+        written, self._waiting = self._waiting, []
+        self._writing = False
         if self._due:
             self._write()
-            return
-        self._writing = False
-        waiters, self._waiters = self._waiters, []
-        for waiter in waiters:
-            waiter.callback(None)
+        for each in written:
+            each.callback(None)
 
     def _setAside(self, path: Path, error: Exception) -> None:
         aside = path.with_suffix(".unreadable")
@@ -159,3 +174,7 @@ class Ledger:
 
     def _path(self, port: int) -> Path:
         return self._folder / f"{port}.json"
+
+
+def _goOn(failure: Failure) -> None:
+    failure.trap(TimeoutError)

@@ -12,7 +12,7 @@ from math import inf
 from random import Random
 from typing import ClassVar
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
@@ -54,7 +54,7 @@ class Enrolment:
     @ivar registered: called when FleetIQ confirms a registration for the first time.
     @ivar refused: asked, with a sentence, if FleetIQ refuses for good before that: True ends the
         worker, else it goes on at the longest backoff.
-    @ivar keep: called with the id that FleetIQ has, or may have, from before it is sent; None for
+    @ivar keep: called with the id that FleetIQ is to have; Register waits until it fires. None for
         none.
     @ivar left: an id of ours that a crash left registered. It is deregistered first.
     """
@@ -65,7 +65,7 @@ class Enrolment:
     registered: Callable[[], None]
     refused: Callable[[str], bool]
     degraded: Degraded
-    keep: Callable[[str | None], None] = lambda _: None
+    keep: Callable[[str | None], Deferred[None]] = lambda _: succeed(None)
     left: str | None = None
 
 
@@ -275,10 +275,10 @@ class Worker:
 
     async def _perform(self, step: Step, gameServerId: str) -> Brought:
         self.calling = True
-        if step is Step.REGISTER:
-            self.claims = Claims()
-            self._enrolment.keep(gameServerId)
         try:
+            if step is Step.REGISTER:
+                self.claims = Claims()
+                await self._enrolment.keep(gameServerId)
             brought = await self._steps.perform(step, gameServerId)
         finally:
             self.calling = False

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from twisted.internet.defer import Deferred, execute
+from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -22,12 +23,13 @@ class LedgerTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.folder = Path(self.mktemp())
         prepare(self.folder)
-        self.ledger = Ledger(self.folder, "group", atOnce)
+        self.clock = Clock()
+        self.ledger = Ledger(self.clock, self.folder, "group", atOnce)
 
     def left(self, identity: Identity = US, group: str = "group") -> str | None:
         """What another process reads."""
         with capturedLogs() as events:
-            left = Ledger(self.folder, group, atOnce).left(identity)
+            left = Ledger(self.clock, self.folder, group, atOnce).left(identity)
         self.lines = told(events)
         return left
 
@@ -103,7 +105,7 @@ class WriteTests(LedgerTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.waiting: list[tuple[Deferred[None], Callable[[], None]]] = []
-        self.ledger = Ledger(self.folder, "group", self.inThread)
+        self.ledger = Ledger(self.clock, self.folder, "group", self.inThread)
 
     def inThread(self, function: Callable[[], None], /) -> Deferred[None]:
         done: Deferred[None] = Deferred()
@@ -117,19 +119,43 @@ class WriteTests(LedgerTestCase):
 
     def test_oneThread(self) -> None:
         """While one writes nobody else does; then only the last of each port is written."""
-        self.ledger.keep(US, DRAWN)
+        first = self.ledger.keep(US, DRAWN)
         other = Identity(INSTANCE_ID, "localhost:5001", 5001)
+        later = []
         for i in range(3):
-            self.ledger.keep(US, f"{DRAWN}{i}")
-            self.ledger.keep(other, f"{INSTANCE_ID}-5001-{i}")
+            later.append(self.ledger.keep(US, f"{DRAWN}{i}"))
+            later.append(self.ledger.keep(other, f"{INSTANCE_ID}-5001-{i}"))
         written = self.ledger.written()
+        self.assertNoResult(first)
         self.finish()
         self.assertEqual(self.left(), DRAWN)
-        self.assertNoResult(written)
+        self.successResultOf(first)
+        for each in (*later, written):
+            self.assertNoResult(each)
         self.finish()
         self.assertEqual((self.left(), self.left(other)), (f"{DRAWN}2", f"{INSTANCE_ID}-5001-2"))
-        self.successResultOf(written)
+        for each in (*later, written):
+            self.successResultOf(each)
         self.assertEqual(self.waiting, [])
+
+    def test_hangingDisk(self) -> None:
+        """Nobody is held back longer than 1 s, however long the disk takes."""
+        kept = self.ledger.keep(US, DRAWN)
+        self.clock.advance(0.9)
+        self.assertNoResult(kept)
+        self.clock.advance(0.1)
+        self.successResultOf(kept)
+        self.finish()
+        self.assertEqual(self.left(), DRAWN)
+
+    def test_nothingToWrite(self) -> None:
+        """What is being written alone is waited for."""
+        self.ledger.keep(US, DRAWN)
+        written = self.ledger.written()
+        self.assertNoResult(written)
+        self.finish()
+        self.successResultOf(written)
+        self.successResultOf(self.ledger.written())
 
     def test_failure(self) -> None:
         """A folder that has gone is a log line; what comes later is written again."""

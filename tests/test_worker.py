@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
@@ -43,6 +43,7 @@ class WorkerTests(SynchronousTestCase):
         self.registered = 0
         self.refusals: list[str] = []
         self.kept: list[str | None] = []
+        self.keeping: Deferred[None] = succeed(None)
         self.givesUp = False
         self.claims: list[str] = []
 
@@ -59,7 +60,7 @@ class WorkerTests(SynchronousTestCase):
                 self.countRegistered,
                 self.refuse,
                 self.degraded,
-                self.kept.append,
+                self.keep,
                 left,
             ),
             60.0,
@@ -68,6 +69,11 @@ class WorkerTests(SynchronousTestCase):
         )
         self.working: Deferred[None] = self.worker.work()
         return self.worker
+
+    def keep(self, gameServerId: str | None) -> Deferred[None]:
+        """Writes down the id; the test says when that is done."""
+        self.kept.append(gameServerId)
+        return self.keeping
 
     def wants(self, known: Known) -> Wanted | None:
         """What the test wants now."""
@@ -131,6 +137,22 @@ class WorkerTests(SynchronousTestCase):
         self.assertEqual("left-behind", self.fleet.reply().gameServerId)
         self.assertEqual(["deregister", "deregister", "register"], self.fleet.made)
         self.assertNotEqual("left-behind", self.fleet.theCall().gameServerId)
+
+    def test_keepsFirst(self) -> None:
+        """Register is not sent before its id is kept: a crash in between would leave it."""
+        self.keeping = Deferred()
+        self.start()
+        self.assertEqual((1, [], True), (len(self.kept), self.fleet.made, self.worker.calling))
+        self.keeping.callback(None)
+        self.assertEqual(self.kept, [self.fleet.theCall().gameServerId])
+
+    def test_abandonedWhileKeeping(self) -> None:
+        """A worker that is abandoned while its id is kept sends nothing."""
+        self.keeping = Deferred()
+        self.start()
+        self.working.cancel()
+        self.failureResultOf(self.working, CancelledError)
+        self.assertEqual(([], False), (self.fleet.made, self.worker.calling))
 
     def test_keeps(self) -> None:
         """The id is kept from before Register is sent until FleetIQ has confirmed its end."""
