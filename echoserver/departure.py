@@ -27,7 +27,7 @@ class Departure:
 
     @param playing: whether a session runs.
     @param closeAll: lets everybody go, with a reason, within seconds.
-    @ivar port: what is to be closed, once it is there.
+    @ivar port: where players come in; None before it is there, and once it closes.
     @ivar begun: whether the server leaves: its registration is not renewed.
     @ivar renounced: whether nothing is wanted of FleetIQ any more, whoever plays.
     @ivar finished: fires with None when the server has left FleetIQ and closed its port.
@@ -109,8 +109,9 @@ class Departure:
         known = self._worker.registration.known if self._worker else Absent()
         if not self._playing() and not isinstance(known, Utilized):
             await self._renounce()
-        if self.port is not None:
-            await maybeDeferred(self.port.stopListening)
+        port, self.port = self.port, None
+        if port is not None:
+            await maybeDeferred(port.stopListening)
         await self._sessionEnds()
         self._closing = True
         await self._closeAll()

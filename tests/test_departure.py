@@ -430,6 +430,26 @@ class DrainTests(GameServerTestCase):
         self.assertEqual(1, len(self.flushLoggedErrors(KeyError)))
         self.assertFalse(self.endpoint.listening)
 
+    def test_acceptsNobodyMore(self) -> None:
+        """Once its port is closed it does not say that it accepts players."""
+        self.playing()
+        self.assertTrue(self.server.standing().accepting)
+        self.leave(120.0)
+        self.assertFalse(self.server.standing().accepting)
+
+    def test_connectedNotIn(self) -> None:
+        """Who is connected, but not in, gets 10 s to go, not all that there is."""
+        self.start()
+        self.fleet.reply()
+        transport = self.endpoint.connect(flushed=False)
+        self.leave(120.0)
+        self.fleet.reply()
+        self.clock.advance(9.9)
+        self.assertFalse(transport.aborted)
+        self.clock.advance(0.1)
+        self.assertTrue(transport.aborted)
+        self.assertLeft()
+
     def test_drainingIdle(self) -> None:
         """FleetIQ drains: an idle server stays registered and open, with its heartbeats."""
         self.start()

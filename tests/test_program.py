@@ -106,6 +106,16 @@ class StartTests(ProgramTestCase):
         )
         self.assertIn(sentence, lines)
 
+    def test_refusedLater(self) -> None:
+        """Once one game server is registered, a refusal of another ends nothing."""
+        self.registers()
+        same = "--connection-info=localhost:5000"
+        program, _ = self.started(*IDENTIFIED, same, "--servers=2", **self.variables)
+        self.endpoint.refuses(400, "AccessDeniedException")
+        self.reactor.pump([BETWEEN_SERVERS, 0.0])
+        self.assertEqual(len(self.endpoint.requests), 2)
+        self.assertEqual((program.exitCode, self.reactor.hasStopped), (0, False))
+
     def test_noProfile(self) -> None:
         """A profile that is not there ends it with 1."""
         program, lines = self.started(*IDENTIFIED, AWS_PROFILE="nowhere")

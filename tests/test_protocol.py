@@ -207,6 +207,15 @@ class EchoTests(SynchronousTestCase):
         self.clock.advance(0.1)
         self.assertTrue(transport.aborted)
 
+    def test_goneWhileUnread(self) -> None:
+        """Nobody looks on after one who was held back and is gone."""
+        self.connect()
+        transport = self.connect()
+        transport.protocol.pauseProducing()
+        transport.lose(ConnectionDone())
+        self.clock.advance(1.0)
+        self.assertEqual([], self.clock.getDelayedCalls())
+
     def test_goodbyeThenFin(self) -> None:
         """A FIN after the goodbye does not give the player more time."""
         transport = self.connect(flushed=False)

@@ -154,6 +154,13 @@ class WorkerTests(SynchronousTestCase):
         self.failureResultOf(self.working, CancelledError)
         self.assertEqual(([], False), (self.fleet.made, self.worker.calling))
 
+    def test_leftByACrashAndGone(self) -> None:
+        """That FleetIQ has dropped it meanwhile ends nothing."""
+        self.start(left="left-behind")
+        self.fleet.fail(callFailed(NotFound, retry=False))
+        self.assertEqual("register", self.fleet.theCall().operation)
+        self.assertEqual([], self.refusals)
+
     def test_keeps(self) -> None:
         """The id is kept from before Register is sent until FleetIQ has confirmed its end."""
         self.start()
