@@ -178,16 +178,13 @@ class Worker:
             self._well()
 
     async def _walk(self) -> None:
-        while True:
+        while not self._isOver():
             now = self._clock.seconds()
-            wants = self._wants(self.registration.known)
-            towards = wants or Absent()
+            towards = self._wants(self.registration.known) or Absent()
             self._settle(towards, now)
             self._tellClaim(towards)
             step = nextStep(self.registration.known, towards)
             absent = self.registration.known == Absent()
-            if step is Step.REST and absent and wants is None:
-                return
             if step is Step.REST and (absent or now < self.beatDue):
                 self._place.leave()
                 await self._alarm.sleep(None if absent else self._nextDue() - now)
@@ -205,9 +202,15 @@ class Worker:
                 if self.degradedSince is None:
                     self.degradedSince = self.trouble.at
                 self._enrolment.degraded.failed(self.identity, brought.trouble)
-                await self._pause(brought.trouble)
+                if not self._isOver():
+                    await self._pause(brought.trouble)
             elif not self.registration.failures:
                 self._well()
+
+    def _isOver(self) -> bool:
+        """Nothing is known, nor wanted any more."""
+        known = self.registration.known
+        return known == Absent() and self._wants(known) is None
 
     def _well(self) -> None:
         """Nothing fails: all is as wanted, or nothing is asked any more."""

@@ -138,6 +138,17 @@ class WorkerTests(SynchronousTestCase):
         self.assertEqual(["deregister", "deregister", "register"], self.fleet.made)
         self.assertNotEqual("left-behind", self.fleet.theCall().gameServerId)
 
+    def test_nothingLeftToDo(self) -> None:
+        """A failed step that leaves nothing to do is the end: no pause comes after it."""
+        self.start()
+        self.fleet.fail(callFailed(mayHaveHappened=True))
+        self.want = None
+        self.clock.advance(1.0)
+        self.assertEqual(Contested(), self.known)
+        self.fleet.fail(callFailed(NotFound))
+        self.assertEqual(Absent(), self.known)
+        self.successResultOf(self.working)
+
     def test_keepsFirst(self) -> None:
         """Register is not sent before its id is kept: a crash in between would leave it."""
         self.keeping = Deferred()
