@@ -6,7 +6,7 @@ import errno
 from pathlib import Path
 from typing import Any
 
-from twisted.logger import capturedLogs
+from twisted.logger import LogLevel, capturedLogs
 
 from echoserver.endpoints import advice, endpointOf
 from echoserver.metadata import ANSWER_TIMEOUT
@@ -105,6 +105,16 @@ class StartTests(ProgramTestCase):
             " Allow gamelift:RegisterGameServer on the group to this role or user."
         )
         self.assertIn(sentence, lines)
+
+    def test_refusedTwice(self) -> None:
+        """What ends the process is said once, though every game server is refused."""
+        self.endpoint.refuses(400, "AccessDeniedException")
+        same = "--connection-info=localhost:5000"
+        with capturedLogs() as events:
+            self.started(*IDENTIFIED, same, "--servers=2", **self.variables)
+            self.reactor.pump([BETWEEN_SERVERS, 0.0])
+        self.assertEqual(len(self.endpoint.requests), 2)
+        self.assertEqual(1, sum(each["log_level"] is LogLevel.critical for each in events))
 
     def test_refusedLater(self) -> None:
         """Once one game server is registered, a refusal of another ends nothing."""
