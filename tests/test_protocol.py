@@ -209,12 +209,16 @@ class EchoTests(SynchronousTestCase):
 
     def test_goneWhileUnread(self) -> None:
         """Nobody looks on after one who was held back and is gone."""
-        self.connect()
         transport = self.connect()
+        echo = self.factory.buildProtocol(PEER)
+        assert echo is not None
+        other = PlayerTransport(echo, PEER)
+        echo.makeConnection(other)
         transport.protocol.pauseProducing()
         transport.lose(ConnectionDone())
         self.clock.advance(1.0)
         self.assertEqual([], self.clock.getDelayedCalls())
+        other.lose(ConnectionDone())
 
     def test_goodbyeThenFin(self) -> None:
         """A FIN after the goodbye does not give the player more time."""
