@@ -58,7 +58,7 @@ class Journal:
 
     @property
     def forgotten(self) -> int:
-        """How many entries there were once."""
+        """How many entries were written, and are no longer kept."""
         return self._written - len(self._calls) - len(self._events)
 
     def called(self, members: CallMembers) -> None:

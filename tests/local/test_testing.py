@@ -63,6 +63,9 @@ class ThreadTests(SynchronousTestCase):
         environment = fleetIQ.environment
         self.assertEqual(fleetIQ.endpointUrl, environment["AWS_ENDPOINT_URL_GAMELIFT"])
         self.assertEqual(fleetIQ.metadataUrl, environment["AWS_EC2_METADATA_SERVICE_ENDPOINT"])
+        # SDKs read one of the two: boto3 the second, most others the first.
+        self.assertEqual("us-east-1", environment["AWS_REGION"])
+        self.assertEqual("us-east-1", environment["AWS_DEFAULT_REGION"])
 
     def test_faults(self) -> None:
         """A fault strikes until all are ended."""
