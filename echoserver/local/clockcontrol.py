@@ -32,6 +32,10 @@ class ClockControl(Act):
         self._state = state
         self._moved = moved
         self._tell = tell
+        self.forget()
+
+    def forget(self) -> None:
+        """No heartbeats were seen."""
         # In real seconds, and measured between the clock's moves: they are no server's silence.
         self._longestSilence = 0.0
 

@@ -148,6 +148,15 @@ class ClockControlTests(SynchronousTestCase):
         self.assertIn(": 45 s without a health report", told)
         self.assertTrue(told.endswith("; up to 50 s were seen between two"))
 
+    def test_resetForgetsHeartbeats(self) -> None:
+        """After a reset nothing was seen that a scale could outrun."""
+        self.register()
+        self.fleetIQ.clock.advance(50)
+        self.heartbeat()
+        self.assertEqual(LogLevel.warn, self.scaleLog(4)[0])
+        self.fleetIQ.ask("POST", "/_local/reset")
+        self.assertEqual(LogLevel.info, self.scaleLog(4)[0])
+
     def test_scaleFromTheStart(self) -> None:
         """The clock may run fast from the start."""
         fleetIQ = MemoryFleetIQ(timeScale=10)
