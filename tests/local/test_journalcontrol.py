@@ -148,6 +148,7 @@ class JournalControlTests(WatchedTestCase):
             [each["outcome"].removesuffix("Exception") for each in entries],
         )
         self.assertNotIn("GameServerId", entries[1])
+        self.assertEqual("arn:aws:x", entries[6]["GameServerGroupName"])
         self.assertEqual(r"\x1b[2J\xe9", entries[5]["caller"])
 
     def test_bounded(self) -> None:
@@ -240,17 +241,21 @@ class EventsControlTests(WatchedTestCase):
         self.assertEqual(["registered", "call"], self.events(connection))
 
     def test_readerWhoDoesNotRead(self) -> None:
-        """A reader too far behind is cut off; the others, and the calls, do not notice."""
+        """A reader too far behind is cut off, once; the others, and the calls, do not notice."""
         stuck, reader = self.watch(), self.watch()
         stuck.protocol.pauseProducing()
+        cuts: list[str] = []
+        # A real connection is not gone at once, either.
+        stuck.transport.abortConnection = lambda: cuts.append("cut")  # type: ignore[method-assign] # as said
         caller = self.fleetIQ.connect()
         request = requestBytes("POST", "/", callHeaders("ListGameServerGroups"), b"{}")
         for _ in range(MOST_BEHIND):
             caller.send(request)
-        self.assertFalse(stuck.closed)
+        self.assertEqual([], cuts)
         caller.send(request)
-        self.assertTrue(stuck.closed)
-        self.assertEqual(MOST_BEHIND + 1, len(self.messages(reader)))
+        caller.send(request)
+        self.assertEqual(["cut"], cuts)
+        self.assertEqual(MOST_BEHIND + 2, len(self.messages(reader)))
 
     def test_comments(self) -> None:
         """A comment finds out who vanished; without readers no timer is left."""
@@ -281,9 +286,10 @@ class EventsControlTests(WatchedTestCase):
         self.assertEqual([], self.fleetIQ.clock.getDelayedCalls())
 
     def test_head(self) -> None:
-        """HEAD has no stream to wait for; POST is not a method of it."""
+        """HEAD has no stream to wait for, which nothing may keep; POST is not a method of it."""
         head = self.fleetIQ.ask("HEAD", "/_local/events")
         self.assertEqual((200, b""), (head.status, head.body))
+        self.assertEqual("no-store", head.headers["cache-control"])
         self.assertEqual(405, self.fleetIQ.ask("POST", "/_local/events").status)
 
     def test_foreignPages(self) -> None:

@@ -65,9 +65,9 @@ class TwoGroupsTests(SynchronousTestCase):
         )
 
     def test_instancesOfAnotherGroup(self) -> None:
-        """Who names another group's instance does not see it."""
+        """Who names another group's instance does not see it, and his own once."""
         ours, theirs = instanceIdOf("a", 0), instanceIdOf("b", 0)
-        self.assertEqual([ours], self.instances("a", InstanceIds=[theirs, ours]))
+        self.assertEqual([ours], self.instances("a", InstanceIds=[ours, theirs, ours]))
         self.assertEqual([], self.instances("a", InstanceIds=[theirs]))
 
     def test_instancesInPages(self) -> None:
