@@ -10,7 +10,7 @@ HIGHEST_SCALE = 3600.0
 
 class LocalClock:
     """
-    Begins as the real time. It never goes back but when it is L{reset}.
+    Begins as the real time. It goes back only when it is L{reset}, or with the machine's own clock.
 
     @ivar scale: how many of its seconds pass in a real one.
     """
