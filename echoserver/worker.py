@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import inf
 from random import Random
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
@@ -41,6 +41,8 @@ from echoserver.lifecycle import (
 from echoserver.pace import Pace
 from echoserver.steplog import tell
 from echoserver.steps import Brought, Fleet, Steps
+
+T = TypeVar("T")
 
 _JITTER = 0.1
 _HEALTH_REPORTS = (Step.REGISTER, Step.UTILIZE, Step.HEARTBEAT)
@@ -132,7 +134,13 @@ class Worker:
 
     def work(self) -> Deferred[None]:
         """Start. Fires when nothing is wanted for good, nor known; cancel it to abandon a call."""
-        return Deferred.fromCoroutine(self._untilTheEnd())
+
+        def ended(result: T) -> T:
+            self._place.leave()
+            self._well()
+            return result
+
+        return Deferred.fromCoroutine(self._walk()).addBoth(ended)
 
     def changed(self) -> None:
         """What is wanted may have changed. A backoff goes on all the same."""
@@ -169,13 +177,6 @@ class Worker:
         waiter: Deferred[None] = Deferred()
         self._stepWaiters.append(waiter)
         return waiter
-
-    async def _untilTheEnd(self) -> None:
-        try:
-            await self._walk()
-        finally:
-            self._place.leave()
-            self._well()
 
     async def _walk(self) -> None:
         while not self._isOver():
