@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
 from twisted.web.http_headers import Headers
 
 if TYPE_CHECKING:
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT = 1.0
 ANSWER_TIMEOUT = 2.0
 TOKEN_TTL = 21600
+# An item has a line or two.
+LONGEST_REPLY = 65_536
 
 _IPV4 = "http://169.254.169.254"
 _IPV6 = "http://[fd00:ec2::254]"
@@ -78,6 +82,34 @@ class _Answer:
     status: int
     body: str
     date: str
+
+
+class _Body(Protocol):
+    """Reads a reply to its end. One that is not waited for, or is too long, is not read on."""
+
+    def __init__(self) -> None:
+        self.whole: Deferred[bytes] = Deferred(lambda _: self._close())
+        self._read = b""
+
+    def dataReceived(self, data: bytes) -> None:
+        self._read += data
+        if len(self._read) > LONGEST_REPLY:
+            self._close()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        from twisted.web.client import ResponseDone
+        from twisted.web.http import PotentialDataLoss
+
+        if self.whole.called:
+            return
+        if reason.check(ResponseDone, PotentialDataLoss):
+            self.whole.callback(self._read)
+        else:
+            self.whole.errback(reason)
+
+    def _close(self) -> None:
+        if self.transport is not None:
+            self.transport.loseConnection()
 
 
 class InstanceMetadata:
@@ -144,9 +176,12 @@ class InstanceMetadata:
             ) from error
 
     async def _exchange(self, method: str, url: str, headers: dict[str, list[str]]) -> _Answer:
-        response = await self._http.request(method, url, headers=Headers(headers))
+        response = await self._http.request(method, url, headers=Headers(headers), unbuffered=True)
         date = response.headers.getRawHeaders("Date") or [""]
-        return _Answer(response.code, await response.text(), date[0])
+        body = _Body()
+        response.deliverBody(body)
+        text = (await body.whole).decode(errors="replace")
+        return _Answer(response.code, text, date[0])
 
 
 def _seconds(date: str) -> float | None:

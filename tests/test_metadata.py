@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
-from twisted.internet.defer import CancelledError, Deferred, fail
-from twisted.internet.error import ConnectionRefusedError, TimeoutError
-from twisted.internet.testing import MemoryReactorClock
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
+from twisted.internet.error import ConnectionLost, ConnectionRefusedError, TimeoutError
+from twisted.internet.protocol import Protocol
+from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.client import ResponseNeverReceived
+from twisted.web.http_headers import Headers
 
 from echoserver.metadata import (
     ANSWER_TIMEOUT,
+    LONGEST_REPLY,
     InstanceMetadata,
     Item,
     NoMetadata,
@@ -22,6 +25,24 @@ from echoserver.metadata import (
 )
 from tests.awsdoubles import INSTANCE_ID, METADATA, MetadataService
 from tests.metadatadoubles import EVERYTHING, MetadataTestCase
+
+
+class StuckResponse:
+    """A client, and its response, whose body begins and never ends."""
+
+    code = 200
+    headers = Headers()
+
+    def __init__(self) -> None:
+        self.transport = StringTransport()
+
+    def request(self, *_: object, **_options: object) -> Deferred[StuckResponse]:
+        return succeed(self)
+
+    def deliverBody(self, protocol: Protocol) -> None:
+        self.protocol = protocol
+        protocol.makeConnection(self.transport)
+        protocol.dataReceived(b"half of")
 
 
 class TokenTests(MetadataTestCase):
@@ -129,6 +150,26 @@ class ItemTests(MetadataTestCase):
             f"The instance metadata at {METADATA} does not answer: nothing whole within 2 s.",
         )
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_stuck(self) -> None:
+        """A reply that stops midway is not waited for, nor is its connection kept."""
+        response = StuckResponse()
+        metadata = InstanceMetadata(self.clock, cast(Any, response), lambda: METADATA)
+        asked = Deferred.fromCoroutine(metadata.get("instance-id"))
+        self.clock.advance(ANSWER_TIMEOUT)
+        self.failureResultOf(asked, NoMetadata)
+        self.assertTrue(response.transport.disconnecting)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_tooLong(self) -> None:
+        """A reply that goes on and on is not read on."""
+        response = StuckResponse()
+        metadata = InstanceMetadata(self.clock, cast(Any, response), lambda: METADATA)
+        asked = Deferred.fromCoroutine(metadata.get("instance-id"))
+        response.protocol.dataReceived(b"x" * LONGEST_REPLY)
+        self.assertTrue(response.transport.disconnecting)
+        response.protocol.connectionLost(Failure(ConnectionLost()))
+        self.failureResultOf(asked, NoMetadata)
 
     def test_notReached(self) -> None:
         """What keeps us from the service is named, without Twisted's wrapping."""
