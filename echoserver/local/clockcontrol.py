@@ -10,6 +10,8 @@ from echoserver.local.state import FleetState
 from echoserver.local.wire import readObject
 
 LONGEST_ADVANCE = 366 * 86400.0
+# The year 9000, roughly: dates end soon after.
+LATEST = 9000 * 365.2425 * 86400.0 - 62135596800.0
 
 
 class ClockControl(Act):
@@ -49,6 +51,10 @@ class ClockControl(Act):
                 raise ValueError(
                     "A move of the clock needs advance, the seconds that pass at once, or scale, "
                     "the seconds that pass in a real one."
+                )
+            if self._clock.seconds() + (advance or 0) > LATEST:
+                raise ValueError(
+                    "The local clock goes no further than the year 9000: POST /_local/reset."
                 )
         except ValueError as error:
             return refuse(request, 400, str(error))

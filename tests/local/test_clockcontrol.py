@@ -5,6 +5,7 @@ from typing import Any
 from twisted.logger import LogLevel, capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
+from echoserver.local.clockcontrol import LONGEST_ADVANCE
 from echoserver.local.values import instanceIdOf
 from tests.groupcontract import NEW_GROUP
 from tests.local.inmemory import MemoryFleetIQ, callHeaders
@@ -73,6 +74,17 @@ class ClockControlTests(SynchronousTestCase):
         self.assertEqual({"now": START + 5, "timeScale": 0.5}, self.move(advance=5, scale=0.5))
         self.fleetIQ.clock.advance(2)
         self.assertEqual(START + 6, self.fleetIQ.state()["now"])
+
+    def test_lastYear(self) -> None:
+        """Where dates end the clock goes no further, and is as it was."""
+        response = self.fleetIQ.tell("clock", {"advance": LONGEST_ADVANCE})
+        while response.status == 200:
+            before = response.json["now"]
+            response = self.fleetIQ.tell("clock", {"advance": LONGEST_ADVANCE})
+        self.assertEqual(400, response.status)
+        self.assertIn("no further than the year 9000", response.json["error"])
+        self.assertEqual(before, self.fleetIQ.state()["now"])
+        self.assertEqual(200, self.fleetIQ.ask("GET", "/latest/meta-data/").status)
 
     def test_dates(self) -> None:
         """Each reply has the local clock's date: API, metadata, controls, refusals."""
