@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -23,6 +24,7 @@ TOKEN_TTL = 21600
 # An item has a line or two.
 LONGEST_REPLY = 65_536
 
+_A_NAME = re.compile("[A-Za-z0-9.:_-]+")
 _IPV4 = "http://169.254.169.254"
 _IPV6 = "http://[fd00:ec2::254]"
 
@@ -126,8 +128,12 @@ class InstanceMetadata:
         self._token: str | None = None
 
     async def get(self, path: str) -> str | None:
-        """The text of L{item}."""
+        """The text of L{item}, which has to be a name, a number or an address; fails as it does."""
         item = await self.item(path)
+        if item is not None and not _A_NAME.fullmatch(item.text):
+            raise NoMetadata(
+                f"The instance metadata at {self._url()} answers {path} with what cannot be one."
+            )
         return None if item is None else item.text
 
     async def item(self, path: str) -> Item | None:

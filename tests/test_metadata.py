@@ -126,6 +126,14 @@ class ItemTests(MetadataTestCase):
         for path in ("public-hostname", "public-ipv4", "ipv6"):
             self.assertIsNone(self.result(metadata.get(path)))
 
+    def test_page(self) -> None:
+        """A page that something else shows in its place is no value."""
+        for page in ("<html>Welcome</html>", "two words", "two\nlines", "\x1b[2J"):
+            self.assertEqual(
+                self.sentence(self.metadata(MetadataService({"ipv6": page})).get("ipv6")),
+                f"The instance metadata at {METADATA} answers ipv6 with what cannot be one.",
+            )
+
     def test_stripped(self) -> None:
         """The line end that some emulators add is not part of the value."""
         metadata = self.metadata(MetadataService({"instance-id": f"{INSTANCE_ID}\n"}))
