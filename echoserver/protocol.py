@@ -30,6 +30,7 @@ T = TypeVar("T")
 
 JOIN_AFTER = 0.5
 LAST_BYTES = 10.0
+_SMALL_Q, _LARGE_Q, _LINE_END = b"qQ\n"
 
 
 @implementer(IHalfCloseableProtocol, IPushProducer)
@@ -48,7 +49,7 @@ class Echo(Protocol):
     received = 0
     _joined = False
     _reason: str | None = None
-    # Joined, not leaving, and nobody looks on: nothing is to be done but to echo.
+    # In, not leaving, no goodbye begun, and nobody looks on: to echo is all there is to do.
     _calm = False
     _early: tuple[bytes, ...] = ()
     _line: bytes | None = b""
@@ -63,19 +64,13 @@ class Echo(Protocol):
         self._joining = self.factory.clock.callLater(JOIN_AFTER, self._knock)
 
     def dataReceived(self, data: bytes) -> None:
-        if self._calm:
-            # Most chunks are a line, or stand in the midst of one: found out with one search.
-            lineEnd = data.find(b"\n")
-            if lineEnd < 0:
-                harmless = self._line is None and len(data) > 1
-            elif harmless := 0 < lineEnd == len(data) - 1 and data[lineEnd - 1] not in b"qQ\r":
-                self._line = b""
-                self._lineEnded = True
-            if harmless:
-                self.received += len(data)
-                self.transport.write(data)
-                return
-        self._consider(data)
+        # What has no q in it says no goodbye, nor begins one.
+        if self._calm and _SMALL_Q not in data and _LARGE_Q not in data:
+            self._line = b"" if data[-1] == _LINE_END else None
+            self.received += len(data)
+            self.transport.write(data)
+        else:
+            self._consider(data)
 
     def _consider(self, data: bytes) -> None:
         if not self.playing:
@@ -92,6 +87,8 @@ class Echo(Protocol):
             self._lineEnded = b"\n" in data
         before, self._line = findGoodbye(self._line, data)
         if before < 0:
+            # Before it is written: back-pressure or an end may come of that.
+            self._calm = self._lineEnded and not self._line and self.factory.seen is None
             self.transport.write(data)
             return
         self.transport.write(data[:before])
@@ -194,7 +191,6 @@ class Echo(Protocol):
         # Before anything is written: back-pressure may pause it again.
         self.transport.resumeProducing()
         self._joined = True
-        self._calm = self.factory.seen is None
         self.factory.tell(self.factory.hooks.playerJoined, self)
         for data in early:
             self.dataReceived(data)

@@ -117,6 +117,16 @@ class EchoTests(SynchronousTestCase):
         self.assertEqual(b"hello\nq", self.send(transport, b"hello\nq"))
         self.assertEqual(b"hello\nqx", self.send(transport, b"x"))
 
+    def test_endOfALine(self) -> None:
+        """A line that ends with q, however it is cut, is no goodbye; a q after it is one."""
+        for watched in (True, False):
+            for beginning in (b"abc", b"\r", b"a\nb"):
+                transport = self.connect(watched=watched)
+                self.send(transport, b"hello\n", beginning, b"q\n", beginning, b"Q\r\n")
+                self.assertFalse(transport.ended)
+                self.send(transport, b"bye\n", b"q\n")
+                self.assertTrue(transport.ended)
+
     def test_workshopsClient(self) -> None:
         """From a player who never ends a line, a chunk of q or Q alone is a goodbye."""
         for goodbye in (b"q", b"Q"):
