@@ -9,7 +9,15 @@ from functools import partial
 from statistics import median
 from typing import Any
 
-from benchmarks.contenders import EPOLL, OURS, OURS_UVLOOP, STOCK, WORKSHOP, contenders
+from benchmarks.contenders import (
+    EPOLL,
+    OURS,
+    OURS_UVLOOP,
+    STOCK,
+    STOCK_OURS,
+    WORKSHOP,
+    contenders,
+)
 from benchmarks.figures import Goal, Result, alternate, pairedRatio, spread
 from benchmarks.load import Load, players
 from benchmarks.plots import Series, bars, lines
@@ -102,12 +110,14 @@ def _goals(seen: Seen) -> list[Goal]:
         Goal("the same by time on a core", pairedRatio(_core(stock), _core(ours)), 0.95, 0.90),
     ]
     if OURS_UVLOOP in seen:
-        fast, epoll = seen[OURS_UVLOOP], seen[EPOLL]
+        fast, same, epoll = seen[OURS_UVLOOP], seen[STOCK_OURS], seen[EPOLL]
         goals += [
             Goal(
                 "uvloop reactor x stock Twisted", pairedRatio(_rates(fast), _rates(stock)), 2.8, 2.3
             ),
             Goal("the same by time on a core", pairedRatio(_core(stock), _core(fast)), 2.8, 2.3),
+            Goal("with Twisted's Echo on both", pairedRatio(_rates(same), _rates(stock)), 2.8, 2.3),
+            Goal("the same by time on a core", pairedRatio(_core(stock), _core(same)), 2.8, 2.3),
             Goal("uvloop reactor x C loop", pairedRatio(_rates(fast), _rates(epoll)), 0.8),
             Goal("the same by time on a core", pairedRatio(_core(epoll), _core(fast)), 0.8),
         ]
