@@ -30,7 +30,9 @@ FAILING = (
     {"kind": "drop"},
     {"kind": "lost-reply"},
 )
-SLOW = {"kind": "slow", "seconds": 0.5, "probability": 0.05}
+# Shorter than a start: what a killed process was registering may land after the next one looked
+# for it, and stays until its health lapses.
+SLOW = {"kind": "slow", "seconds": 0.2, "probability": 0.05}
 TICK = 2.0
 NOTICE = 25.0
 REST_WITHIN = 90.0

@@ -18,7 +18,8 @@ from types import TracebackType
 from typing import Any
 
 TWISTD = str(Path(sys.executable).with_name("twistd"))
-READY_WITHIN = 60.0
+# Forty servers that start while a fifth of the calls fail pause up to 30 s, some more than once.
+READY_WITHIN = 180.0
 # A process told to stop has its grace of 20 s, and its last calls after that.
 STOPPED_WITHIN = 40.0
 HEARTBEAT = 5
