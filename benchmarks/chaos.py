@@ -200,6 +200,9 @@ class Chaos:
             "players": dict(players.counted),
             "calls": self.fleet.calls,
             "failures": self.failures,
+            "log": self.fleet.lines(
+                [word for both in self._doubles for word in both.split(" and ")]
+            ),
         }
         sys.stdout.write(json.dumps(figures, indent=2) + "\n")
         if self.settings.json is not None:

@@ -187,6 +187,12 @@ class Fleet:
             return None
         return reply["GameServer"] if status == 200 else None
 
+    def lines(self, words: list[str]) -> list[str]:
+        """What all logs say of these, by time."""
+        logs = (path.read_text(errors="replace") for path in self._folder.glob("*.log"))
+        said = (line for log in logs for line in log.splitlines())
+        return sorted(line for line in said if any(word in line for word in words))
+
     async def order(self, method: str, path: str, body: object = None) -> Any:
         """Use a control."""
         status, reply = await self._ask(method, path, body, {})
