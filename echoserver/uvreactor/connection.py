@@ -22,6 +22,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from echoserver.uvreactor.early import Early
+from echoserver.uvreactor.flags import Flag
 from echoserver.uvreactor.tcpsocket import TCPSocket
 
 BUFFER = 64 * 1024
@@ -45,26 +46,28 @@ class Connection(TCPSocket, asyncio.Protocol):
 
     # A player costs less memory so than on Twisted's own transports.
     __slots__ = (
-        "_aborting",
-        "_awaiting",
-        "_blocked",
-        "_goingOn",
-        "_producerPaused",
-        "_readEnded",
         "_uv",
-        "_writeDisconnected",
-        "_writeDisconnecting",
-        "connected",
-        "disconnecting",
+        "flags",
         "producer",
         "protocol",
-        "reading",
         "send",
         "server",
         "sessionno",
-        "streamingProducer",
         "write",
     )
+
+    connected = Flag()
+    reading = Flag()
+    streamingProducer = Flag()
+    disconnecting = Flag()
+    _aborting = Flag()
+    _awaiting = Flag()
+    _blocked = Flag()
+    _goingOn = Flag()
+    _producerPaused = Flag()
+    _readEnded = Flag()
+    _writeDisconnected = Flag()
+    _writeDisconnecting = Flag()
 
     _log: ClassVar = Logger()
 
@@ -83,12 +86,9 @@ class Connection(TCPSocket, asyncio.Protocol):
         self.protocol = protocol
         self.server = server
         self.sessionno = sessionno
+        self.flags = 0
         self.connected = self.reading = True
-        self.disconnecting = self._aborting = self._readEnded = False
         self.producer: Any = None
-        self.streamingProducer = self._producerPaused = False
-        self._awaiting = self._blocked = self._goingOn = False
-        self._writeDisconnecting = self._writeDisconnected = False
         self._uv: Any = Early(skt, self._pauseReading, reactor.loop)
         self._writeDirectly()
         reactor.connections.add(self)
