@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from threading import Thread
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, ParamSpec, Protocol, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -24,6 +24,7 @@ from twisted.python.threadpool import ThreadPool
 from echoserver.failures import CallFailed, notOpened, overdue, translate
 
 Reply = dict[str, Any]
+P = ParamSpec("P")
 T = TypeVar("T")
 
 CONNECT_TIMEOUT = 3.0
@@ -57,7 +58,9 @@ class InThread(Protocol):
 
 class DaemonThreadPool(ThreadPool):
     """
-    A pool whose threads never keep the process alive: a call that hangs holds up no exit.
+    A pool whose threads never keep the process alive: a call that hangs holds up no exit. They end
+    when no call waits for them: beside another thread each system call takes longer, and so each
+    player's bytes.
 
     @param gameServers: how many will call; none but slow calls need a thread for each.
     """
@@ -67,6 +70,18 @@ class DaemonThreadPool(ThreadPool):
     def __init__(self, gameServers: int = 1) -> None:
         threads = min(max(THREADS, gameServers), MOST_THREADS)
         super().__init__(minthreads=0, maxthreads=threads, name="boto3")
+
+    def callInThreadWithCallback(
+        self,
+        onResult: Callable[[bool, T], object] | None,
+        func: Callable[P, T],
+        *args: P.args,
+        **kw: P.kwargs,
+    ) -> None:
+        self.threads = [thread for thread in self.threads if thread.is_alive()]
+        super().callInThreadWithCallback(onResult, func, *args, **kw)
+        if not self.joined:
+            self.stopAWorker()
 
     def widen(self, gameServers: int) -> None:
         """From now on so many may call at once: none waits in vain for a thread to leave with."""

@@ -387,6 +387,32 @@ class DaemonThreadPoolTests(SynchronousTestCase):
             pool.widen(gameServers)
             self.assertEqual(pool.max, 500)
 
+    def test_end(self) -> None:
+        """A thread ends with its call if none waits; whoever has ended is not kept in mind."""
+        pool = DaemonThreadPool()
+        pool.start()
+        self.addCleanup(pool.stop)
+        for _ in range(3):
+            pool.callInThread(get_ident)
+            (thread,) = pool.threads
+            thread.join(5)
+            self.assertFalse(thread.is_alive())
+
+    def test_waiting(self) -> None:
+        """A thread that has called takes the call that waits: no more of them than allowed."""
+        pool = DaemonThreadPool()
+        pool.adjustPoolsize(maxthreads=1)
+        pool.start()
+        self.addCleanup(pool.stop)
+        begin, idents = Event(), []
+        pool.callInThread(begin.wait, 5)
+        for _ in range(3):
+            pool.callInThread(lambda: idents.append(get_ident()))
+        (thread,) = pool.threads
+        begin.set()
+        thread.join(5)
+        self.assertEqual(3 * [thread.ident], idents)
+
     def test_idle(self) -> None:
         """Threads that do nothing are joined."""
         pool = DaemonThreadPool()
