@@ -28,7 +28,7 @@ from echoserver.gate import Gate
 from echoserver.hooks import CLAIM_FIRST, FULL, Hooks, Player
 from echoserver.lifecycle import Absent, Known, Wanted, wanted
 from echoserver.session import Session
-from echoserver.sockets import describe
+from echoserver.sockets import describe, keepAlive
 from echoserver.standing import Standing, standingOf
 from echoserver.worker import Enrolment, Worker
 
@@ -127,6 +127,7 @@ class GameServer(Service):
 
         def listening(port: IListeningPort) -> int:
             self._departure.port = port
+            keepAlive(port)
             self._gate.guard(port)
             host = port.getHost()
             self._log.info("Listening for players on {address}.", address=describe(host))
@@ -164,7 +165,9 @@ class GameServer(Service):
             session=self._session.number,
             players=self._session.players,
         )
-        self._changed()
+        # Who comes to others changes nothing for FleetIQ.
+        if self._session.players == 1:
+            self._changed()
 
     def playerLeft(self, player: Player, reason: str) -> None:
         self._session = self._session.left()
@@ -180,9 +183,10 @@ class GameServer(Service):
             received=player.received,
             players=self._session.players,
         )
-        if self._rules.oneSession and not self._session.running:
-            self._departure.begin(self._rules.grace)
-        self._changed()
+        if not self._session.running:
+            if self._rules.oneSession:
+                self._departure.begin(self._rules.grace)
+            self._changed()
 
     def leave(self, deadline: float | None, reason: str) -> None:
         """

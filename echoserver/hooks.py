@@ -14,14 +14,18 @@ class Player(Seam):
     """
     A player, as hooks see one.
 
-    @ivar address: the peer, C{host:port}.
-    @ivar host: the peer's address alone; None where it has none, on a UNIX socket for instance.
     @ivar received: bytes that have come from the player so far.
     """
 
-    address: str
-    host: str | None
     received: int
+
+    @property
+    def address(self) -> str:
+        """The peer, C{host:port}."""
+
+    @property
+    def host(self) -> str | None:
+        """The peer's address alone; None where it has none, on a UNIX socket for instance."""
 
 
 class Hooks(Seam):

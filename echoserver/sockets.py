@@ -1,17 +1,26 @@
-"""What a player's socket is told, and how its address reads."""
+"""What players' sockets are told, and how their addresses read."""
 
 from __future__ import annotations
 
+import os
 import socket
 from contextlib import suppress
 from typing import Any
 
-from twisted.internet.interfaces import IAddress, ISystemHandle, ITCPTransport
+from twisted.internet.interfaces import (
+    IAddress,
+    IListeningPort,
+    IReadDescriptor,
+    ISystemHandle,
+    ITCPTransport,
+)
 from twisted.protocols.policies import ProtocolWrapper
 
 from echoserver.address import Address
 
-_KEEP_ALIVE = (
+_TCP = (socket.AF_INET, socket.AF_INET6)
+_OPTIONS = (
+    ("TCP_NODELAY", True),
     ("TCP_KEEPIDLE", 60),
     ("TCP_KEEPALIVE", 60),
     ("TCP_KEEPINTVL", 10),
@@ -23,41 +32,37 @@ _KEEP_ALIVE = (
 _CLOSE_WAIT = 8
 
 
-def keepAlive(transport: Any) -> None:
-    """Have the kernel notice a player who vanished silently: 60 s idle, then 3 probes of 10 s."""
-    transport, handle = _socketOf(transport)
-    if handle is None:
+def keepAlive(port: IListeningPort) -> None:
+    """
+    Have the kernel notice a player who vanished silently: 60 s idle, then 3 probes of 10 s.
+
+    What a socket accepts has the options of that socket, so they cost no player anything.
+    """
+    if not IReadDescriptor.providedBy(port):
         return
-    # A socket that the player has reset already takes no options on some systems.
-    with suppress(OSError):
-        transport.setTcpNoDelay(True)
-        transport.setTcpKeepAlive(True)
-        for name, value in _KEEP_ALIVE:
+    with socket.socket(fileno=os.dup(port.fileno())) as listening:
+        if listening.family not in _TCP:
+            return
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, True)
+        for name, value in _OPTIONS:
             option = getattr(socket, name, None)
             if option is not None:
-                handle.setsockopt(socket.IPPROTO_TCP, option, value)
+                listening.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 def hasEnded(transport: Any) -> bool:
     """Whether the peer's FIN has come, though nobody may have read it; only Linux says so."""
-    _, handle = _socketOf(transport)
-    option = getattr(socket, "TCP_INFO", None)
-    if handle is None or option is None:
-        return False
-    with suppress(OSError):
-        return bool(handle.getsockopt(socket.IPPROTO_TCP, option, 1)[0] == _CLOSE_WAIT)
-    return False
-
-
-def _socketOf(transport: Any) -> tuple[Any, Any]:
-    """The innermost transport, and its socket if it is one of TCP, else None."""
     while isinstance(transport, ProtocolWrapper):
         transport = transport.transport
-    if ITCPTransport.providedBy(transport):
-        handle: Any = ISystemHandle(transport).getHandle()
-        if handle.family in (socket.AF_INET, socket.AF_INET6):
-            return transport, handle
-    return transport, None
+    option = getattr(socket, "TCP_INFO", None)
+    if not ITCPTransport.providedBy(transport) or option is None:
+        return False
+    handle: Any = ISystemHandle(transport).getHandle()
+    # A socket that the player has reset already tells nothing on some systems.
+    with suppress(OSError):
+        if handle.family in _TCP:
+            return bool(handle.getsockopt(socket.IPPROTO_TCP, option, 1)[0] == _CLOSE_WAIT)
+    return False
 
 
 def describe(address: IAddress) -> str:

@@ -1,9 +1,16 @@
 """A player's socket: how it notices silence, and how its address reads."""
 
 import socket
+from types import SimpleNamespace
+from typing import Any, cast
 
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
-from twisted.internet.interfaces import ISystemHandle, ITCPTransport
+from twisted.internet.interfaces import (
+    IListeningPort,
+    IReadDescriptor,
+    ISystemHandle,
+    ITCPTransport,
+)
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.testing import StringTransport
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
@@ -13,8 +20,15 @@ from zope.interface import directlyProvides
 from echoserver.sockets import describe, hasEnded, hostOf, keepAlive
 
 
+def port(listening: socket.socket) -> Any:
+    """A listening socket, as Twisted's ports have it."""
+    port = SimpleNamespace(fileno=listening.fileno)
+    directlyProvides(port, IReadDescriptor)
+    return port
+
+
 class TCPTransport(StringTransport):
-    """A TCP transport with a real socket, which nobody is connected to."""
+    """A TCP transport with a real socket."""
 
     def __init__(self, family: socket.AddressFamily = socket.AF_INET) -> None:
         super().__init__()
@@ -24,24 +38,18 @@ class TCPTransport(StringTransport):
     def getHandle(self) -> socket.socket:
         return self.socket
 
-    def setTcpNoDelay(self, enabled: bool) -> None:
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, enabled)
-
-    def setTcpKeepAlive(self, enabled: bool) -> None:
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, enabled)
-
 
 class KeepAliveTests(SynchronousTestCase):
     """Players who vanish silently."""
 
     def test_options(self) -> None:
         """The kernel probes after 60 s, three times in 30 s, and waits 60 s for unsent bytes."""
-        transport = TCPTransport()
-        self.addCleanup(transport.socket.close)
-        wrapper: ProtocolWrapper = ProtocolWrapper(WrappingFactory(Factory()), Protocol())
-        wrapper.transport = transport
-        keepAlive(wrapper)
-        get = transport.socket.getsockopt
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            keepAlive(port(listening))
+            with socket.create_connection(listening.getsockname()):
+                player, _ = listening.accept()
+        self.addCleanup(player.close)
+        get = player.getsockopt
         self.assertTrue(get(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
         self.assertTrue(get(socket.IPPROTO_TCP, socket.TCP_NODELAY))
         for name, value in (
@@ -53,34 +61,48 @@ class KeepAliveTests(SynchronousTestCase):
             if hasattr(socket, name):
                 self.assertEqual(value, get(socket.IPPROTO_TCP, getattr(socket, name)), name)
 
+    def test_others(self) -> None:
+        """What is not TCP is left alone, and so is what is no socket."""
+        path = self.mktemp()
+        with socket.socket(socket.AF_UNIX) as listening:
+            listening.bind(path)
+            listening.listen()
+            keepAlive(port(listening))
+            self.assertFalse(listening.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
+        keepAlive(cast(IListeningPort, object()))
+
+
+class HasEndedTests(SynchronousTestCase):
+    """Players who have ended their side, unheard."""
+
     def test_ended(self) -> None:
         """Where the kernel says so, a peer's end is seen behind what nobody has read."""
         transport = TCPTransport()
         self.addCleanup(transport.socket.close)
-        self.assertFalse(hasEnded(transport))
-        self.assertFalse(hasEnded(StringTransport()))
-        with socket.create_server(("127.0.0.1", 0)) as port:
-            transport.socket.connect(port.getsockname())
-            peer, _ = port.accept()
+        wrapper: ProtocolWrapper = ProtocolWrapper(WrappingFactory(Factory()), Protocol())
+        wrapper.transport = transport
+        self.assertFalse(hasEnded(wrapper))
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            transport.socket.connect(listening.getsockname())
+            peer, _ = listening.accept()
             with peer:
                 peer.sendall(b"unread")
-                self.assertFalse(hasEnded(transport))
+                self.assertFalse(hasEnded(wrapper))
                 peer.shutdown(socket.SHUT_WR)
-                self.assertEqual(hasattr(socket, "TCP_INFO"), hasEnded(transport))
+                self.assertEqual(hasattr(socket, "TCP_INFO"), hasEnded(wrapper))
 
     def test_others(self) -> None:
-        """What is not TCP is left alone: a UNIX socket says it is, but takes no such options."""
-        keepAlive(StringTransport())
+        """What is not TCP tells nothing: a UNIX socket says it is, but has no such state."""
+        self.assertFalse(hasEnded(StringTransport()))
         local = TCPTransport(socket.AF_UNIX)
         self.addCleanup(local.socket.close)
-        keepAlive(local)
-        self.assertFalse(local.socket.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
+        self.assertFalse(hasEnded(local))
 
     def test_resetAlready(self) -> None:
-        """A socket that takes no options any more is no fault."""
+        """A socket that tells nothing any more is no fault."""
         transport = TCPTransport()
         transport.socket.close()
-        keepAlive(transport)
+        self.assertFalse(hasEnded(transport))
 
 
 class DescribeTests(SynchronousTestCase):

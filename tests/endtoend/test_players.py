@@ -1,9 +1,15 @@
 """Players on real sockets: their bytes, their goodbyes, and the ways they vanish."""
 
 import socket
+from importlib.util import find_spec
+from pathlib import Path
 from random import Random
+from unittest import skipUnless
 
 from tests.endtoend.processes import ANY_PORT, EndToEndTestCase
+
+# Linux's Documentation/networking/proc_net_tcp.rst: a timer of kind 2 is that of keep-alive.
+CONNECTIONS = Path("/proc/net/tcp")
 
 
 class BytesTests(EndToEndTestCase):
@@ -58,6 +64,18 @@ class BytesTests(EndToEndTestCase):
         await child.says(r" left: vanished \(.*\); 5 bytes; 0 in\.$")
         await child.says(rf" Deregistered {gameServerId}\.$")
         self.assertNotEqual(await child.available(), gameServerId)
+
+    @skipUnless(CONNECTIONS.exists(), "only Linux tells of its timers")
+    async def test_keptAlive(self) -> None:
+        """The kernel watches over each player from the start, whoever his reactor is."""
+        for reactor in ("default", "uvloop") if find_spec("uvloop") else ("default",):
+            _, _, port = await self.embedded(reactor=reactor)
+            player = await self.player(port)
+            theirs, ours = f":{player.transport.getHost().port:04X}", f":{port:04X}"
+            rows = [line.split() for line in CONNECTIONS.read_text().splitlines()]
+            (row,) = (row for row in rows if row[1].endswith(ours) and row[2].endswith(theirs))
+            timer, _ = row[5].split(":")
+            self.assertEqual("02", timer)
 
     async def test_outOfDescriptors(self) -> None:
         """Nobody is accepted and closed for want of a descriptor: he waits until one is free."""
