@@ -24,7 +24,7 @@ LIST = Path(__file__).with_name("mutants.md")
 # Each room, and the operators left out. Where "|" only joins types and patterns, any other operator
 # in its place is an error once it runs, or in an annotation, which never does.
 UNIONS = "core/ReplaceBinaryOperator_BitOr_.*"
-ROOMS = {"session": [UNIONS], "lifecycle": [UNIONS], "failures": []}
+ROOMS = {"players/session": [UNIONS], "gamelift/lifecycle": [UNIONS], "gamelift/failures": []}
 
 
 def mutate(room: str) -> list[tuple[str, str]]:
@@ -36,7 +36,7 @@ def mutate(room: str) -> list[tuple[str, str]]:
             ROOT / package, copy / package, ignore=shutil.ignore_patterns("__pycache__")
         )
     # In the order of the file, where what takes long comes last.
-    tests = f"{sys.executable} -m twisted.trial -x --order toptobottom tests.test_{room}"
+    tests = f"{sys.executable} -m twisted.trial -x --order toptobottom tests.test_{Path(room).name}"
     (copy / "mutants.toml").write_text(
         "[cosmic-ray]\n"
         f'module-path = "echoserver/{room}.py"\ntimeout = 60.0\nexcluded-modules = []\n'

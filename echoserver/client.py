@@ -19,8 +19,8 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
 from echoserver.address import Address
-from echoserver.failures import CallFailed, Conflict
-from echoserver.fleetiq import FleetIQ, GameServer
+from echoserver.gamelift.failures import CallFailed, Conflict
+from echoserver.gamelift.fleetiq import FleetIQ, GameServer
 
 CLAIM_HOLDS = 60.0
 CONNECT_WITHIN = 5.0

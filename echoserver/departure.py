@@ -12,9 +12,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from echoserver.alarm import Alarm
-from echoserver.lifecycle import Absent, Utilized
-from echoserver.protocol import LAST_BYTES
-from echoserver.worker import Worker
+from echoserver.gamelift.lifecycle import Absent, Utilized
+from echoserver.gamelift.worker import Worker
+from echoserver.players.protocol import LAST_BYTES
 
 IN_FLIGHT = 8.0
 LAST_STEP = 3.0

@@ -13,14 +13,14 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from echoserver.dates import Dates
-from echoserver.degraded import Degraded
-from echoserver.fleetiq import FleetIQ
-from echoserver.identity import Identity
-from echoserver.instance import Instance
-from echoserver.ledger import InThread, Ledger
+from echoserver.ec2.instance import Instance
+from echoserver.gamelift.degraded import Degraded
+from echoserver.gamelift.fleetiq import FleetIQ
+from echoserver.gamelift.identity import Identity
+from echoserver.gamelift.ledger import InThread, Ledger
+from echoserver.gamelift.pace import Pace
+from echoserver.gamelift.worker import Enrolment
 from echoserver.options import Settings
-from echoserver.pace import Pace
-from echoserver.worker import Enrolment
 
 
 class Enrolling:

@@ -9,10 +9,10 @@ from urllib.parse import urlsplit
 
 from twisted.internet.defer import Deferred, FirstError, gatherResults
 
-from echoserver.aws import GameLift
+from echoserver.ec2.instance import ConnectionInfo, Instance, identify
+from echoserver.ec2.metadata import InstanceMetadata
 from echoserver.fleets import AWS, Local
-from echoserver.instance import ConnectionInfo, Instance, identify
-from echoserver.metadata import InstanceMetadata
+from echoserver.gamelift.aws import GameLift
 
 if TYPE_CHECKING:
     from treq.client import HTTPClient

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from twisted.logger import Logger
 
-from echoserver.aws import Where
-from echoserver.metadata import NoIdentity, NoMetadata, serviceURL
+from echoserver.ec2.metadata import NoIdentity, NoMetadata, serviceURL
+from echoserver.gamelift.aws import Where
 
 if TYPE_CHECKING:
     from treq.client import HTTPClient

@@ -20,24 +20,24 @@ from twisted.internet.interfaces import (
 )
 from twisted.logger import Logger
 
-from echoserver.admission import Admission
 from echoserver.bucket import Bucket
 from echoserver.departure import Departure
-from echoserver.descriptors import Descriptors
-from echoserver.gate import Gate
-from echoserver.hooks import CLAIM_FIRST, FULL, Hooks, Player
-from echoserver.lifecycle import Absent, Known, Wanted, wanted
-from echoserver.session import Session
-from echoserver.sockets import describe, keepAlive
+from echoserver.gamelift.lifecycle import Absent, Known, Wanted, wanted
+from echoserver.gamelift.worker import Enrolment, Worker
+from echoserver.players.admission import Admission
+from echoserver.players.descriptors import Descriptors
+from echoserver.players.gate import Gate
+from echoserver.players.hooks import CLAIM_FIRST, FULL, Hooks, Player
+from echoserver.players.session import Session
+from echoserver.players.sockets import describe, keepAlive
 from echoserver.standing import Standing, standingOf
-from echoserver.worker import Enrolment, Worker
 
 BEFORE_DEADLINE = 5.0
 
 
 class Players(Seam):
     """
-    The protocol factory of a game: L{echoserver.protocol.EchoFactory}, or another one.
+    The protocol factory of a game: L{echoserver.players.protocol.EchoFactory}, or another one.
 
     It provides C{IProtocolFactory}, and fires the hooks it was given.
     """

@@ -38,7 +38,7 @@ class Metrics:
         self._registry.register(self)
 
     def ended(self, operation: str, outcome: str, seconds: float) -> None:
-        """A call has ended. See L{echoserver.aws.GameLift}."""
+        """A call has ended. See L{echoserver.gamelift.aws.GameLift}."""
         self._calls.labels(operation, outcome).observe(seconds)
 
     def text(self) -> bytes:

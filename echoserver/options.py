@@ -13,10 +13,10 @@ from twisted.python import usage
 
 from echoserver.bucket import Bucket
 from echoserver.checks import atMost, checked, matching, oneOf, rate, seconds, shown, whole, wrong
+from echoserver.ec2.instance import ConnectionInfo
+from echoserver.ec2.interruption import Watching
 from echoserver.fleets import AWS, Local
 from echoserver.gameserver import Rules
-from echoserver.instance import ConnectionInfo
-from echoserver.interruption import Watching
 from echoserver.ports import descriptions
 
 LISTEN = "tcp:5000"

@@ -20,9 +20,9 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from echoserver.aws import DaemonThreadPool, GameLift
 from echoserver.dates import Dates
-from echoserver.descriptors import Descriptors, raiseLimit
+from echoserver.ec2.interruption import Watch
+from echoserver.ec2.metadata import InstanceMetadata, NoIdentity, NoMetadata, newClient
 from echoserver.endpoints import (
     endpointOf,
     localNotListening,
@@ -30,18 +30,18 @@ from echoserver.endpoints import (
     statusNotListening,
 )
 from echoserver.enrolling import Enrolling
-from echoserver.failures import CallFailed
 from echoserver.finding import find
-from echoserver.fleetiq import FleetIQ
 from echoserver.fleets import AWS, Local
+from echoserver.gamelift.aws import DaemonThreadPool, GameLift
+from echoserver.gamelift.failures import CallFailed
+from echoserver.gamelift.fleetiq import FleetIQ
+from echoserver.gamelift.ledger import prepare
 from echoserver.gameserver import GameServer
-from echoserver.hooks import Player
-from echoserver.interruption import Watch
-from echoserver.ledger import prepare
-from echoserver.metadata import InstanceMetadata, NoIdentity, NoMetadata, newClient
 from echoserver.options import Embedded, Settings
-from echoserver.protocol import EchoFactory
-from echoserver.sockets import describe
+from echoserver.players.descriptors import Descriptors, raiseLimit
+from echoserver.players.hooks import Player
+from echoserver.players.protocol import EchoFactory
+from echoserver.players.sockets import describe
 
 WRONG_SETTING = 1
 REFUSED = 3

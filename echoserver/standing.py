@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from echoserver.lifecycle import Absent, Available, Known, Taken, Utilized, Wanted
-from echoserver.worker import Worker
+from echoserver.gamelift.lifecycle import Absent, Available, Known, Taken, Utilized, Wanted
+from echoserver.gamelift.worker import Worker
 
 
 @dataclass(frozen=True, slots=True)

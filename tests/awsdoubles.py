@@ -19,7 +19,7 @@ from twisted.logger import LogEvent, formatEvent
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
-from echoserver.aws import Client, GameLift, Session, Where, openSession
+from echoserver.gamelift.aws import Client, GameLift, Session, Where, openSession
 
 T = TypeVar("T")
 

@@ -18,11 +18,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from echoserver.address import Address
-from echoserver.aws import Where
 from echoserver.cli.console import Console
 from echoserver.cli.controls import Controls
 from echoserver.cli.main import execute, understand
 from echoserver.cli.where import Fleet
+from echoserver.gamelift.aws import Where
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
 GROUPS = {"GameServerGroups": [{"GameServerGroupName": "local"}]}

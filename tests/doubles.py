@@ -21,9 +21,9 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from echoserver.failures import CallFailed
-from echoserver.fleetiq import GameServer
-from echoserver.hooks import Player
+from echoserver.gamelift.failures import CallFailed
+from echoserver.gamelift.fleetiq import GameServer
+from echoserver.players.hooks import Player
 
 HERE = IPv4Address("TCP", "127.0.0.1", 5000)
 

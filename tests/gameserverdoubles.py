@@ -8,14 +8,14 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from echoserver.bucket import Bucket
 from echoserver.dates import Dates
-from echoserver.degraded import Degraded
-from echoserver.descriptors import Descriptors
+from echoserver.gamelift.degraded import Degraded
+from echoserver.gamelift.identity import Identity
+from echoserver.gamelift.pace import Pace
+from echoserver.gamelift.worker import Enrolment
 from echoserver.gameserver import GameServer, Rules
-from echoserver.hooks import Hooks
-from echoserver.identity import Identity
-from echoserver.pace import Pace
-from echoserver.protocol import EchoFactory
-from echoserver.worker import Enrolment
+from echoserver.players.descriptors import Descriptors
+from echoserver.players.hooks import Hooks
+from echoserver.players.protocol import EchoFactory
 from tests.doubles import LongDice, MemoryEndpoint, PendingFleet
 
 IDENTITY = Identity("i-0123456789abcdef0", "localhost:5000", 5000)

@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from echoserver.metadata import InstanceMetadata, NoIdentity, NoMetadata
+from echoserver.ec2.metadata import InstanceMetadata, NoIdentity, NoMetadata
 from tests.awsdoubles import INSTANCE_ID, METADATA, MetadataService
 
 T = TypeVar("T")

@@ -7,7 +7,7 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from echoserver.admission import ANSWER_WITHIN, NO_HOLDS, Admission
+from echoserver.players.admission import ANSWER_WITHIN, NO_HOLDS, Admission
 from tests.awsdoubles import told
 from tests.doubles import callFailed
 

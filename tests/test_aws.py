@@ -17,7 +17,7 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from echoserver.aws import (
+from echoserver.gamelift.aws import (
     MOST_THREADS,
     THREADS,
     Client,
@@ -27,7 +27,7 @@ from echoserver.aws import (
     Where,
     openClient,
 )
-from echoserver.failures import CallFailed
+from echoserver.gamelift.failures import CallFailed
 from tests.awsdoubles import (
     ONE,
     REGISTER,

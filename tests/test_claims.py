@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
-from echoserver.claims import Claims
-from echoserver.fleetiq import GameServer
+from echoserver.gamelift.claims import Claims
+from echoserver.gamelift.fleetiq import GameServer
 from tests.doubles import gameServer
 
 EARLY, LATE = (datetime(2026, 1, 1, hour, tzinfo=UTC) for hour in (1, 2))

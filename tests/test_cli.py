@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
-from echoserver.aws import Where
 from echoserver.cli.paging import everyPage
 from echoserver.cli.where import chooseWhere
-from echoserver.failures import CallFailed, NotFound
+from echoserver.gamelift.aws import Where
+from echoserver.gamelift.failures import CallFailed, NotFound
 from tests.clidoubles import GROUPS, INSTANCE, LOCAL_LINE, SERVER, CommandTestCase, Door
 from tests.doubles import callFailed
 

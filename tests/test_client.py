@@ -15,8 +15,8 @@ from zope.interface import implementer
 
 from echoserver import client
 from echoserver.address import Address
-from echoserver.failures import CallFailed, Conflict, OutOfCapacity
-from echoserver.fleetiq import FleetIQ
+from echoserver.gamelift.failures import CallFailed, Conflict, OutOfCapacity
+from echoserver.gamelift.fleetiq import FleetIQ
 from tests.doubles import callFailed, gameServer
 
 FULL = callFailed(OutOfCapacity)

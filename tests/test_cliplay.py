@@ -16,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from echoserver.address import Address
 from echoserver.cli.console import Console, printable
 from echoserver.cli.lines import LONGEST_LINE, Typed
-from echoserver.failures import Conflict, OutOfCapacity
+from echoserver.gamelift.failures import Conflict, OutOfCapacity
 from tests.clidoubles import GROUPS, SERVER, Closed, CommandTestCase, Door, Endpoint
 from tests.doubles import callFailed
 

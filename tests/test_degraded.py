@@ -9,8 +9,8 @@ from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from echoserver.dates import Dates
-from echoserver.degraded import Degraded
-from echoserver.identity import Identity
+from echoserver.gamelift.degraded import Degraded
+from echoserver.gamelift.identity import Identity
 from tests.awsdoubles import INSTANCE_ID, told
 
 ONE = Identity(INSTANCE_ID, "localhost:5000", 5000)

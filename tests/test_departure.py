@@ -7,9 +7,9 @@ from twisted.logger import capturedLogs
 
 from echoserver.bucket import Bucket
 from echoserver.departure import ABORT_AFTER, IN_FLIGHT, LAST_STEP
-from echoserver.failures import NotFound
+from echoserver.gamelift.failures import NotFound
 from echoserver.gameserver import Rules
-from echoserver.protocol import LAST_BYTES
+from echoserver.players.protocol import LAST_BYTES
 from tests.awsdoubles import told
 from tests.doubles import PlayerTransport, callFailed
 from tests.gameserverdoubles import GameServerTestCase

@@ -11,12 +11,12 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
-from echoserver.descriptors import LOOK_EVERY, RESERVE, Descriptors, inUse
+from echoserver.players.descriptors import LOOK_EVERY, RESERVE, Descriptors, inUse
 
 RAISE = """
 import resource
 resource.setrlimit(resource.RLIMIT_NOFILE, (100, {hard}))
-from echoserver.descriptors import raiseLimit
+from echoserver.players.descriptors import raiseLimit
 print(raiseLimit(), *resource.getrlimit(resource.RLIMIT_NOFILE))
 """
 

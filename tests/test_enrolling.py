@@ -5,7 +5,7 @@ from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from echoserver.enrolling import Enrolling
-from echoserver.fleetiq import FleetIQ
+from echoserver.gamelift.fleetiq import FleetIQ
 from echoserver.options import Options
 from tests.awsdoubles import INSTANCE_ID, RecordedCalls, atOnce, told
 

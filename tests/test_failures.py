@@ -9,8 +9,8 @@ from botocore import exceptions as said
 from botocore.config import Config
 from twisted.trial.unittest import SynchronousTestCase
 
-from echoserver.aws import Where, openClient
-from echoserver.failures import (
+from echoserver.gamelift.aws import Where, openClient
+from echoserver.gamelift.failures import (
     CallFailed,
     Conflict,
     NotFound,

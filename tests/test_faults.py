@@ -9,15 +9,15 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from echoserver.aws import Client
 from echoserver.dates import Dates
-from echoserver.degraded import Degraded
-from echoserver.fleetiq import FleetIQ
-from echoserver.identity import Identity
-from echoserver.lifecycle import Absent, Available, Known, Utilized, Wanted
+from echoserver.gamelift.aws import Client
+from echoserver.gamelift.degraded import Degraded
+from echoserver.gamelift.fleetiq import FleetIQ
+from echoserver.gamelift.identity import Identity
+from echoserver.gamelift.lifecycle import Absent, Available, Known, Utilized, Wanted
+from echoserver.gamelift.pace import Pace
+from echoserver.gamelift.worker import Enrolment, Worker
 from echoserver.local.testing import RunningFleetIQ
-from echoserver.pace import Pace
-from echoserver.worker import Enrolment, Worker
 from tests.awsdoubles import gameLiftWith, localSession, told
 from tests.doubles import LongDice
 

@@ -7,9 +7,9 @@ from typing import cast
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
-from echoserver.aws import GameLift, Where
+from echoserver.ec2.instance import Instance
 from echoserver.finding import Found, both
-from echoserver.instance import Instance
+from echoserver.gamelift.aws import GameLift, Where
 from tests.awsdoubles import INSTANCE_ID, gameLiftWith
 
 

@@ -9,8 +9,8 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from echoserver.failures import CallFailed
-from echoserver.fleetiq import FleetIQ, GameServer
+from echoserver.gamelift.failures import CallFailed
+from echoserver.gamelift.fleetiq import FleetIQ, GameServer
 from tests.awsdoubles import INSTANCE_ID, RecordedCalls
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)

@@ -12,9 +12,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
-from echoserver.aws import Where
+from echoserver.ec2.metadata import NoIdentity, NoMetadata
 from echoserver.fleets import AWS, DEFAULT_URL, Local
-from echoserver.metadata import NoIdentity, NoMetadata
+from echoserver.gamelift.aws import Where
 from tests.awsdoubles import INSTANCE_ID, METADATA, told
 
 URL = "http://127.0.0.1:4571"

@@ -5,11 +5,11 @@ from datetime import UTC, datetime
 from twisted.internet.error import ConnectionDone
 
 from echoserver.bucket import Bucket
-from echoserver.descriptors import LOOK_EVERY, RESERVE
-from echoserver.failures import NotFound
+from echoserver.gamelift.failures import NotFound
+from echoserver.gamelift.lifecycle import Absent, Utilized
 from echoserver.gameserver import Rules
-from echoserver.hooks import CLAIM_FIRST, FULL
-from echoserver.lifecycle import Absent, Utilized
+from echoserver.players.descriptors import LOOK_EVERY, RESERVE
+from echoserver.players.hooks import CLAIM_FIRST, FULL
 from echoserver.standing import Standing
 from tests.doubles import callFailed
 from tests.gameserverdoubles import GameServerTestCase

@@ -8,8 +8,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from echoserver.bucket import Bucket
-from echoserver.descriptors import LOOK_EVERY, RESERVE, Descriptors
-from echoserver.gate import IN_ONE_GO, Gate
+from echoserver.players.descriptors import LOOK_EVERY, RESERVE, Descriptors
+from echoserver.players.gate import IN_ONE_GO, Gate
 from tests.doubles import MemoryEndpoint
 
 PEER = IPv4Address("TCP", "192.0.2.7", 4242)

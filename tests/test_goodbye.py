@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from echoserver.goodbye import findGoodbye
+from echoserver.players.goodbye import findGoodbye
 
 
 def cut(data: bytes, places: list[int]) -> list[bytes]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from echoserver.heldback import LOOK_EVERY, HeldBack
+from echoserver.players.heldback import LOOK_EVERY, HeldBack
 
 
 class Unread:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from echoserver.idleness import LOOKS, Idleness
+from echoserver.players.idleness import LOOKS, Idleness
 
 
 class Quiet:

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.logger import capturedLogs
 
-from echoserver.instance import FIELDS, LONGEST, ConnectionInfo, Instance, identify
-from echoserver.metadata import InstanceMetadata, NoIdentity, serviceURL
+from echoserver.ec2.instance import FIELDS, LONGEST, ConnectionInfo, Instance, identify
+from echoserver.ec2.metadata import InstanceMetadata, NoIdentity, serviceURL
 from tests.awsdoubles import INSTANCE_ID, MetadataService, told
 from tests.metadatadoubles import EVERYTHING, MetadataTestCase
 

@@ -10,9 +10,9 @@ from twisted.internet.task import Clock
 from twisted.logger import LogEvent, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from echoserver.interruption import EVERY, SLOWEST, Watch, Watching
-from echoserver.metadata import ANSWER_TIMEOUT, InstanceMetadata, NoMetadata
-from echoserver.notices import PATHS, Kind, Status
+from echoserver.ec2.interruption import EVERY, SLOWEST, Watch, Watching
+from echoserver.ec2.metadata import ANSWER_TIMEOUT, InstanceMetadata, NoMetadata
+from echoserver.ec2.notices import PATHS, Kind, Status
 from tests.awsdoubles import METADATA, MetadataService, told
 from tests.doubles import LongDice, callFailed
 

@@ -11,8 +11,8 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from echoserver.identity import Identity
-from echoserver.ledger import Ledger, prepare
+from echoserver.gamelift.identity import Identity
+from echoserver.gamelift.ledger import Ledger, prepare
 from tests.awsdoubles import INSTANCE_ID, atOnce, told
 
 US = Identity(INSTANCE_ID, "localhost:5000", 5000)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from echoserver.lifecycle import (
+from echoserver.gamelift.lifecycle import (
     NOBODYS,
     TAKEN_FOR,
     Absent,
@@ -28,7 +28,7 @@ from echoserver.lifecycle import (
     settle,
     wanted,
 )
-from echoserver.session import Session
+from echoserver.players.session import Session
 
 HEARTBEAT = 60.0
 ONE, TWO = Utilized(1), Utilized(2)

@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.client import ResponseNeverReceived
 from twisted.web.http_headers import Headers
 
-from echoserver.metadata import (
+from echoserver.ec2.metadata import (
     ANSWER_TIMEOUT,
     LONGEST_REPLY,
     InstanceMetadata,

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from echoserver.newcomers import SOON, Newcomers
+from echoserver.players.newcomers import SOON, Newcomers
 
 
 class Silent:

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from echoserver.notices import PATHS, UNTOLD, Kind, Notice, Unreadable, read
+from echoserver.ec2.notices import PATHS, UNTOLD, Kind, Notice, Unreadable, read
 
 SPOT, REBALANCE, LIFECYCLE = PATHS
 ENDS = 1505722920.0  # 2017-09-18T08:22:00Z

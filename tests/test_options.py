@@ -11,10 +11,10 @@ from twisted.python import usage
 from twisted.trial.unittest import SynchronousTestCase
 
 from echoserver.bucket import Bucket
+from echoserver.ec2.instance import ConnectionInfo
+from echoserver.ec2.interruption import Watching
 from echoserver.fleets import AWS, Local
 from echoserver.gameserver import Rules
-from echoserver.instance import ConnectionInfo
-from echoserver.interruption import Watching
 from echoserver.options import ENDPOINT_VARIABLE, Embedded, Options, Settings
 from tests.awsdoubles import INSTANCE_ID
 

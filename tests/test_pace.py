@@ -11,12 +11,12 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from echoserver.bucket import Bucket
 from echoserver.dates import Dates
-from echoserver.degraded import Degraded
-from echoserver.fleetiq import GameServer
-from echoserver.identity import Identity
-from echoserver.lifecycle import Available, Known, Step, Utilized, Wanted
-from echoserver.pace import Pace, Place
-from echoserver.worker import Enrolment, Worker
+from echoserver.gamelift.degraded import Degraded
+from echoserver.gamelift.fleetiq import GameServer
+from echoserver.gamelift.identity import Identity
+from echoserver.gamelift.lifecycle import Available, Known, Step, Utilized, Wanted
+from echoserver.gamelift.pace import Pace, Place
+from echoserver.gamelift.worker import Enrolment, Worker
 from tests.doubles import gameServer
 
 INSTANCE = "i-0123456789abcdef0"

@@ -8,8 +8,8 @@ from typing import Any
 
 from twisted.logger import LogLevel, capturedLogs
 
+from echoserver.ec2.metadata import ANSWER_TIMEOUT
 from echoserver.endpoints import advice, endpointOf
-from echoserver.metadata import ANSWER_TIMEOUT
 from echoserver.options import Options
 from echoserver.program import BETWEEN_SERVERS, Program
 from tests.awsdoubles import INSTANCE_ID, LoopbackEndpoint, told

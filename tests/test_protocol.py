@@ -21,8 +21,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import directlyProvides
 from zope.interface.verify import verifyObject
 
-from echoserver.hooks import FULL, Player
-from echoserver.protocol import JOIN_AFTER, LAST_BYTES, EchoFactory
+from echoserver.players.hooks import FULL, Player
+from echoserver.players.protocol import JOIN_AFTER, LAST_BYTES, EchoFactory
 from tests.doubles import PlayerTransport, RecordingHooks
 from tests.test_goodbye import CUTS, NEAR_GOODBYE, cut, lines
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from echoserver.session import Session
+from echoserver.players.session import Session
 
 
 class SessionTests(SynchronousTestCase):

@@ -17,7 +17,7 @@ from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import directlyProvides
 
-from echoserver.sockets import describe, hasEnded, hostOf, keepAlive
+from echoserver.players.sockets import describe, hasEnded, hostOf, keepAlive
 
 
 def port(listening: socket.socket) -> Any:

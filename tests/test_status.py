@@ -15,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.http import HTTPChannel
 
 from echoserver.dates import Dates
-from echoserver.lifecycle import Available, Contested, Taken, Unknown, Utilized
+from echoserver.gamelift.lifecycle import Available, Contested, Taken, Unknown, Utilized
 from echoserver.standing import Standing
 from echoserver.status import LONGEST_BODY, Status
 from tests.doubles import MemoryEndpoint

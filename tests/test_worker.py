@@ -10,10 +10,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from echoserver.bucket import Bucket
 from echoserver.dates import Dates
-from echoserver.degraded import Degraded
-from echoserver.failures import CallFailed, Conflict, NotFound
-from echoserver.identity import Identity
-from echoserver.lifecycle import (
+from echoserver.gamelift.degraded import Degraded
+from echoserver.gamelift.failures import CallFailed, Conflict, NotFound
+from echoserver.gamelift.identity import Identity
+from echoserver.gamelift.lifecycle import (
     Absent,
     Available,
     Contested,
@@ -23,8 +23,8 @@ from echoserver.lifecycle import (
     Utilized,
     Wanted,
 )
-from echoserver.pace import Pace
-from echoserver.worker import Enrolment, Worker
+from echoserver.gamelift.pace import Pace
+from echoserver.gamelift.worker import Enrolment, Worker
 from tests.doubles import LongDice, PendingFleet, callFailed, gameServer
 
 INSTANCE = "i-0123456789abcdef0"

@@ -11,8 +11,8 @@ from echoserver.cli.command import Command
 from echoserver.cli.console import Refused, table
 from echoserver.cli.paging import everyPage
 from echoserver.cli.where import Fleet
-from echoserver.failures import CallFailed
-from echoserver.fleetiq import FleetIQ, GameServer
+from echoserver.gamelift.failures import CallFailed
+from echoserver.gamelift.fleetiq import FleetIQ, GameServer
 
 _DATA = ["data", None, None, "GameServerData: a string of at most 1024 characters."]
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from echoserver.cli.console import Reply, table
 from echoserver.cli.gameservers import serverTable
-from echoserver.fleetiq import GameServer
+from echoserver.gamelift.fleetiq import GameServer
 
 _FAULT = ("kind", "operation", "seconds", "code", "probability", "count")
 _TIMES = ("RegistrationTime", "LastHealthCheckTime", "LastClaimTime")

@@ -16,7 +16,6 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.python import usage
 
 from echoserver.address import Address
-from echoserver.aws import DaemonThreadPool, GameLift, Where
 from echoserver.cli import gameservers
 from echoserver.cli.command import Options
 from echoserver.cli.console import Console, Refused
@@ -26,7 +25,8 @@ from echoserver.cli.local import Local
 from echoserver.cli.play import Play
 from echoserver.cli.where import Door, Fleet, chooseWhere, reach
 from echoserver.client import NotReached
-from echoserver.failures import CallFailed
+from echoserver.gamelift.aws import DaemonThreadPool, GameLift, Where
+from echoserver.gamelift.failures import CallFailed
 
 FAILED = 1
 WRONG_USAGE = 2

@@ -24,8 +24,8 @@ from echoserver.client import (
     connect,
     play,
 )
-from echoserver.failures import CallFailed, Conflict, OutOfCapacity
-from echoserver.fleetiq import FleetIQ, GameServer
+from echoserver.gamelift.failures import CallFailed, Conflict, OutOfCapacity
+from echoserver.gamelift.fleetiq import FleetIQ, GameServer
 
 
 def _port(text: str) -> int:

@@ -13,18 +13,18 @@ from twisted.internet.interfaces import IProtocol, IReactorTime, IStreamClientEn
 from twisted.python.usage import UsageError
 
 from echoserver.address import Address
-from echoserver.aws import Where
 from echoserver.cli.console import Console, Refused
 from echoserver.cli.paging import everyPage
-from echoserver.failures import CallFailed
-from echoserver.fleetiq import Calls
 from echoserver.fleets import DEFAULT_URL
+from echoserver.gamelift.aws import Where
+from echoserver.gamelift.failures import CallFailed
+from echoserver.gamelift.fleetiq import Calls
 
 _NOT_REACHED = {"EndpointConnectionError", "ConnectTimeoutError"}
 
 
 class Door(Calls, Protocol):
-    """The way to FleetIQ: L{echoserver.aws.GameLift}."""
+    """The way to FleetIQ: L{echoserver.gamelift.aws.GameLift}."""
 
     def region(self) -> Deferred[str | None]: ...
 

@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from echoserver.bucket import Bucket
-from echoserver.lifecycle import Step
+from echoserver.gamelift.lifecycle import Step
 
 # A claim may lapse while the first waits. Anybody who knocks can cause the last, a question beside
 # the steps: it stands here for REST.

@@ -12,7 +12,7 @@ SOON = 0.001
 
 
 class Newcomer(Seam):
-    """One who has sent nothing yet: L{echoserver.protocol.Echo}."""
+    """One who has sent nothing yet: L{echoserver.players.protocol.Echo}."""
 
     def knock(self) -> None:
         """Ask to be let in."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.logger import Logger
 
-from echoserver.lifecycle import (
+from echoserver.gamelift.lifecycle import (
     Absent,
     Answered,
     Available,

@@ -16,7 +16,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from echoserver.identity import Identity
+from echoserver.gamelift.identity import Identity
 
 
 class InThread(Seam):

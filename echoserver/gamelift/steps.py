@@ -9,14 +9,14 @@ from typing import Protocol as Seam
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
-from echoserver.failures import CallFailed, Conflict, NotFound
-from echoserver.fleetiq import GameServer
-from echoserver.identity import Identity
-from echoserver.lifecycle import Answered, Outcome, Step
+from echoserver.gamelift.failures import CallFailed, Conflict, NotFound
+from echoserver.gamelift.fleetiq import GameServer
+from echoserver.gamelift.identity import Identity
+from echoserver.gamelift.lifecycle import Answered, Outcome, Step
 
 
 class Fleet(Seam):
-    """What is asked of FleetIQ: L{echoserver.fleetiq.FleetIQ}."""
+    """What is asked of FleetIQ: L{echoserver.gamelift.fleetiq.FleetIQ}."""
 
     def register(
         self, gameServerId: str, instanceId: str, connectionInfo: str, data: str | None

@@ -16,9 +16,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from echoserver.alarm import Alarm
-from echoserver.failures import CallFailed
-from echoserver.metadata import InstanceMetadata, NoMetadata
-from echoserver.notices import PATHS, Kind, Notice, Status, Unreadable, read
+from echoserver.ec2.metadata import InstanceMetadata, NoMetadata
+from echoserver.ec2.notices import PATHS, Kind, Notice, Status, Unreadable, read
+from echoserver.gamelift.failures import CallFailed
 
 EVERY = 5.0
 SLOWEST = 600.0

@@ -19,12 +19,12 @@ from twisted.protocols.policies import ProtocolWrapper
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from echoserver.goodbye import findGoodbye
-from echoserver.heldback import HeldBack
-from echoserver.hooks import Hooks, Player
-from echoserver.idleness import Idleness
-from echoserver.newcomers import Newcomers
-from echoserver.sockets import describe, hasEnded, hostOf
+from echoserver.players.goodbye import findGoodbye
+from echoserver.players.heldback import HeldBack
+from echoserver.players.hooks import Hooks, Player
+from echoserver.players.idleness import Idleness
+from echoserver.players.newcomers import Newcomers
+from echoserver.players.sockets import describe, hasEnded, hostOf
 
 P = ParamSpec("P")
 T = TypeVar("T")

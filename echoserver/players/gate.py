@@ -17,7 +17,7 @@ from twisted.internet.interfaces import (
 from zope.interface import implementer
 
 from echoserver.bucket import Bucket
-from echoserver.descriptors import Descriptors
+from echoserver.players.descriptors import Descriptors
 
 # Twisted accepts as many in one go as it accepted last, and 20 more: 52 of the 64 in reserve.
 IN_ONE_GO = 32

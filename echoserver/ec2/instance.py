@@ -10,7 +10,7 @@ from typing import ClassVar
 from twisted.logger import Logger
 
 from echoserver.address import bracketed
-from echoserver.metadata import InstanceMetadata, NoIdentity, NoMetadata
+from echoserver.ec2.metadata import InstanceMetadata, NoIdentity, NoMetadata
 
 LONGEST = 512
 

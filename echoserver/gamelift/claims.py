@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from twisted.logger import Logger
 
-from echoserver.fleetiq import GameServer
+from echoserver.gamelift.fleetiq import GameServer
 
 
 class Claims:

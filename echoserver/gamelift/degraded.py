@@ -8,7 +8,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from echoserver.dates import Dates
-from echoserver.identity import Identity
+from echoserver.gamelift.identity import Identity
 
 _EVERY = 60.0
 

@@ -17,10 +17,10 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from echoserver.alarm import Alarm
-from echoserver.claims import Claims
-from echoserver.degraded import Degraded
-from echoserver.identity import Identity
-from echoserver.lifecycle import (
+from echoserver.gamelift.claims import Claims
+from echoserver.gamelift.degraded import Degraded
+from echoserver.gamelift.identity import Identity
+from echoserver.gamelift.lifecycle import (
     NOBODYS,
     TAKEN_FOR,
     Absent,
@@ -38,9 +38,9 @@ from echoserver.lifecycle import (
     nextStep,
     settle,
 )
-from echoserver.pace import Pace
-from echoserver.steplog import tell
-from echoserver.steps import Brought, Fleet, Steps
+from echoserver.gamelift.pace import Pace
+from echoserver.gamelift.steplog import tell
+from echoserver.gamelift.steps import Brought, Fleet, Steps
 
 T = TypeVar("T")
 

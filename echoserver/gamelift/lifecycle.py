@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from echoserver.session import Session
+from echoserver.players.session import Session
 
 TAKEN_FOR = 60.0
 _LONGEST = 30.0

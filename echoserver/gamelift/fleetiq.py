@@ -8,13 +8,13 @@ from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 
-from echoserver.failures import unreadable
+from echoserver.gamelift.failures import unreadable
 
 Reply = dict[str, Any]
 
 
 class Calls(Protocol):
-    """Where calls are made: L{echoserver.aws.GameLift}."""
+    """Where calls are made: L{echoserver.gamelift.aws.GameLift}."""
 
     def call(self, operation: str, **request: Any) -> Deferred[Reply]: ...
 
@@ -59,7 +59,8 @@ class GameServer:
 class FleetIQ:
     """
     One game server group. Every method makes one call, fires with a L{GameServer} unless it says
-    otherwise, and fails with L{echoserver.failures.CallFailed}, which says whether to retry.
+    otherwise, and fails with L{CallFailed<echoserver.gamelift.failures.CallFailed>}, which says
+    whether to retry.
     """
 
     def __init__(self, gameLift: Calls, group: str) -> None:

@@ -11,7 +11,7 @@ LOOKS = 10
 
 
 class Sender(Seam):
-    """A player who is in: L{echoserver.protocol.Echo}."""
+    """A player who is in: L{echoserver.players.protocol.Echo}."""
 
     received: int
 

@@ -10,7 +10,7 @@ LOOK_EVERY = 1.0
 
 
 class Player(Seam):
-    """One who does not read: L{echoserver.protocol.Echo}."""
+    """One who does not read: L{echoserver.players.protocol.Echo}."""
 
     def endsUnheard(self) -> bool:
         """Whether his end waits behind what is not read."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from random import Random
 from string import ascii_lowercase, digits
 
-from echoserver.fleetiq import GameServer
+from echoserver.gamelift.fleetiq import GameServer
 
 
 @dataclass(frozen=True, slots=True)

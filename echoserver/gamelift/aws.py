@@ -21,7 +21,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
-from echoserver.failures import CallFailed, notOpened, overdue, translate
+from echoserver.gamelift.failures import CallFailed, notOpened, overdue, translate
 
 Reply = dict[str, Any]
 P = ParamSpec("P")

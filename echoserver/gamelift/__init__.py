@@ -1,0 +1,1 @@
+"""Towards Amazon GameLift FleetIQ: what it should know of us, and the calls that tell it."""
