@@ -48,10 +48,9 @@ def controlsURL(
 
 def newClient(reactor: Any) -> HTTPClient:
     """An HTTP client that gives up connecting after 3 s."""
-    from treq.client import HTTPClient
-    from twisted.web.client import Agent
+    from echoserver.httpclient import Client
 
-    return HTTPClient(Agent(reactor, connectTimeout=CONNECT_TIMEOUT))
+    return Client(reactor, CONNECT_TIMEOUT)
 
 
 class Controls:

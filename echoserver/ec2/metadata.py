@@ -61,10 +61,9 @@ def serviceURL(environ: Mapping[str, str]) -> str:
 
 def newClient(reactor: Any) -> HTTPClient:
     """An HTTP client that gives up connecting after a second."""
-    from treq.client import HTTPClient
-    from twisted.web.client import Agent
+    from echoserver.httpclient import Client
 
-    return HTTPClient(Agent(reactor, connectTimeout=CONNECT_TIMEOUT))
+    return Client(reactor, CONNECT_TIMEOUT)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,57 @@
+"""An HTTP client for services that have an address and no name."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from twisted.internet.interfaces import IHostnameResolver, IProtocol
+from twisted.internet.testing import MemoryReactorClock, StringTransport
+from twisted.trial.unittest import SynchronousTestCase
+
+from echoserver.httpclient import Client
+
+
+class Connected(StringTransport):
+    """One that a client of HTTP may connect by."""
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        assert enabled
+
+
+class ClientTests(SynchronousTestCase):
+    """Where it connects, and what it asks there."""
+
+    def test_addresses(self) -> None:
+        """An address is connected to as it is: nobody is asked for it as if it were a name."""
+        for url, host, port in (
+            ("http://169.254.169.254/latest", "169.254.169.254", 80),
+            ("http://[fd00:ec2::254]/latest", "fd00:ec2::254", 80),
+            ("http://[::1]:4570/instances/i-1/latest", "::1", 4570),
+        ):
+            reactor = MemoryReactorClock()
+            reactor.installNameResolver(cast(IHostnameResolver, None))
+            Client(reactor, 1.0).get(url).addErrback(lambda _: None)
+            ((said, number, factory, timeout, _),) = reactor.tcpClients
+            self.assertEqual((host, port, 1.0), (said, number, timeout))
+            transport = Connected()
+            cast(IProtocol, factory.buildProtocol(None)).makeConnection(transport)
+            path = url.partition("//")[2].partition("/")[2]
+            self.assertEqual(f"GET /{path} HTTP/1.1", transport.value().decode().splitlines()[0])
+
+    def test_names(self) -> None:
+        """A name is looked up, and its connection has as long."""
+        reactor = MemoryReactorClock()
+        Client(reactor, 1.0).get("http://metadata.example").addErrback(lambda _: None)
+        ((_, port, _, timeout, _),) = reactor.tcpClients
+        self.assertEqual((80, 1.0), (port, timeout))
+
+    def test_tls(self) -> None:
+        """An https URL has TLS under it, at an address too."""
+        reactor = MemoryReactorClock()
+        Client(reactor, 1.0).get("https://192.0.2.7").addErrback(lambda _: None)
+        ((host, port, factory, _, _),) = reactor.tcpClients
+        self.assertEqual(("192.0.2.7", 443), (host, port))
+        transport = Connected()
+        cast(IProtocol, factory.buildProtocol(None)).makeConnection(transport)
+        # A record of a TLS handshake, not a line of HTTP.
+        self.assertEqual(b"\x16\x03", transport.value()[:2])
