@@ -113,7 +113,8 @@ class GameServer(Service):
         self._rules = rules
         self._session = Session()
         self._portNumber = 0
-        self._in: set[Player] = set()
+        # Each with the host he came from: a PROXY header that comes late changes a player's own.
+        self._in: dict[Player, str | None] = {}
         self._received = self._refused = 0
         self._hosts: Counter[str | None] = Counter()
         self._drainingSince: int | None = None
@@ -154,9 +155,11 @@ class GameServer(Service):
         return succeed(self._refusal(True, player))
 
     def playerJoined(self, player: Player) -> None:
+        # Who comes to others changes nothing for FleetIQ.
+        begins = not self._session.running
         self._session = self._session.joined()
-        self._in.add(player)
-        self._hosts[player.host] += 1
+        host = self._in[player] = player.host
+        self._hosts[host] += 1
         if self._rules.claimedOnly and self._session.players == 1 and self._worker is not None:
             self._tellClaim(self._worker.claims.data or "")
         self._log.info(
@@ -165,17 +168,16 @@ class GameServer(Service):
             session=self._session.number,
             players=self._session.players,
         )
-        # Who comes to others changes nothing for FleetIQ.
-        if self._session.players == 1:
+        if begins:
             self._changed()
 
     def playerLeft(self, player: Player, reason: str) -> None:
         self._session = self._session.left()
-        self._in.discard(player)
+        host = self._in.pop(player)
         self._received += player.received
-        self._hosts[player.host] -= 1
-        if not self._hosts[player.host]:
-            del self._hosts[player.host]
+        self._hosts[host] -= 1
+        if not self._hosts[host]:
+            del self._hosts[host]
         self._log.info(
             "Player {address} left: {reason}; {received} bytes; {players} in.",
             address=player.address,

@@ -29,7 +29,7 @@ from zope.interface import implementer
 
 class Client(HTTPClient):
     """
-    Asks by URLs that need no encoding; names work, too.
+    Asks addresses, and names too.
 
     @param within: seconds for a connection.
     """
@@ -42,10 +42,10 @@ class Client(HTTPClient):
 
 
 class _Encoded(EncodedURL):
-    """A URL that is as it goes out."""
+    """A URL whose IPv6 address stays as it is."""
 
-    def to_uri(self) -> _Encoded:
-        return self
+    def to_uri(self) -> EncodedURL:
+        return self if isIPv6Address(self.host) else super().to_uri()
 
 
 @implementer(IAgentEndpointFactory)

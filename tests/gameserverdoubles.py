@@ -1,5 +1,6 @@
 """A game server in memory."""
 
+from collections.abc import Callable
 from functools import partial
 
 from twisted.internet.defer import Deferred
@@ -25,6 +26,7 @@ class GameServerTestCase(SynchronousTestCase):
     """A game server in memory, whose game writes down its claims, or fails at them."""
 
     gameFails = False
+    gameBrings: Callable[[], object] = staticmethod(lambda: None)
 
     def start(
         self, rules: Rules | None = None, *, enrolled: bool = True, apiRate: Bucket | None = None
@@ -90,6 +92,7 @@ class Game(EchoFactory):
         self.test = test
 
     def claimed(self, data: str) -> None:
+        self.test.gameBrings()
         if self.test.gameFails:
             raise ValueError("a game that fails")
         self.test.claims.append(data)

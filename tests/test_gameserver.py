@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+from twisted.internet.address import IPv4Address
 from twisted.internet.error import ConnectionDone
 
 from echoserver.bucket import Bucket
@@ -96,6 +97,27 @@ class GameServerTests(GameServerTestCase):
         self.assertEqual(2, self.server.standing().refused)
         second.protocol.dataReceived(b"q")
         self.assertEqual(b"hello", self.endpoint.play().value())
+
+    def test_lateAddress(self) -> None:
+        """A player whose PROXY header comes late leaves the place that he took."""
+        self.start(Rules(maxPerAddress=1))
+        for _ in range(2):
+            player = self.endpoint.play()
+            self.assertEqual(b"hello", player.value())
+            player.peerAddr = IPv4Address("TCP", "203.0.113.9", 1111)
+            player.protocol.dataReceived(b"q")
+        late = self.endpoint.play(host="203.0.113.9")
+        self.assertEqual(b"hello", late.value())
+        self.assertEqual(FULL, self.endpoint.play(host="203.0.113.9").value())
+
+    def test_gameBringsAnother(self) -> None:
+        """A game that lets another in while it hears of its claim is UTILIZED all the same."""
+        self.claimOnly()
+        self.endpoint.play()
+        self.gameBrings = lambda: self.endpoint.play()
+        self.fleet.reply(claimed=True)
+        self.assertEqual(2, self.server.standing().players)
+        self.assertEqual("utilize", self.fleet.theCall().operation)
 
     def claimOnly(self) -> None:
         """A game server that is AVAILABLE, and seats whom a claim sent."""

@@ -39,11 +39,18 @@ class ClientTests(SynchronousTestCase):
             self.assertEqual(f"GET /{path} HTTP/1.1", transport.value().decode().splitlines()[0])
 
     def test_names(self) -> None:
-        """A name is looked up, and its connection has as long."""
-        reactor = MemoryReactorClock()
-        Client(reactor, 1.0).get("http://metadata.example").addErrback(lambda _: None)
-        ((_, port, _, timeout, _),) = reactor.tcpClients
-        self.assertEqual((80, 1.0), (port, timeout))
+        """A name is looked up, and its connection has as long; what needs it is encoded."""
+        for url, path in (
+            ("http://metadata.example/x", "x"),
+            ("http://bücher.example/a b", "a%20b"),
+        ):
+            reactor = MemoryReactorClock()
+            Client(reactor, 1.0).get(url).addErrback(lambda _: None)
+            ((_, port, factory, timeout, _),) = reactor.tcpClients
+            self.assertEqual((80, 1.0), (port, timeout))
+            transport = Connected()
+            cast(IProtocol, factory.buildProtocol(None)).makeConnection(transport)
+            self.assertEqual(f"GET /{path} HTTP/1.1", transport.value().decode().splitlines()[0])
 
     def test_tls(self) -> None:
         """An https URL has TLS under it, at an address too."""

@@ -90,6 +90,33 @@ class NewcomersTests(SynchronousTestCase):
         self.clock.advance(0.5)
         self.assertEqual((0.5, None), (first.knocked, second.knocked))
 
+    def test_oneFails(self) -> None:
+        """Whoever fails to knock, the others do, those who come later too."""
+
+        def fail() -> None:
+            raise ValueError("one who cannot knock")
+
+        second, third = Silent(self.clock), Silent(self.clock)
+        self.newcomers.add(Silent(self.clock, fail))
+        self.newcomers.add(second)
+        self.clock.advance(0.2)
+        self.newcomers.add(third)
+        self.clock.advance(0.3)
+        self.clock.advance(0.2)
+        self.assertEqual(1, len(self.flushLoggedErrors(ValueError)))
+        self.assertEqual((0.5, 0.7), (second.knocked, third.knocked))
+
+    def test_whoKnocksBringsAnother(self) -> None:
+        """One who comes meanwhile has his time, and one timer serves them still."""
+        last = Silent(self.clock)
+        second = Silent(self.clock)
+        self.newcomers.add(Silent(self.clock, lambda: self.newcomers.add(last)))
+        self.newcomers.add(second)
+        self.clock.advance(0.5)
+        self.assertEqual((0.5, 1), (second.knocked, len(self.due())))
+        self.clock.advance(0.5)
+        self.assertEqual((1.0, []), (last.knocked, self.due()))
+
     def test_stop(self) -> None:
         """It leaves no timer behind, and begins again with the next."""
         self.newcomers.add(Silent(self.clock))

@@ -17,6 +17,7 @@ from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import directlyProvides
 
+from echoserver.players import sockets
 from echoserver.players.sockets import describe, hasEnded, hostOf, keepAlive
 
 
@@ -60,6 +61,13 @@ class KeepAliveTests(SynchronousTestCase):
         ):
             if hasattr(socket, name):
                 self.assertEqual(value, get(socket.IPPROTO_TCP, getattr(socket, name)), name)
+
+    def test_refused(self) -> None:
+        """An option that a socket does not take, as one of Multipath TCP, costs it no other."""
+        self.patch(sockets, "_OPTIONS", (("TCP_KEEPCNT", 1_000_000), ("TCP_NODELAY", True)))
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            keepAlive(port(listening))
+            self.assertTrue(listening.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
 
     def test_others(self) -> None:
         """What is not TCP is left alone, and so is what is no socket."""

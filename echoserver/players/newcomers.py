@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from typing import ClassVar
 from typing import Protocol as Seam
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
 
 # Who is due so soon after another knocks with him.
 SOON = 0.001
@@ -25,6 +27,8 @@ class Newcomers:
     @param after: seconds until one knocks.
     """
 
+    _log: ClassVar = Logger()
+
     def __init__(self, clock: IReactorTime, after: float) -> None:
         self._clock = clock
         self._after = after
@@ -34,8 +38,7 @@ class Newcomers:
     def add(self, newcomer: Newcomer) -> None:
         """Somebody has connected."""
         self._due[newcomer] = self._clock.seconds() + self._after
-        if self._next is None:
-            self._next = self._clock.callLater(self._after, self._look)
+        self._await()
 
     def discard(self, newcomer: Newcomer) -> bool:
         """He has sent something, or is gone. Tells whether he had not knocked."""
@@ -50,10 +53,15 @@ class Newcomers:
     def _look(self) -> None:
         self._next = None
         now = self._clock.seconds()
-        while self._due:
-            newcomer, due = next(iter(self._due.items()))
-            if due > now + SOON:
-                self._next = self._clock.callLater(due - now, self._look)
-                return
-            del self._due[newcomer]
-            newcomer.knock()
+        while self._due and next(iter(self._due.values())) <= now + SOON:
+            newcomer, _ = self._due.popitem(last=False)
+            try:
+                newcomer.knock()
+            except Exception:  # noqa: BLE001 # whatever it is, the others knock all the same
+                self._log.failure("A player could not knock.")
+        self._await()
+
+    def _await(self) -> None:
+        if self._next is None and self._due:
+            left = max(0.0, next(iter(self._due.values())) - self._clock.seconds())
+            self._next = self._clock.callLater(left, self._look)

@@ -36,7 +36,8 @@ def keepAlive(port: IListeningPort) -> None:
     """
     Have the kernel notice a player who vanished silently: 60 s idle, then 3 probes of 10 s.
 
-    What a socket accepts has the options of that socket, so they cost no player anything.
+    What a socket accepts has its options, so they cost no player anything; but who came to an
+    adopted socket before it was told has none. What a socket does not know it does without.
     """
     if not IReadDescriptor.providedBy(port):
         return
@@ -47,7 +48,8 @@ def keepAlive(port: IListeningPort) -> None:
         for name, value in _OPTIONS:
             option = getattr(socket, name, None)
             if option is not None:
-                listening.setsockopt(socket.IPPROTO_TCP, option, value)
+                with suppress(OSError):
+                    listening.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 def hasEnded(transport: Any) -> bool:

@@ -18,8 +18,8 @@ class Flagged(Seam):
 
 class Flag:
     """
-    One bit of C{flags}, the first that is declared the lowest: a dozen of them take 8 bytes of each
-    object, where a dozen attributes take 96.
+    One bit of C{flags}, the first that is declared the lowest; all are declared in one class. A
+    dozen of them take 8 bytes of each object, where a dozen attributes take 96.
     """
 
     def __set_name__(self, owner: type, name: str) -> None:
