@@ -33,7 +33,7 @@ Seen = dict[str, list[Load]]
 
 
 def measure(full: bool) -> Result:
-    """A quarter of an hour, or under two minutes."""
+    """A quarter of an hour, or two minutes."""
     setups = [(many, size) for many in CONNECTIONS for size in SIZES] if full else list(QUICK)
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - FILES_OF_OUR_OWN
     setups = [(min(many, most), size) for many, size in setups]
