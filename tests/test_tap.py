@@ -71,12 +71,14 @@ class GarbageTests(SynchronousTestCase):
         self.addCleanup(gc.enable)
         self.addCleanup(gc.unfreeze)
         gc.disable()
+        # Python 3.12 has some hundred frozen by itself.
+        before = gc.get_freeze_count()
         clock = Clock()
         collectLater(clock)
-        self.assertEqual((gc.isenabled(), gc.get_freeze_count()), (False, 0))
+        self.assertEqual((gc.isenabled(), gc.get_freeze_count()), (False, before))
         clock.advance(STARTED)
         self.assertTrue(gc.isenabled())
-        self.assertGreater(gc.get_freeze_count(), 0)
+        self.assertGreater(gc.get_freeze_count(), before)
 
 
 class SignalTests(ProgramTestCase):
