@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
@@ -28,6 +27,7 @@ from echoserver.players.admission import Admission
 from echoserver.players.descriptors import Descriptors
 from echoserver.players.gate import Gate
 from echoserver.players.hooks import CLAIM_FIRST, FULL, Hooks, Player
+from echoserver.players.neighbours import Neighbours
 from echoserver.players.session import Session
 from echoserver.players.sockets import describe, keepAlive
 from echoserver.standing import Standing, standingOf
@@ -113,10 +113,9 @@ class GameServer(Service):
         self._rules = rules
         self._session = Session()
         self._portNumber = 0
-        # Each with the host he came from: a PROXY header that comes late changes a player's own.
-        self._in: dict[Player, str | None] = {}
+        self._in: set[Player] = set()
         self._received = self._refused = 0
-        self._hosts: Counter[str | None] = Counter()
+        self._neighbours = Neighbours(limited=rules.maxPerAddress is not None)
         self._drainingSince: int | None = None
         self._worker: Worker | None = None
         self._admission = Admission(clock, self._isClaimed)
@@ -158,8 +157,8 @@ class GameServer(Service):
         # Who comes to others changes nothing for FleetIQ.
         begins = not self._session.running
         self._session = self._session.joined()
-        host = self._in[player] = player.host
-        self._hosts[host] += 1
+        self._in.add(player)
+        self._neighbours.joined(player)
         if self._rules.claimedOnly and self._session.players == 1 and self._worker is not None:
             self._tellClaim(self._worker.claims.data or "")
         self._log.info(
@@ -173,11 +172,9 @@ class GameServer(Service):
 
     def playerLeft(self, player: Player, reason: str) -> None:
         self._session = self._session.left()
-        host = self._in.pop(player)
+        self._in.discard(player)
+        self._neighbours.left(player)
         self._received += player.received
-        self._hosts[host] -= 1
-        if not self._hosts[host]:
-            del self._hosts[host]
         self._log.info(
             "Player {address} left: {reason}; {received} bytes; {players} in.",
             address=player.address,
@@ -254,7 +251,7 @@ class GameServer(Service):
         return Deferred.fromCoroutine(self._worker.claimed())
 
     def _refusal(self, claimed: bool, player: Player) -> bytes | None:
-        rules, same = self._rules, 0 if player.host is None else self._hosts[player.host]
+        rules, same = self._rules, self._neighbours.of(player)
         if claimed and self._session.hasRoom(rules.maxPlayers, same, rules.maxPerAddress):
             return None
         self._refused += 1
