@@ -302,26 +302,20 @@ class StockTests(UvloopTestCase):
 
     def test_resetOfAClient(self) -> None:
         """A client who finds bytes before a reset is told of the reset, too."""
-        client = Client()
+        self.assertToldOfReset(Client())
+
+    def test_writesAfterTheReset(self) -> None:
+        """So is one who writes before he has read all that came before the reset."""
+        self.assertToldOfReset(Answering())
+
+    def assertToldOfReset(self, client: Client) -> None:
+        """His connection is lost, and he hears it, whatever came before that."""
         with socket.create_server(("127.0.0.1", 0)) as listening:
             factory = ClientFactory.forProtocol(lambda: client)
             self.reactor.connectTCP("127.0.0.1", listening.getsockname()[1], factory)
             self.until(lambda: client.connected)
             peer, _ = listening.accept()
             # More than one doRead takes: the reset stays behind what it leaves.
-            peer.sendall(b"x" * 200_000)
-            self.reset(peer)
-            self.until(lambda: client.ended)
-        self.assertEqual(client.ended, ConnectionLost)
-
-    def test_writesAfterTheReset(self) -> None:
-        """So is one who writes before he has read all that came before the reset."""
-        client = Answering()
-        with socket.create_server(("127.0.0.1", 0)) as listening:
-            factory = ClientFactory.forProtocol(lambda: client)
-            self.reactor.connectTCP("127.0.0.1", listening.getsockname()[1], factory)
-            self.until(lambda: client.connected)
-            peer, _ = listening.accept()
             peer.sendall(b"x" * 200_000)
             self.reset(peer)
             self.until(lambda: client.ended)

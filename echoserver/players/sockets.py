@@ -34,7 +34,8 @@ _CLOSE_WAIT = 8
 
 def keepAlive(port: IListeningPort) -> None:
     """
-    Have the kernel notice a player who vanished silently: 60 s idle, then 3 probes of 10 s.
+    Have the kernel notice a player who vanished silently: 60 s idle, then 3 probes of 10 s; and
+    send what is written at once.
 
     What a socket accepts has its options, so they cost no player anything; but who came to an
     adopted socket before it was told has none. What a socket does not know it does without.

@@ -56,6 +56,7 @@ class Connection(TCPSocket, asyncio.Protocol):
         "write",
     )
 
+    # Those of a connection at rest come first: their number is a small one.
     connected = Flag()
     reading = Flag()
     streamingProducer = Flag()
