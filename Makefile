@@ -1,5 +1,5 @@
 # The commands people type. Each makes .venv first, when it is missing or stale.
-# ARGS goes to the command: make run ARGS="--listen tcp:5001", make test ARGS=tests.test_session
+# ARGS goes to the command: make run ARGS="--listen tcp:5001", make test ARGS=tests.game.test_session
 
 ARGS =
 

@@ -43,7 +43,7 @@ class Chaos:
 
     def __init__(self, settings: argparse.Namespace, folder: Path) -> None:
         self.settings = settings
-        self.dice = Random(settings.seed)
+        self.rng = Random(settings.seed)
         self.fleet = Fleet(folder, settings.seed, instances=settings.processes + 200)
         self.happened: Counter[str] = Counter()
         self.failures: list[str] = []
@@ -88,7 +88,7 @@ class Chaos:
         """One thing happens after the other, while anybody plays."""
         while self._playing:
             await sleep(TICK)
-            what = self.dice.choices(
+            what = self.rng.choices(
                 (self.drop, self.kill, self.spot, self.drain, self.rebalance), (2, 5, 2, 2, 1)
             )[0]
             await what()
@@ -116,7 +116,7 @@ class Chaos:
 
     async def spot(self) -> None:
         """A Spot or Auto Scaling notice: the process ends in time, and another takes its place."""
-        kind = self.dice.choice(("spot", "autoscaling"))
+        kind = self.rng.choice(("spot", "autoscaling"))
         self.happened[f"{kind} interruptions"] += 1
         servers = self.someone()
         async with self._clock:
@@ -135,7 +135,7 @@ class Chaos:
 
     def someone(self) -> GameServers:
         """One of the processes."""
-        return self.dice.choice(self.fleet.living)
+        return self.rng.choice(self.fleet.living)
 
     async def watch(self) -> None:
         """Look at the state, again and again."""

@@ -260,11 +260,11 @@ class Fleet:
         return int(top.split(b" ", 2)[1]), json.loads(content)
 
 
-def freePorts(ranges: int, each: int, dice: Random) -> list[int]:
+def freePorts(ranges: int, each: int, rng: Random) -> list[int]:
     """Where so many ranges of free ports begin, below those that the system hands out."""
     bases: list[int] = []
     while len(bases) < ranges:
-        base = dice.randrange(15000, 32000 - each)
+        base = rng.randrange(15000, 32000 - each)
         taken = any(abs(base - other) < each for other in bases)
         if not taken and all(map(_isFree, range(base, base + each))):
             bases.append(base)

@@ -34,11 +34,11 @@ class Players:
     @ivar failures: a sentence for each who lost something for no reason.
     """
 
-    def __init__(self, fleet: Fleet, dice: Random, sessions: int) -> None:
+    def __init__(self, fleet: Fleet, rng: Random, sessions: int) -> None:
         self.counted: Counter[str] = Counter()
         self.failures: list[str] = []
         self._fleet = fleet
-        self._dice = dice
+        self._dice = rng
         self._toPlay = sessions
 
     async def play(self, atATime: int) -> None:

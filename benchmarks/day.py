@@ -61,9 +61,9 @@ def pause(seconds: float) -> None:
 class Players:
     """They claim, play for some minutes of the local clock, and leave, until they are to rest."""
 
-    def __init__(self, url: str, dice: Random) -> None:
+    def __init__(self, url: str, rng: Random) -> None:
         self._url = url
-        self._dice = dice
+        self._dice = rng
         self._turn = Condition()
         self._resting = False
         self._playing = 0

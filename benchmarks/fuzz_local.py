@@ -30,7 +30,7 @@ LARGEST_GROWTH_MIB = 8.0
 
 def main() -> int:
     """Send, print, and end with 1 if an answer was missing or wrong, or the memory grew."""
-    dice = Random(int(sys.argv[1]) if len(sys.argv) > 1 else 1)
+    rng = Random(int(sys.argv[1]) if len(sys.argv) > 1 else 1)
     twistd = str(Path(sys.executable).with_name("twistd"))
     listen = ["--listen", "tcp:0:interface=127.0.0.1"]
     with (
@@ -44,7 +44,7 @@ def main() -> int:
         log = Thread(target=deque, args=(server.stdout, 0))
         log.start()
         try:
-            return fuzz(dice, port, server.pid)
+            return fuzz(rng, port, server.pid)
         finally:
             server.terminate()
             log.join()
@@ -57,7 +57,7 @@ def portOf(log: IO[str]) -> int:
     raise SystemExit("fleetiq-local ended before it listened.")
 
 
-def fuzz(dice: Random, port: int, pid: int) -> int:
+def fuzz(rng: Random, port: int, pid: int) -> int:
     memory = [memoryOf(pid)]
     answers: Counter[str] = Counter()
     began = perf_counter()
@@ -65,9 +65,9 @@ def fuzz(dice: Random, port: int, pid: int) -> int:
     for number in range(CALLS):
         if number == WARM_UP:
             memory.append(memoryOf(pid))
-        call = drawCall(dice)
+        call = drawCall(rng)
         if number % 100 == 0:
-            sendHalf(dice, port, call)
+            sendHalf(rng, port, call)
             answers["hung up on"] += 1
         else:
             answers[answerTo(connection, call)] += 1
@@ -96,13 +96,13 @@ def answerTo(connection: HTTPConnection, call: Call) -> str:
     return f"{wrong}{'CBOR' if inCbor else 'JSON'} {response.status}"
 
 
-def sendHalf(dice: Random, port: int, call: Call) -> None:
+def sendHalf(rng: Random, port: int, call: Call) -> None:
     """Part of a request, some of its bytes wrong, and no more of it."""
     request = bytearray(requestBytes("POST", call.path, call.headers, call.body))
-    for _ in range(dice.randrange(5)):
-        request[dice.randrange(len(request))] = dice.randrange(256)
+    for _ in range(rng.randrange(5)):
+        request[rng.randrange(len(request))] = rng.randrange(256)
     with socket.create_connection(("127.0.0.1", port), timeout=10) as caller:
-        caller.sendall(request[: dice.randrange(len(request))])
+        caller.sendall(request[: rng.randrange(len(request))])
 
 
 def answersBoth(connection: HTTPConnection) -> bool:

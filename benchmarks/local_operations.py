@@ -12,10 +12,10 @@ from typing import Any
 
 from benchmarks.figures import Goal, Result, share, spread
 from benchmarks.processes import Server, ask, connect, fleetiqLocal
-from echoserver.local.actions import Actions
-from echoserver.local.groups import ACTIVATING_SECONDS, DELETING_SECONDS, NEW_SECONDS
-from echoserver.local.state import FleetState
-from echoserver.local.values import groupArnOf, instanceIdOf
+from echoserver.local.http.operations import Actions
+from echoserver.local.model.fleet import FleetState
+from echoserver.local.model.groups import ACTIVATING_SECONDS, DELETING_SECONDS, NEW_SECONDS
+from echoserver.local.model.values import groupArnOf, instanceIdOf
 
 FEW, MANY = 100, 10_000
 INSTANCES = 10

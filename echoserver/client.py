@@ -19,8 +19,8 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
 from echoserver.address import Address
-from echoserver.gamelift.failures import CallFailed, Conflict
-from echoserver.gamelift.fleetiq import FleetIQ, GameServer
+from echoserver.gamelift.errors import CallFailed, ConflictException
+from echoserver.gamelift.service import FleetIQ, GameServerDescription
 
 CLAIM_HOLDS = 60.0
 CONNECT_WITHIN = 5.0
@@ -41,7 +41,7 @@ class Claim:
     @ivar made: when it was asked for, on the clock that L{claim} was given.
     """
 
-    server: GameServer
+    server: GameServerDescription
     made: float
 
     def holds(self, now: float) -> float:
@@ -63,8 +63,8 @@ def claim(
 
     A call that may have happened is never repeated: it might reserve a second server.
 
-    @param wait: for how many seconds to try again where that helps. It may with a L{Conflict}:
-        somebody else's claim lapses after 60 s, unless he plays.
+    @param wait: for how many seconds to try again where that helps. It may with a
+        L{ConflictException}: somebody else's claim lapses after 60 s, unless he plays.
     @param random: from 0 to 1, spreads players who wait together.
     @param retrying: told of a failed try, and the seconds until the next.
     @return: fails with the L{CallFailed} of the last try.
@@ -79,7 +79,7 @@ def claim(
                 return Claim(await fleet.claim(gameServerId), asked)
             except CallFailed as reason:
                 left = deadline - clock.seconds()
-                helps = reason.retry or isinstance(reason, Conflict)
+                helps = reason.retry or isinstance(reason, ConflictException)
                 if left <= 0 or not helps or reason.mayHaveHappened:
                     raise
                 pause = min(longest * (0.5 + random() / 2), left)

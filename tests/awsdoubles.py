@@ -19,7 +19,7 @@ from twisted.logger import LogEvent, formatEvent
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
-from echoserver.gamelift.aws import Client, GameLift, Session, Where, openSession
+from echoserver.gamelift.client import Client, EndpointConfig, GameLift, Session, openSession
 
 T = TypeVar("T")
 
@@ -226,7 +226,7 @@ def gameLiftWith(client: object) -> GameLift:
     gameLift = GameLift(
         Clock(),
         atOnce,
-        Where(),
+        EndpointConfig(),
         session=lambda _: session,
         client=lambda *_: cast(Client, client),
     )
@@ -238,4 +238,4 @@ def gameLiftWith(client: object) -> GameLift:
 @cache
 def localSession() -> Session:
     """One for many tests: it keeps what it has read of GameLift's model."""
-    return openSession(Where(local=True))
+    return openSession(EndpointConfig(local=True))

@@ -22,7 +22,7 @@ from echoserver.cli.console import Console
 from echoserver.cli.controls import Controls
 from echoserver.cli.main import execute, understand
 from echoserver.cli.where import Fleet
-from echoserver.gamelift.aws import Where
+from echoserver.gamelift.client import EndpointConfig
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
 GROUPS = {"GameServerGroups": [{"GameServerGroupName": "local"}]}
@@ -45,7 +45,7 @@ class Door:
 
     def __init__(self, region: str | None = "us-east-1") -> None:
         self.asked: list[tuple[str, dict[str, Any]]] = []
-        self.where = Where()
+        self.where = EndpointConfig()
         self._region = region
         self._answers: dict[str, list[dict[str, Any] | Exception]] = {}
         self.answers("ListGameServerGroups", GROUPS)
@@ -131,11 +131,11 @@ class CommandTestCase(SynchronousTestCase):
         self.stdout, self.stderr = self.makeStdout(), StringIO()
         console = Console(self.stdout, self.stderr)
 
-        def openDoor(where: Where) -> Door:
+        def openDoor(where: EndpointConfig) -> Door:
             self.door.where = where
             return self.door
 
-        def makeFleet(door: Any, where: Where, group: str) -> Fleet:
+        def makeFleet(door: Any, where: EndpointConfig, group: str) -> Fleet:
             return Fleet(door, where, group, self.clock, console, self.endpointTo, self.openInput)
 
         options = understand(words, console)

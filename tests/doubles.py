@@ -21,9 +21,9 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from echoserver.gamelift.failures import CallFailed
-from echoserver.gamelift.fleetiq import GameServer
-from echoserver.players.hooks import Player
+from echoserver.game.game import Player
+from echoserver.gamelift.errors import CallFailed
+from echoserver.gamelift.service import GameServerDescription
 
 HERE = IPv4Address("TCP", "127.0.0.1", 5000)
 
@@ -147,7 +147,7 @@ class RecordingHooks:
             raise ValueError("a hook that fails")
 
 
-class LongDice(Random):
+class LongRandom(Random):
     """Dice that always give the longest pause and the shortest heartbeat."""
 
     def uniform(self, a: float, b: float) -> float:
@@ -175,16 +175,16 @@ class PendingFleet:
         self.made: list[str] = []
         self.waiting: list[Call] = []
 
-    def register(self, gameServerId: str, *rest: Any) -> Deferred[GameServer]:
+    def register(self, gameServerId: str, *rest: Any) -> Deferred[GameServerDescription]:
         return self._call("register", gameServerId, *rest)
 
-    def utilize(self, gameServerId: str) -> Deferred[GameServer]:
+    def utilize(self, gameServerId: str) -> Deferred[GameServerDescription]:
         return self._call("utilize", gameServerId)
 
-    def heartbeat(self, gameServerId: str) -> Deferred[GameServer]:
+    def heartbeat(self, gameServerId: str) -> Deferred[GameServerDescription]:
         return self._call("heartbeat", gameServerId)
 
-    def describe(self, gameServerId: str) -> Deferred[GameServer]:
+    def describe(self, gameServerId: str) -> Deferred[GameServerDescription]:
         return self._call("describe", gameServerId)
 
     def deregister(self, gameServerId: str) -> Deferred[None]:
@@ -220,7 +220,7 @@ class PendingFleet:
         return call.answer
 
 
-def gameServer(gameServerId: str = "gs-1", **members: Any) -> GameServer:
+def gameServer(gameServerId: str = "gs-1", **members: Any) -> GameServerDescription:
     """A game server of ours, as FleetIQ replies with it."""
     usual: dict[str, Any] = {
         "group": "local",
@@ -234,7 +234,7 @@ def gameServer(gameServerId: str = "gs-1", **members: Any) -> GameServer:
         "lastClaim": None,
         "lastHealthReport": datetime(2026, 1, 1, tzinfo=UTC),
     }
-    return GameServer(**(usual | members))
+    return GameServerDescription(**(usual | members))
 
 
 def callFailed(

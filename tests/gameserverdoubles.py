@@ -7,19 +7,18 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from echoserver.bucket import Bucket
-from echoserver.dates import Dates
-from echoserver.gamelift.degraded import Degraded
-from echoserver.gamelift.identity import Identity
+from echoserver.clock import WallClock
+from echoserver.game.connections import EchoFactory
+from echoserver.game.game import Hooks
+from echoserver.game.listener import Descriptors
 from echoserver.gamelift.pace import Pace
-from echoserver.gamelift.worker import Enrolment
-from echoserver.gameserver import GameServer, Rules
-from echoserver.players.descriptors import Descriptors
-from echoserver.players.hooks import Hooks
-from echoserver.players.protocol import EchoFactory
-from tests.doubles import LongDice, MemoryEndpoint, PendingFleet
+from echoserver.gamelift.registration import Degraded, RegistrationConfig
+from echoserver.gamelift.service import RegistrationRequest
+from echoserver.ratelimit import TokenBucket
+from echoserver.server.gameserver import GameServer, GameServerConfig
+from tests.doubles import LongRandom, MemoryEndpoint, PendingFleet
 
-IDENTITY = Identity("i-0123456789abcdef0", "localhost:5000", 5000)
+IDENTITY = RegistrationRequest("i-0123456789abcdef0", "localhost:5000", 5000)
 
 
 class GameServerTestCase(SynchronousTestCase):
@@ -29,7 +28,11 @@ class GameServerTestCase(SynchronousTestCase):
     gameBrings: Callable[[], object] = staticmethod(lambda: None)
 
     def start(
-        self, rules: Rules | None = None, *, enrolled: bool = True, apiRate: Bucket | None = None
+        self,
+        rules: GameServerConfig | None = None,
+        *,
+        enrolled: bool = True,
+        apiRate: TokenBucket | None = None,
     ) -> GameServer:
         """A game server that listens, and has asked to be registered."""
         self.clock = Clock()
@@ -41,11 +44,11 @@ class GameServerTestCase(SynchronousTestCase):
         self.descriptors = Descriptors(self.clock, 1024, lambda: self.used)
         self.server = GameServer(
             self.clock,
-            LongDice(7),
+            LongRandom(7),
             self.endpoint,
             partial(Game, self),
             self.descriptors,
-            rules or Rules(grace=20.0),
+            rules or GameServerConfig(grace=20.0),
         )
         self.server.startService()
         self.assertEqual(5000, self.successResultOf(self.server.listen()))
@@ -57,13 +60,13 @@ class GameServerTestCase(SynchronousTestCase):
     def enroll(self) -> None:
         """Hand it FleetIQ."""
         self.server.enroll(
-            Enrolment(
+            RegistrationConfig(
                 self.fleet,
                 IDENTITY,
                 self.pace,
                 lambda: None,
                 self.refuse,
-                Degraded(self.clock, Dates(self.clock)),
+                Degraded(self.clock, WallClock(self.clock)),
             )
         )
 

@@ -13,8 +13,8 @@ from twisted.logger import capturedLogs
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from echoserver.options import Options
-from echoserver.program import Program
+from echoserver.server.options import Options
+from echoserver.server.process import ServerProcess
 from tests.awsdoubles import told
 
 
@@ -102,16 +102,16 @@ class ProgramTestCase(SynchronousTestCase):
         self.order: list[str] = []
         self.patch(os, "environ", {"HOME": self.mktemp()})
 
-    def program(self, *words: str, **environ: str) -> Program:
+    def program(self, *words: str, **environ: str) -> ServerProcess:
         """A program of these options and variables, whose threads are none."""
         os.environ.update(environ)
         options = Options(environ)
         options.parseOptions(words)
-        program = Program(self.reactor, options.settings, environ)
+        program = ServerProcess(self.reactor, options.settings, environ)
         self.patch(program, "_pool", Pool(self.order))
         return program
 
-    def started(self, *words: str, **environ: str) -> tuple[Program, list[str]]:
+    def started(self, *words: str, **environ: str) -> tuple[ServerProcess, list[str]]:
         """The program, and what it told until it waited for something."""
         program = self.program(*words, **environ)
         with capturedLogs() as events:

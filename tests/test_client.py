@@ -15,11 +15,11 @@ from zope.interface import implementer
 
 from echoserver import client
 from echoserver.address import Address
-from echoserver.gamelift.failures import CallFailed, Conflict, OutOfCapacity
-from echoserver.gamelift.fleetiq import FleetIQ
+from echoserver.gamelift.errors import CallFailed, ConflictException, OutOfCapacityException
+from echoserver.gamelift.service import FleetIQ
 from tests.doubles import callFailed, gameServer
 
-FULL = callFailed(OutOfCapacity)
+FULL = callFailed(OutOfCapacityException)
 
 
 class Answers:
@@ -69,7 +69,7 @@ class ClaimTests(SynchronousTestCase):
 
     def test_onceWithoutWait(self) -> None:
         """A try that failed is not repeated."""
-        self.failureResultOf(self.claim(Answers(FULL)), OutOfCapacity)
+        self.failureResultOf(self.claim(Answers(FULL)), OutOfCapacityException)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_waits(self) -> None:
@@ -79,12 +79,12 @@ class ClaimTests(SynchronousTestCase):
             self.assertNoResult(claiming)
             self.assertEqual(self.told[-1], pause)
             self.clock.advance(pause)
-        self.failureResultOf(claiming, OutOfCapacity)
+        self.failureResultOf(claiming, OutOfCapacityException)
         self.assertEqual(self.told, [1, 2, 4, 8, 8, 7])
 
     def test_claimLapses(self) -> None:
         """A server somebody else has claimed is tried again, since he may not come to play."""
-        taken = callFailed(Conflict, retry=False)
+        taken = callFailed(ConflictException, retry=False)
         answers = Answers(taken, {"GameServer": {"GameServerId": "gs-1"}})
         claiming = self.claim(answers, gameServerId="gs-1", wait=30)
         self.assertNoResult(claiming)

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from echoserver.metrics import Metrics
-from echoserver.options import Options
+from echoserver.server.metrics import Metrics
+from echoserver.server.options import Options
 from tests.endtoend.test_signals import STOPPING
-from tests.test_status import READY
+from tests.server.test_statusport import READY
 
 ROOT = Path(__file__).parents[1]
 GUIDE = (ROOT / "docs/operations.md").read_text()

@@ -11,8 +11,8 @@ from echoserver.cli.command import Command
 from echoserver.cli.console import Refused, table
 from echoserver.cli.paging import everyPage
 from echoserver.cli.where import Fleet
-from echoserver.gamelift.failures import CallFailed
-from echoserver.gamelift.fleetiq import FleetIQ, GameServer
+from echoserver.gamelift.errors import CallFailed
+from echoserver.gamelift.service import FleetIQ, GameServerDescription
 
 _DATA = ["data", None, None, "GameServerData: a string of at most 1024 characters."]
 
@@ -74,7 +74,7 @@ class List(Command):
             for reply in replies:
                 fleet.console.showLine(reply)
         else:
-            servers = [GameServer.fromReply(reply) for reply in replies]
+            servers = [GameServerDescription.fromReply(reply) for reply in replies]
             fleet.console.show(serverTable(servers, fleet.clock.seconds()))
         return 0
 
@@ -185,7 +185,7 @@ class Deregister(Command):
         servers = await everyPage(fleet.calls, "ListGameServers", "GameServers", **request)
         found = [
             server.gameServerId
-            for server in map(GameServer.fromReply, servers)
+            for server in map(GameServerDescription.fromReply, servers)
             if server.instanceId == self["instance"]
         ]
         if not found:
@@ -203,7 +203,7 @@ class Deregister(Command):
         await _ask(fleet, "DeregisterGameServer", GameServerId=gameServerId)
 
 
-def stateOf(server: GameServer) -> str:
+def stateOf(server: GameServerDescription) -> str:
     """AVAILABLE, CLAIMED or UTILIZED, which FleetIQ tells in two members."""
     if server.utilized:
         return "UTILIZED"
@@ -213,14 +213,14 @@ def stateOf(server: GameServer) -> str:
 _TITLES = ("ID", "STATE", "CONNECTION", "INSTANCE", "REGISTERED", "HEALTHY", "CLAIMED")
 
 
-def serverTable(servers: Sequence[GameServer], now: float) -> str:
+def serverTable(servers: Sequence[GameServerDescription], now: float) -> str:
     """One line each; C{now} is in epoch seconds."""
     if not servers:
         return "No game server is registered.\n"
     return table([_TITLES, *(_row(server, now) for server in servers)])
 
 
-def _row(server: GameServer, now: float) -> tuple[str | None, ...]:
+def _row(server: GameServerDescription, now: float) -> tuple[str | None, ...]:
     return (
         server.gameServerId,
         stateOf(server),

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from echoserver.cli.console import Reply, table
 from echoserver.cli.gameservers import serverTable
-from echoserver.gamelift.fleetiq import GameServer
+from echoserver.gamelift.service import GameServerDescription
 
 _FAULT = ("kind", "operation", "seconds", "code", "probability", "count")
 _TIMES = ("RegistrationTime", "LastHealthCheckTime", "LastClaimTime")
@@ -47,7 +47,7 @@ def _wordEvent(event: Reply) -> str:
 def describeState(state: Reply) -> str:
     """Tables, but for those that would be empty."""
     clock = f"The local clock reads {wordDate(state['now'])}, {state['timeScale']:g} s in a second."
-    servers = [GameServer.fromReply(_withDates(each)) for each in state["gameServers"]]
+    servers = [GameServerDescription.fromReply(_withDates(each)) for each in state["gameServers"]]
     tables = (
         _members(state["groups"], GROUP="GameServerGroupName", STATUS="Status"),
         _members(

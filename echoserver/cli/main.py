@@ -25,8 +25,8 @@ from echoserver.cli.local import Local
 from echoserver.cli.play import Play
 from echoserver.cli.where import Door, Fleet, chooseWhere, reach
 from echoserver.client import NotReached
-from echoserver.gamelift.aws import DaemonThreadPool, GameLift, Where
-from echoserver.gamelift.failures import CallFailed
+from echoserver.gamelift.client import EndpointConfig, GameLift, IdleExitThreadPool
+from echoserver.gamelift.errors import CallFailed
 
 FAILED = 1
 WRONG_USAGE = 2
@@ -78,8 +78,8 @@ class FleetiqOptions(Options):
 async def execute(
     options: FleetiqOptions,
     environ: Mapping[str, str],
-    openDoor: Callable[[Where], Door],
-    makeFleet: Callable[[Door, Where, str], Fleet],
+    openDoor: Callable[[EndpointConfig], Door],
+    makeFleet: Callable[[Door, EndpointConfig, str], Fleet],
     openControls: Callable[[str], Controls],
     console: Console,
 ) -> int:
@@ -174,11 +174,11 @@ def _runReactor(options: FleetiqOptions, console: Console) -> int:
     from twisted.internet import reactor as installed
 
     reactor: Any = installed
-    pool = DaemonThreadPool()
+    pool = IdleExitThreadPool()
     openDoor = partial(GameLift, reactor, partial(deferToThreadPool, reactor, pool))
     status = FAILED
 
-    def makeFleet(door: Door, where: Where, group: str) -> Fleet:
+    def makeFleet(door: Door, where: EndpointConfig, group: str) -> Fleet:
         return Fleet(door, where, group, reactor, console, endpoint, openInput)
 
     def openControls(url: str) -> Controls:

@@ -6,7 +6,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from echoserver.gamelift.fleetiq import Calls
+from echoserver.gamelift.service import Calls
 
 
 def everyPage(

@@ -24,8 +24,8 @@ from echoserver.client import (
     connect,
     play,
 )
-from echoserver.gamelift.failures import CallFailed, Conflict, OutOfCapacity
-from echoserver.gamelift.fleetiq import FleetIQ, GameServer
+from echoserver.gamelift.errors import CallFailed, ConflictException, OutOfCapacityException
+from echoserver.gamelift.service import FleetIQ, GameServerDescription
 
 
 def _port(text: str) -> int:
@@ -95,9 +95,9 @@ class Play(Command):
     async def _claim(self, fleet: Fleet) -> Claim:
         def retrying(reason: CallFailed, pause: float) -> None:
             match reason:
-                case OutOfCapacity():
+                case OutOfCapacityException():
                     what = "No game server is free"
-                case Conflict():
+                case ConflictException():
                     what = f"Game server {self['id']} is claimed or in play"
                 case _:
                     what = str(reason).rstrip(".")
@@ -112,10 +112,10 @@ class Play(Command):
                 wait=self["wait"],
                 retrying=retrying,
             )
-        except OutOfCapacity as reason:
+        except OutOfCapacityException as reason:
             advice = "" if self["wait"] else " --wait SECONDS keeps trying."
             raise Refused(await _noCapacity(fleet, advice)) from reason
-        except Conflict as reason:
+        except ConflictException as reason:
             raise Refused(
                 f"Game server {self['id']} is claimed or in play. Leave out --id to play on any "
                 f"free one. ({reason})"
@@ -143,7 +143,7 @@ async def _noCapacity(fleet: Fleet, advice: str) -> str:
             f"{none}: none is registered. Start one, for instance with "
             f"'twistd -n fleetiq-echo {there}'."
         )
-    counts = Counter(stateOf(GameServer.fromReply(reply)) for reply in listed)
+    counts = Counter(stateOf(GameServerDescription.fromReply(reply)) for reply in listed)
     states = ", ".join(f"{counts[s]} {s.lower()}" for s in ("AVAILABLE", "CLAIMED", "UTILIZED"))
     return f"{none}: of {len(listed)} listed, {states}.{advice}"
 

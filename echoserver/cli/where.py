@@ -15,16 +15,16 @@ from twisted.python.usage import UsageError
 from echoserver.address import Address
 from echoserver.cli.console import Console, Refused
 from echoserver.cli.paging import everyPage
-from echoserver.fleets import DEFAULT_URL
-from echoserver.gamelift.aws import Where
-from echoserver.gamelift.failures import CallFailed
-from echoserver.gamelift.fleetiq import Calls
+from echoserver.gamelift.client import EndpointConfig
+from echoserver.gamelift.errors import CallFailed
+from echoserver.gamelift.service import Calls
+from echoserver.server.discovery import DEFAULT_URL
 
 _NOT_REACHED = {"EndpointConnectionError", "ConnectTimeoutError"}
 
 
 class Door(Calls, Protocol):
-    """The way to FleetIQ: L{echoserver.gamelift.aws.GameLift}."""
+    """The way to FleetIQ: L{echoserver.gamelift.client.GameLift}."""
 
     def region(self) -> Deferred[str | None]: ...
 
@@ -42,7 +42,7 @@ class Fleet:
     """
 
     calls: Calls
-    where: Where
+    where: EndpointConfig
     group: str
     clock: IReactorTime
     console: Console
@@ -52,7 +52,7 @@ class Fleet:
 
 def chooseWhere(
     group: str | None, region: str | None, endpoint: str | None, environ: Mapping[str, str]
-) -> Where:
+) -> EndpointConfig:
     """
     An endpoint given: there. Else a group given: AWS. Else the local FleetIQ.
 
@@ -69,15 +69,15 @@ def chooseWhere(
     named = region or environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or None
     if endpoint is not None:
         if _isLoopback(endpoint):
-            return Where(region, endpoint, local=True)
-        return Where(named, endpoint)
+            return EndpointConfig(region, endpoint, local=True)
+        return EndpointConfig(named, endpoint)
     if group is not None:
-        return Where(named)
+        return EndpointConfig(named)
     if region is not None:
         raise UsageError(
             f"--region {region} is AWS, and AWS needs a game server group: add --group NAME."
         )
-    return Where(endpoint=DEFAULT_URL, local=True)
+    return EndpointConfig(endpoint=DEFAULT_URL, local=True)
 
 
 def _isLoopback(endpoint: str) -> bool:
@@ -94,7 +94,7 @@ def _isLoopback(endpoint: str) -> bool:
         return host == "localhost" or host.endswith(".localhost")
 
 
-async def reach(door: Door, where: Where, group: str | None) -> tuple[str, str]:
+async def reach(door: Door, where: EndpointConfig, group: str | None) -> tuple[str, str]:
     """
     Open the door, and find the group if none is named: the only one there is.
 
@@ -118,7 +118,7 @@ async def reach(door: Door, where: Where, group: str | None) -> tuple[str, str]:
     return group, f"{place}, group {group}"
 
 
-async def _onlyGroup(calls: Calls, where: Where, place: str) -> str:
+async def _onlyGroup(calls: Calls, where: EndpointConfig, place: str) -> str:
     try:
         groups = await everyPage(calls, "ListGameServerGroups", "GameServerGroups")
     except CallFailed as error:

@@ -1,32 +1,132 @@
-"""Watches for this instance's end: notices of the metadata, and what FleetIQ thinks of it."""
+"""Polls for interruption notices: instance metadata, and the instance status in FleetIQ."""
 
 from __future__ import annotations
 
+import json
+import re
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import Enum
 from hashlib import sha256
 from random import Random
-from typing import Any, ClassVar
-from typing import Protocol as Seam
+from typing import Any
+from typing import Protocol as TypingProtocol
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from echoserver.alarm import Alarm
+from echoserver.clock import CancellableSleep
 from echoserver.ec2.metadata import InstanceMetadata, NoMetadata
-from echoserver.ec2.notices import PATHS, Kind, Notice, Status, Unreadable, read
-from echoserver.gamelift.failures import CallFailed
+from echoserver.gamelift.errors import CallFailed
+
+_log = Logger(namespace="fleetiq.ec2")
+
+# What stands there: {"action": "terminate", "time": "2017-09-18T08:22:00Z"},
+# {"noticeTime": "2020-11-05T08:22:00Z"}, and a word: Terminated is the notice.
+PATHS = (
+    "spot/instance-action",
+    "events/recommendations/rebalance",
+    "autoscaling/target-lifecycle-state",
+)
+# EC2 gives two minutes; a notice is seen some seconds later. For times that are not to be read.
+UNTOLD = 110.0
+_ACTIONS = ("terminate", "stop", "hibernate")
+
+
+class Kind(Enum):
+    """What a notice of the metadata is about."""
+
+    SPOT = "spot"
+    REBALANCE = "rebalance"
+    AUTO_SCALING = "autoscaling"
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """
+    A notice of the instance metadata.
+
+    @ivar left: seconds until the instance goes; None if nobody says.
+    @ivar reason: whose doing it is, in words.
+    """
+
+    kind: Kind
+    left: float | None
+    reason: str
+
+
+class Status(Enum):
+    """What FleetIQ thinks of an instance: all that AWS documents."""
+
+    ACTIVE = "ACTIVE"
+    DRAINING = "DRAINING"
+    SPOT_TERMINATING = "SPOT_TERMINATING"
+
+
+class Unreadable(Exception):
+    """Something else stands where a notice should: an error page, for instance."""
+
+
+def read(path: str, text: str, date: float | None) -> Notice | None:
+    """
+    What stands at one of L{PATHS}: a notice, or none.
+
+    @param date: when the metadata said so, by its own clock, in seconds since the epoch.
+    @raise Unreadable: if it is something else.
+    """
+    match path:
+        case "spot/instance-action":
+            return _spot(_members(text), date)
+        case "events/recommendations/rebalance":
+            if "noticeTime" not in _members(text):
+                raise Unreadable("no noticeTime")
+            return Notice(Kind.REBALANCE, None, "EC2 sees this Spot instance at risk")
+    if not re.fullmatch("[A-Za-z]{1,32}(:[A-Za-z]{1,32})?", text):
+        raise Unreadable("no lifecycle state")
+    if text.endswith("Terminated"):
+        return Notice(Kind.AUTO_SCALING, None, "Auto Scaling is to terminate this instance")
+    return None
+
+
+def _spot(members: dict[str, Any], date: float | None) -> Notice:
+    action, time = members.get("action"), members.get("time")
+    if action not in _ACTIONS:
+        raise Unreadable("no action")
+    ends = _seconds(time)
+    if ends is None or date is None:
+        return Notice(Kind.SPOT, UNTOLD, f"EC2 is to {action} this Spot instance")
+    return Notice(Kind.SPOT, ends - date, f"EC2 is to {action} this Spot instance at {time}")
+
+
+def _members(text: str) -> dict[str, Any]:
+    try:
+        members = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise Unreadable("no JSON") from error
+    if not isinstance(members, dict):
+        raise Unreadable("no JSON object")
+    return members
+
+
+def _seconds(time: object) -> float | None:
+    """Seconds since the epoch, of a time as EC2 writes it."""
+    try:
+        return datetime.strptime(str(time), "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        return None
+
 
 EVERY = 5.0
 SLOWEST = 600.0
 _JITTER = 0.1
 
 
-class Drained(Seam):
-    """Who is told: L{echoserver.gameserver.GameServer}."""
+class Drainable(TypingProtocol):
+    """Who is told: L{echoserver.server.gameserver.GameServer}."""
 
     def leave(self, deadline: float | None, reason: str) -> None: ...
     def drain(self, reason: str) -> None: ...
@@ -34,7 +134,7 @@ class Drained(Seam):
 
 
 @dataclass(frozen=True, slots=True)
-class Watching:
+class InterruptionConfig:
     """
     How to watch.
 
@@ -46,7 +146,7 @@ class Watching:
     statusEvery: float = 60.0
 
 
-class Watch:
+class InterruptionPoller:
     """
     One process's watch over its instance. Whatever it meets, it ends nothing but by a notice.
 
@@ -58,19 +158,17 @@ class Watch:
     @ivar status: what FleetIQ said last; None before.
     """
 
-    _log: ClassVar = Logger()
-
     def __init__(
         self,
         clock: IReactorTime,
-        dice: Random,
+        rng: Random,
         metadata: InstanceMetadata,
         askStatus: Callable[[], Deferred[str | None]],
-        servers: Sequence[Drained],
-        watching: Watching,
+        servers: Sequence[Drainable],
+        watching: InterruptionConfig,
     ) -> None:
         self._clock = clock
-        self._dice = dice
+        self._dice = rng
         self._metadata = metadata
         self._statusAnswer = askStatus
         self._servers = servers
@@ -104,7 +202,7 @@ class Watch:
         self, look: Callable[[float], Coroutine[Any, Any, float]], pause: float
     ) -> None:
         """Look, for ever; each look says how long to pause until the next begins."""
-        alarm, spent = Alarm(self._clock), 0.0
+        alarm, spent = CancellableSleep(self._clock), 0.0
         while True:
             await alarm.sleep(pause - spent)
             began = self._clock.seconds()
@@ -113,7 +211,7 @@ class Watch:
             except CancelledError:
                 raise
             except Exception:  # noqa: BLE001 # a fault of ours must not end the watch
-                self._log.failure("A look at this instance's state failed by a fault of ours.")
+                _log.failure("A look at this instance's state failed by a fault of ours.")
             spent = self._clock.seconds() - began
 
     async def _lookAtMetadata(self, pause: float) -> float:
@@ -148,38 +246,36 @@ class Watch:
             return
         self._well = well
         if well:
-            self._log.info("The instance metadata answers again; {n} hiccups.", n=self.hiccups)
+            _log.info("The instance metadata answers again; {n} hiccups.", n=self.hiccups)
         elif self._answered:
-            self._log.warn("{trouble} It is asked again.", trouble=trouble)
+            _log.warn("{trouble} It is asked again.", trouble=trouble)
         else:
-            self._log.warn(
+            _log.warn(
                 "{trouble} Notices of interruption are not seen before it answers.", trouble=trouble
             )
 
     async def _heedNotice(self, notice: Notice) -> None:
         self.notices[notice.kind] += 1
         if notice.kind is Kind.REBALANCE and not self._watching.leaveOnRebalance:
-            self._log.info("{reason}. Nothing is done (--on-rebalance).", reason=notice.reason)
+            _log.info("{reason}. Nothing is done (--on-rebalance).", reason=notice.reason)
             return
         await self._leave(notice.left, notice.reason)
 
     async def _leave(self, left: float | None, reason: str) -> None:
         when = "" if left is None else f", in {left:.0f} s"
-        self._log.warn(
-            "{reason}{when}: every game server leaves once idle.", reason=reason, when=when
-        )
+        _log.warn("{reason}{when}: every game server leaves once idle.", reason=reason, when=when)
         deadline = None if left is None else self._clock.seconds() + left
         await self._each(lambda server: server.leave(deadline, reason))
 
-    async def _each(self, tell: Callable[[Drained], None]) -> None:
+    async def _each(self, tell: Callable[[Drainable], None]) -> None:
         """Tell one game server a turn: very many in one would hold up the players of all."""
         for index, server in enumerate(self._servers):
             if index:
-                await Alarm(self._clock).sleep(0.0)
+                await CancellableSleep(self._clock).sleep(0.0)
             try:
                 tell(server)
             except Exception:  # noqa: BLE001 # the others are to hear of it all the same
-                self._log.failure("A game server could not be told by a fault of ours.")
+                _log.failure("A game server could not be told by a fault of ours.")
 
     async def _askStatus(self, pause: float) -> float:
         every = self._watching.statusEvery
@@ -187,7 +283,7 @@ class Watch:
             said = await self._statusAnswer()
         except CallFailed as error:
             slower = max(every, min(2 * pause, SLOWEST))
-            self._log.warn(
+            _log.warn(
                 "{error} The instance's status is asked for again in {pause:.0f} s.",
                 error=error,
                 pause=slower,
@@ -204,7 +300,7 @@ class Watch:
             case Status.SPOT_TERMINATING:
                 await self._leave(None, "FleetIQ sees the end of this Spot instance")
             case Status.DRAINING:
-                self._log.warn(
+                _log.warn(
                     "FleetIQ drains this instance: the next session of each game server that"
                     " ends is its last."
                 )

@@ -11,9 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from echoserver.players.session import Session
+from echoserver.game.session import Session
 
-TAKEN_FOR = 60.0
+ADOPT_WITHIN = 60.0
 _LONGEST = 30.0
 _MANY_FAILURES = 6
 
@@ -47,7 +47,7 @@ class Utilized:
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class UtilizedExternally:
     """UTILIZED, but not by us: a client service's claim, waiting for its players."""
 
     since: float
@@ -57,21 +57,21 @@ class Taken:
 class Unknown:
     """The id is ours; whether the last step happened is not known. C{ifUtilized}: what if it is."""
 
-    ifUtilized: Utilized | Taken | None
+    ifUtilized: Utilized | UtilizedExternally | None
 
 
 @dataclass(frozen=True, slots=True)
-class Contested:
-    """A Register was lost or answered Conflict: is the id ours?"""
+class Conflict:
+    """A Register was lost or answered ConflictException: is the id ours?"""
 
 
 Wanted = Absent | Available | Utilized
-Known = Wanted | Taken | Unknown | Contested
+Known = Wanted | UtilizedExternally | Unknown | Conflict
 NOBODYS = Utilized(0)
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class Confirmed:
     """A reply that carries a game server. C{ours}: it has our InstanceId and our ConnectionInfo."""
 
     utilized: bool
@@ -89,7 +89,7 @@ class Outcome(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Registration:
+class RegistrationState:
     """
     One attempt to be registered, and what became of it.
 
@@ -135,9 +135,9 @@ def mayBeClaimed(known: Known) -> bool:
 def settle(known: Known, wanted: Wanted, now: float) -> Known:
     """What a claim taken without us has become: the running session's, or, in time, nobody's."""
     match known, wanted:
-        case Taken(), Utilized():
+        case UtilizedExternally(), Utilized():
             return wanted
-        case Taken(since=since), _ if now - since >= TAKEN_FOR:
+        case UtilizedExternally(since=since), _ if now - since >= ADOPT_WITHIN:
             return NOBODYS
     return known
 
@@ -145,7 +145,7 @@ def settle(known: Known, wanted: Wanted, now: float) -> Known:
 def nextStep(known: Known, wanted: Wanted) -> Step:
     """The one next step. This is the whole table."""
     match known, wanted:
-        case Contested(), _:
+        case Conflict(), _:
             return Step.INSPECT
         case Absent(), Absent():
             return Step.REST
@@ -163,14 +163,14 @@ def nextStep(known: Known, wanted: Wanted) -> Step:
 
 
 def after(
-    registration: Registration,
+    registration: RegistrationState,
     step: Step,
     towards: Wanted,
-    outcome: Answered | Outcome,
+    outcome: Confirmed | Outcome,
     now: float,
     heartbeat: float,
     freshId: str,
-) -> Registration:
+) -> RegistrationState:
     """
     The registration once a step has brought an outcome. Its failures have grown if the step failed.
 
@@ -179,13 +179,13 @@ def after(
     @param freshId: the id of the next attempt, taken only where FleetIQ confirmed that the present
         one is gone, or it proved a stranger's.
     """
-    if isinstance(outcome, Answered):
+    if isinstance(outcome, Confirmed):
         return _answered(registration, step, towards, outcome, now, freshId)
     known = registration.known
     match step, outcome:
         case Step.DEREGISTER, Outcome.GONE:
             failures = 0 if towards == Absent() else registration.failures
-            return Registration(freshId, Absent(), failures)
+            return RegistrationState(freshId, Absent(), failures)
         case Step.REGISTER, Outcome.GONE:
             return _failed(registration, _MANY_FAILURES)
         case Step.INSPECT, Outcome.GONE:
@@ -193,10 +193,10 @@ def after(
             return _failed(replace(registration, known=Absent()))
         case _, Outcome.GONE:
             young = registration.since is not None and now - registration.since < heartbeat
-            lost = Registration(freshId, Absent(), registration.failures)
+            lost = RegistrationState(freshId, Absent(), registration.failures)
             return _failed(lost) if young else lost
         case Step.REGISTER, Outcome.LOST | Outcome.CONFLICT:
-            known = Contested()
+            known = Conflict()
         case Step.UTILIZE, Outcome.LOST if isinstance(towards, Utilized):
             known = Unknown(towards)
         case Step.DEREGISTER, Outcome.LOST:
@@ -205,28 +205,28 @@ def after(
     return _failed(replace(registration, known=known), atLeast)
 
 
-def backoff(failures: int, dice: float) -> float:
-    """Seconds of pause after that many failures, with full jitter: C{dice} is from 0 to 1."""
-    return dice * min(_LONGEST, 2.0 ** min(failures - 1, _MANY_FAILURES))
+def backoff(failures: int, rng: float) -> float:
+    """Seconds of pause after that many failures, with full jitter: C{rng} is from 0 to 1."""
+    return rng * min(_LONGEST, 2.0 ** min(failures - 1, _MANY_FAILURES))
 
 
-def _failed(registration: Registration, atLeast: int = 1) -> Registration:
+def _failed(registration: RegistrationState, atLeast: int = 1) -> RegistrationState:
     return replace(registration, failures=max(registration.failures + 1, atLeast))
 
 
 def _answered(
-    registration: Registration,
+    registration: RegistrationState,
     step: Step,
     towards: Wanted,
-    reply: Answered,
+    reply: Confirmed,
     now: float,
     freshId: str,
-) -> Registration:
+) -> RegistrationState:
     if step is Step.INSPECT and not reply.ours:
-        return Registration(freshId, Absent(), registration.failures)
+        return RegistrationState(freshId, Absent(), registration.failures)
     known: Known = Available()
     if reply.utilized:
-        known = _ifUtilized(registration.known) or Taken(now)
+        known = _ifUtilized(registration.known) or UtilizedExternally(now)
         known = towards if step is Step.UTILIZE else known
     done = replace(registration, known=known)
     if step is Step.REGISTER:
@@ -237,9 +237,9 @@ def _answered(
     return replace(done, failures=0) if atRest else done
 
 
-def _ifUtilized(known: Known) -> Utilized | Taken | None:
+def _ifUtilized(known: Known) -> Utilized | UtilizedExternally | None:
     match known:
-        case Utilized() | Taken():
+        case Utilized() | UtilizedExternally():
             return known
         case Unknown(ifUtilized=ifUtilized):
             return ifUtilized

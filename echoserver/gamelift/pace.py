@@ -8,8 +8,8 @@ from math import inf
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from echoserver.bucket import Bucket
 from echoserver.gamelift.lifecycle import Step
+from echoserver.ratelimit import TokenBucket
 
 # A claim may lapse while the first waits. Anybody who knocks can cause the last, a question beside
 # the steps: it stands here for REST.
@@ -56,7 +56,7 @@ class Pace:
     @param bucket: None lets everybody call at once.
     """
 
-    def __init__(self, clock: IReactorTime, bucket: Bucket | None = None) -> None:
+    def __init__(self, clock: IReactorTime, bucket: TokenBucket | None = None) -> None:
         self._clock = clock
         self._bucket = bucket
         self._tickets = 0
@@ -88,10 +88,10 @@ class Pace:
             place.ticket = self._tickets
         self._line.add(place)
         now = self._clock.seconds()
-        if self._bucket.wait(now) or self._first(now) is not place:
+        if self._bucket.delay(now) or self._first(now) is not place:
             self._ringLater()
             return False
-        self._bucket = self._bucket.taken(now)
+        self._bucket = self._bucket.consume(now)
         self.leave(place)
         return True
 
@@ -112,7 +112,7 @@ class Pace:
 
     def _ringLater(self) -> None:
         if self._timer is None and self._line and self._bucket is not None:
-            wait = self._bucket.wait(self._clock.seconds())
+            wait = self._bucket.delay(self._clock.seconds())
             self._timer = self._clock.callLater(wait, self._ring)
 
     def _ring(self) -> None:

@@ -13,26 +13,28 @@ from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
-from echoserver.local.actions import Actions
-from echoserver.local.api import FleetIQEndpoint
-from echoserver.local.clock import LocalClock
-from echoserver.local.clockcontrol import ClockControl
-from echoserver.local.control import Controls
-from echoserver.local.faults import Faults
-from echoserver.local.faultscontrol import FaultsControl
-from echoserver.local.interruptcontrol import InterruptControl
-from echoserver.local.journal import Journal
-from echoserver.local.journalcontrol import EventsControl, JournalControl
-from echoserver.local.metadata import Access, Instances, addMetadata
-from echoserver.local.quotas import Quotas
-from echoserver.local.resetcontrol import ResetControl
-from echoserver.local.settings import DEFAULTS, Settings
-from echoserver.local.site import LocalSite
-from echoserver.local.state import FleetState
-from echoserver.local.statecontrol import StateControl
-from echoserver.local.sweep import Sweep
-from echoserver.local.tokens import Tokens
-from echoserver.local.values import Event
+from echoserver.local.clock import LocalClock, Sweep
+from echoserver.local.http.api import FleetIQEndpoint
+from echoserver.local.http.controls import (
+    ClockControl,
+    Controls,
+    FaultsControl,
+    InterruptControl,
+    ResetControl,
+    StateControl,
+)
+from echoserver.local.http.events import EventsControl, JournalControl
+from echoserver.local.http.imds import Access, Instances, Tokens, addMetadata
+from echoserver.local.http.operations import Actions
+from echoserver.local.http.site import LocalSite
+from echoserver.local.model.faults import Faults
+from echoserver.local.model.fleet import FleetState
+from echoserver.local.model.journal import Journal
+from echoserver.local.model.quotas import Quotas
+from echoserver.local.model.settings import DEFAULTS, Settings
+from echoserver.local.model.values import Event
+
+_log = Logger(namespace="fleetiq.local")
 
 DEFAULT_LISTEN = "tcp:4570:interface=127.0.0.1"
 _UNESCAPED = re.compile(r"interface=[0-9a-fA-F]*:[0-9a-fA-F]*:")
@@ -45,8 +47,6 @@ class LocalFleetIQ(Service):
 
     @ivar url: where it is reached from this machine, once it is started.
     """
-
-    _log = Logger()
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class LocalFleetIQ(Service):
         self._endpoint = _endpointOf(reactor, listen)
         self._port: IListeningPort | None = None
         self.url = ""
-        dice = Random(seed)
+        rng = Random(seed)
         self._clock = clock = LocalClock(reactor, timeScale)
         seconds = clock.seconds
         self._journal = Journal()
@@ -86,9 +86,9 @@ class LocalFleetIQ(Service):
         actions = Actions(state, seconds, self._quotas)
         self._faults = faults = Faults(actions.operations, Random(seed), settings.throttling)
         self._api = FleetIQEndpoint(
-            reactor, actions, faults, self._journal, dice, self._sweep.schedule, seconds
+            reactor, actions, faults, self._journal, rng, self._sweep.schedule, seconds
         )
-        self._tokens = Tokens(dice)
+        self._tokens = Tokens(rng)
         access = Access(self._tokens, seconds, imds)
         controls = Controls()
         controls.putChild(b"state", StateControl(state, faults, self._api, clock))
@@ -160,7 +160,7 @@ class LocalFleetIQ(Service):
     def _happened(self, event: Event, isWarning: bool = False) -> None:
         self._journal.happened(event)
         who = event.gameServerId or event.instanceId or event.groupName
-        self._log.emit(
+        _log.emit(
             LogLevel.warn if isWarning else LogLevel.info,
             "{who} {sentence}" if who else "{sentence}",
             who=who,

@@ -12,11 +12,13 @@ from twisted.python.usage import Options as UsageOptions
 from twisted.python.usage import UsageError
 
 from echoserver.local.clock import HIGHEST_SCALE
-from echoserver.local.groups import MOST_INSTANCES
-from echoserver.local.metadata import VERSIONS
+from echoserver.local.http.imds import VERSIONS
+from echoserver.local.model.groups import MOST_INSTANCES
+from echoserver.local.model.settings import DEFAULTS, changed
+from echoserver.local.model.values import shown
 from echoserver.local.service import DEFAULT_LISTEN, LocalFleetIQ
-from echoserver.local.settings import DEFAULTS, changed
-from echoserver.local.values import shown
+
+_log = Logger(namespace="fleetiq.local")
 
 _GROUP_NAME = re.compile(r"[a-zA-Z0-9.-]{1,128}")
 
@@ -125,7 +127,7 @@ class LocalProgram(LocalFleetIQ):
         groups, instances = self._options["group"], self._options["instances"]
         scale = self._options["time-scale"]
         lapse = self._options["health-timeout"] / scale
-        self._log.info(
+        _log.info(
             "FleetIQ for this machine on {url}, {groups}, {instances}{pace}",
             url=self.url,
             groups=("group " if len(groups) == 1 else "groups ") + ", ".join(groups),
@@ -137,7 +139,7 @@ class LocalProgram(LocalFleetIQ):
             "a health report, and a game server is dropped",
         )
         for name in ("AWS_ENDPOINT_URL_GAMELIFT", "AWS_EC2_METADATA_SERVICE_ENDPOINT"):
-            self._log.info("For an SDK: export {name}={url}", name=name, url=self.url)
+            _log.info("For an SDK: export {name}={url}", name=name, url=self.url)
 
 
 def makeService(options: Options) -> IService:

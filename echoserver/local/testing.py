@@ -21,9 +21,9 @@ from twisted.internet.pollreactor import PollReactor
 from twisted.internet.protocol import connectionDone
 from twisted.internet.threads import blockingCallFromThread
 
+from echoserver.local.model.values import REGION
 from echoserver.local.service import LocalFleetIQ
 from echoserver.local.tap import Options, settingsOf
-from echoserver.local.values import REGION
 
 ANY_PORT = "tcp:0:interface=127.0.0.1"
 # How long a control may take to answer: far more than it needs.

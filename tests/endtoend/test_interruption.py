@@ -9,7 +9,7 @@ class InterruptionTests(EndToEndTestCase):
     async def test_spotAndDraining(self) -> None:
         """
         After a Spot notice an idle server goes at once, one in play lets its player go 5 s before
-        the end, and the process ends with 0. Where FleetIQ drains, an idle server stays
+        the end, and the process ends with 0. EndpointConfig FleetIQ drains, an idle server stays
         registered, and a session that ends is the last.
         """
         fleet = await self.local()

@@ -167,7 +167,7 @@ class CloneTests(EndToEndTestCase):
         """C{twistd -n fleetiq-echo}, here on ports of its own, and C{trial} work as they are."""
         ports = f"--listen {ANY_PORT} --local {ANY_PORT}"
         child = self.start("sh", "-c", f"exec twistd -n fleetiq-echo {ports}", folder=ROOT)
-        trial = self.start("sh", "-c", "exec trial tests.test_session", folder=ROOT)
+        trial = self.start("sh", "-c", "exec trial tests.game.test_session", folder=ROOT)
         await child.says(r" Ready\. In another terminal, type: fleetiq ")
         await trial.says("^PASSED")
         self.assertEqual(await trial.ends(), 0)

@@ -9,7 +9,7 @@ from typing import Any
 
 import cbor2
 
-from echoserver.local.values import groupArnOf, instanceIdOf
+from echoserver.local.model.values import groupArnOf, instanceIdOf
 from tests.local.inmemory import CBOR_HEADERS, Headers, callHeaders, rpcPath
 
 ONE = {"GameServerGroupName": "local", "GameServerId": "srv-1"}
@@ -73,23 +73,23 @@ class Call:
     inCbor: bool
 
 
-def drawCall(dice: Random) -> Call:
-    operation = dice.choice(list(RIGHT))
+def drawCall(rng: Random) -> Call:
+    operation = rng.choice(list(RIGHT))
     given = dict(RIGHT[operation])
-    for _ in range(dice.choice((0, 0, 0, 1, 2))):
-        given[dice.choice((*given, "Tags"))] = dice.choice(ODD)
-    if dice.random() < 0.03:
-        operation = _text(dice, string.ascii_letters + string.digits + "._%#'")
-    inCbor = dice.random() < 0.5
-    encode: Callable[[object], bytes] = _cbor(dice) if inCbor else _json
-    body = _drawBody(dice, encode(given))
+    for _ in range(rng.choice((0, 0, 0, 1, 2))):
+        given[rng.choice((*given, "Tags"))] = rng.choice(ODD)
+    if rng.random() < 0.03:
+        operation = _text(rng, string.ascii_letters + string.digits + "._%#'")
+    inCbor = rng.random() < 0.5
+    encode: Callable[[object], bytes] = _cbor(rng) if inCbor else _json
+    body = _drawBody(rng, encode(given))
     path, headers = (rpcPath(operation), CBOR_HEADERS) if inCbor else ("/", callHeaders(operation))
-    if inCbor and dice.random() < 0.1:
-        path = f"/{_text(dice, string.ascii_letters + '/.%')}{path}"
-    if dice.random() < 0.1:
-        name = dice.choice(("Content-Type", "X-Amz-Target", "smithy-protocol", "X-Other"))
-        headers = {**headers, name: _text(dice, string.printable[:94] + "ÿ")}
-    if dice.random() < 0.03:
+    if inCbor and rng.random() < 0.1:
+        path = f"/{_text(rng, string.ascii_letters + '/.%')}{path}"
+    if rng.random() < 0.1:
+        name = rng.choice(("Content-Type", "X-Amz-Target", "smithy-protocol", "X-Other"))
+        headers = {**headers, name: _text(rng, string.printable[:94] + "ÿ")}
+    if rng.random() < 0.03:
         headers = dict(list(headers.items())[1:])
     return Call(path, headers, body, path != "/" or "smithy-protocol" in headers)
 
@@ -98,36 +98,36 @@ def _json(value: object) -> bytes:
     return json.dumps(value).encode()
 
 
-def _cbor(dice: Random) -> Callable[[object], bytes]:
-    indefinite = dice.random() < 0.3
+def _cbor(rng: Random) -> Callable[[object], bytes]:
+    indefinite = rng.random() < 0.3
     return lambda value: cbor2.dumps(value, indefinite_containers=indefinite)
 
 
-def _drawBody(dice: Random, right: bytes) -> bytes:
-    kind = dice.random()
+def _drawBody(rng: Random, right: bytes) -> bytes:
+    kind = rng.random()
     if kind < 0.4:
         return right
     if kind < 0.45:
-        return dice.randbytes(dice.randrange(200))
+        return rng.randbytes(rng.randrange(200))
     if kind < 0.47:
-        return dice.choice((b"[", b'{"a":', b"\x81", b"\xa1\x61a", b"\xc6", b"\xbf\x61a")) * 10_000
+        return rng.choice((b"[", b'{"a":', b"\x81", b"\xa1\x61a", b"\xc6", b"\xbf\x61a")) * 10_000
     body = bytearray(right)
-    for _ in range(dice.randint(1, 6)):
-        at = dice.randrange(len(body) + 1)
-        to = at + dice.randrange(9)
-        match dice.randrange(5):
+    for _ in range(rng.randint(1, 6)):
+        at = rng.randrange(len(body) + 1)
+        to = at + rng.randrange(9)
+        match rng.randrange(5):
             case 0:
                 body[at:to] = b""
             case 1:
-                body[at : at + 1] = dice.randbytes(1)
+                body[at : at + 1] = rng.randbytes(1)
             case 2:
-                body[at:at] = dice.choice(TELLING)
+                body[at:at] = rng.choice(TELLING)
             case 3:
-                body[at:at] = body[at:to] * dice.randrange(20)
+                body[at:at] = body[at:to] * rng.randrange(20)
             case _:
                 del body[at + 1 :]
     return bytes(body)
 
 
-def _text(dice: Random, characters: str) -> str:
-    return "".join(dice.choices(characters, k=dice.randrange(1, 30)))
+def _text(rng: Random, characters: str) -> str:
+    return "".join(rng.choices(characters, k=rng.randrange(1, 30)))

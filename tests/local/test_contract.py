@@ -12,10 +12,10 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
 from twisted.trial.unittest import SkipTest, TestCase
 
-from echoserver.local.actions import Actions
+from echoserver.local.http.operations import Actions
+from echoserver.local.model.fleet import FleetState
+from echoserver.local.model.values import Refusal, instanceIdOf
 from echoserver.local.service import LocalFleetIQ
-from echoserver.local.state import FleetState
-from echoserver.local.values import Refusal, instanceIdOf
 from tests.contract import Refused, Reply, fleetIQContract
 
 INSTANCES = [instanceIdOf("local", index) for index in range(2)]

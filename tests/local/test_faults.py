@@ -5,7 +5,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from echoserver.local.faults import UNHARMED, Fate, Faults
+from echoserver.local.model.faults import UNHARMED, Fate, Faults
 
 
 class FaultTests(SynchronousTestCase):

@@ -6,7 +6,7 @@ from urllib.request import urlopen
 
 from twisted.trial.unittest import TestCase
 
-from echoserver.local.values import instanceIdOf
+from echoserver.local.model.values import instanceIdOf
 from tests.local.test_contract import CBOR, JSON, openBoto3
 
 SRV_1 = {"GameServerGroupName": "local", "GameServerId": "srv-1"}

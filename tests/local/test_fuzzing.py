@@ -7,8 +7,8 @@ from random import Random
 import cbor2
 from twisted.trial.unittest import SynchronousTestCase
 
-from echoserver.local.actions import Actions
-from echoserver.local.state import FleetState
+from echoserver.local.http.operations import Actions
+from echoserver.local.model.fleet import FleetState
 from tests.local.fuzzing import RIGHT, Call, drawCall
 from tests.local.inmemory import MemoryFleetIQ, Response, requestBytes
 
@@ -39,12 +39,12 @@ class FuzzingTests(SynchronousTestCase):
 
     def test_everyCallIsAnswered(self) -> None:
         """3,000 calls are answered one by one, some with results and most with refusals."""
-        dice = Random(20261122)
+        rng = Random(20261122)
         fleetIQ = MemoryFleetIQ(seed=1)
         connection = fleetIQ.connect()
         statuses: Counter[tuple[bool, int]] = Counter()
         for _ in range(CALLS):
-            call = drawCall(dice)
+            call = drawCall(rng)
             connection.send(requestBytes("POST", call.path, call.headers, call.body))
             response = connection.response()
             assert response is not None, call

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 from twisted.trial.unittest import SynchronousTestCase
 
-from echoserver.local.groups import (
+from echoserver.local.model.fleet import FleetState
+from echoserver.local.model.groups import (
     ACTIVATING_SECONDS,
     DELETE_SCHEDULED_SECONDS,
     DELETING_SECONDS,
@@ -15,8 +16,7 @@ from echoserver.local.groups import (
     NEW_SECONDS,
     Groups,
 )
-from echoserver.local.state import FleetState
-from echoserver.local.values import (
+from echoserver.local.model.values import (
     Event,
     GameServerGroup,
     GroupSettings,

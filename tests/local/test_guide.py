@@ -12,9 +12,9 @@ from urllib.request import Request, urlopen
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from echoserver.local.actions import Actions
-from echoserver.local.settings import Settings
-from echoserver.local.state import FleetState
+from echoserver.local.http.operations import Actions
+from echoserver.local.model.fleet import FleetState
+from echoserver.local.model.settings import Settings
 from echoserver.local.tap import Options
 from echoserver.local.testing import RunningFleetIQ
 

@@ -2,8 +2,17 @@
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from echoserver.local.journal import KEPT, LONGEST, Call, Entry, Journal, callerOf, short, wordEntry
-from echoserver.local.values import Event
+from echoserver.local.model.journal import (
+    KEPT,
+    LONGEST,
+    Call,
+    Entry,
+    Journal,
+    callerOf,
+    short,
+    wordEntry,
+)
+from echoserver.local.model.values import Event
 
 MEMBERS = (1.0, "ClaimGameServer", b"", "OK", 0.0, None, None, None, None)
 CALL = Call(*MEMBERS)

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from echoserver.local.quotas import MOST_GAME_SERVERS, MOST_GROUPS, RATES, Quotas
-from echoserver.local.values import Refusal, instanceIdOf
+from echoserver.local.model.quotas import MOST_GAME_SERVERS, MOST_GROUPS, RATES, Quotas
+from echoserver.local.model.values import Refusal, instanceIdOf
 from tests.local.fuzzing import RIGHT
 from tests.local.inmemory import MemoryFleetIQ
 from tests.local.test_api import SERVED

@@ -4,8 +4,8 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
+from echoserver.local.model.values import instanceIdOf
 from echoserver.local.service import LocalFleetIQ
-from echoserver.local.values import instanceIdOf
 from tests.groupcontract import NEW_GROUP
 from tests.local.inmemory import MemoryFleetIQ
 

@@ -4,8 +4,8 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from echoserver.local.settings import DEFAULTS, changed
-from echoserver.local.values import instanceIdOf
+from echoserver.local.model.settings import DEFAULTS, changed
+from echoserver.local.model.values import instanceIdOf
 from tests.local.inmemory import MemoryFleetIQ, Response
 
 FIRST, SECOND = (instanceIdOf("local", index) for index in range(2))

@@ -15,8 +15,8 @@ from typing import Any
 from twisted.internet.error import CannotListenError
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
+from echoserver.local.model.values import instanceIdOf
 from echoserver.local.testing import ControlRefused, RunningFleetIQ
-from echoserver.local.values import instanceIdOf
 
 SERVER = {"GameServerGroupName": "local", "GameServerId": "srv-1"}
 FIRST = instanceIdOf("local", 0)

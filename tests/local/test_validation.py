@@ -6,9 +6,9 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from echoserver.local.actions import Actions
-from echoserver.local.state import FleetState
-from echoserver.local.validation import ServiceModel, compilePattern, gameLift
+from echoserver.local.http.operations import Actions
+from echoserver.local.http.validation import ServiceModel, compilePattern, gameLift
+from echoserver.local.model.fleet import FleetState
 from tests.groupcontract import NEW_GROUP
 
 RIGHT: dict[str, dict[str, Any]] = {

@@ -5,7 +5,7 @@ from twisted.application.service import ServiceMaker
 
 fleetiqEcho = ServiceMaker(
     "fleetiq-echo",
-    "echoserver.tap",
+    "echoserver.server.tap",
     "A TCP echo game server on Amazon GameLift FleetIQ.",
     "fleetiq-echo",
 )

@@ -1,0 +1,1 @@
+"""Put any Twisted protocol on FleetIQ."""

@@ -1,0 +1,1 @@
+"""The local FleetIQ over HTTP: API, controls, instance metadata."""

@@ -1,1 +1,0 @@
-"""Players: their bytes, who may come in, and when a game session begins and ends."""

@@ -1,0 +1,446 @@
+"""The one door to boto3: its settings, what of the environment it reads, its threads."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from threading import Event, get_ident
+from typing import Any, TypeVar, cast
+
+from botocore import exceptions as said
+from twisted.internet.defer import CancelledError, Deferred, execute
+from twisted.internet.interfaces import IReactorFromThreads
+from twisted.internet.task import Clock
+from twisted.internet.threads import deferToThreadPool
+from twisted.logger import capturedLogs
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+
+from echoserver.gamelift.client import (
+    MOST_THREADS,
+    THREADS,
+    Client,
+    EndpointConfig,
+    GameLift,
+    IdleExitThreadPool,
+    Session,
+    openClient,
+)
+from echoserver.gamelift.errors import CallFailed
+from tests.awsdoubles import (
+    ONE,
+    REGISTER,
+    FakeClient,
+    FakeSession,
+    LoopbackEndpoint,
+    atOnce,
+    gameLiftWith,
+    localSession,
+    told,
+)
+
+T = TypeVar("T")
+
+OPERATIONS = {
+    "ClaimGameServer": "claim_game_server",
+    "DeregisterGameServer": "deregister_game_server",
+    "DescribeGameServer": "describe_game_server",
+    "DescribeGameServerGroup": "describe_game_server_group",
+    "DescribeGameServerInstances": "describe_game_server_instances",
+    "ListGameServerGroups": "list_game_server_groups",
+    "ListGameServers": "list_game_servers",
+    "RegisterGameServer": "register_game_server",
+    "UpdateGameServer": "update_game_server",
+}
+
+
+class ClientTests(SynchronousTestCase):
+    """The real client, against an endpoint on loopback."""
+
+    def setUp(self) -> None:
+        self.endpoint = LoopbackEndpoint()
+        self.addCleanup(self.endpoint.close)
+        where = EndpointConfig(endpoint=self.endpoint.url, local=True)
+        self.client = openClient(localSession(), where, "us-east-1")
+
+    def test_oneAttempt(self) -> None:
+        """A call is sent once, whatever comes of it."""
+        for status, code in [
+            (500, "InternalServiceException"),
+            (400, "ThrottlingException"),
+            (400, "LimitExceededException"),
+        ]:
+            self.endpoint.requests.clear()
+            self.endpoint.refuses(status, code)
+            self.failureResultOf(gameLiftWith(self.client).call("RegisterGameServer", **REGISTER))
+            self.assertEqual(len(self.endpoint.requests), 1)
+        self.endpoint.requests.clear()
+        self.endpoint.answer = b""
+        self.failureResultOf(gameLiftWith(self.client).call("RegisterGameServer", **REGISTER))
+        self.assertEqual(len(self.endpoint.requests), 1)
+
+    def test_settings(self) -> None:
+        """3 s to connect, 5 s of silence, one attempt, and a connection for each thread."""
+        config = cast(Any, self.client).meta.config
+        self.assertEqual((config.connect_timeout, config.read_timeout), (3, 5))
+        self.assertEqual(config.retries, {"total_max_attempts": 1, "mode": "standard"})
+        self.assertEqual(config.max_pool_connections, IdleExitThreadPool(10_000).max)
+        self.assertEqual(config.proxies, {})
+
+    def test_operationNames(self) -> None:
+        """Each operation in use is a method of boto3's client."""
+        client = FakeClient()
+        gameLift = gameLiftWith(client)
+        for operation, method in OPERATIONS.items():
+            gameLift.call(operation)
+            self.assertEqual(client.calls[-1][0], method)
+            self.assertTrue(callable(getattr(self.client, method)))
+
+
+class CallTests(SynchronousTestCase):
+    """What is sent, and what is told of it."""
+
+    def test_noneIsLeftOut(self) -> None:
+        """A member that is None is not sent; an empty one is."""
+        client = FakeClient()
+        gameLiftWith(client).call("ClaimGameServer", GameServerId=None, GameServerData="")
+        self.assertEqual(client.calls, [("claim_game_server", {"GameServerData": ""})])
+
+    def test_log(self) -> None:
+        """A call is told in one line with its request id, and without what it carries."""
+        client = FakeClient({"ResponseMetadata": {"RequestId": "an-id"}})
+        with capturedLogs() as events:
+            gameLiftWith(client).call("RegisterGameServer", **REGISTER)
+        self.assertEqual(told(events), ["RegisterGameServer took 0 ms, request id an-id."])
+        self.assertNotIn("secret", repr(events))
+
+    def test_logOfAFailure(self) -> None:
+        """A failed call is told in one line, and fails all the same."""
+
+        class Failing:
+            def register_game_server(self, **members: Any) -> None:
+                raise said.ReadTimeoutError(endpoint_url="http://x")
+
+        with capturedLogs() as events:
+            call = gameLiftWith(Failing()).call("RegisterGameServer", **REGISTER)
+        self.failureResultOf(call, CallFailed)
+        (line,) = told(events)
+        self.assertIn("RegisterGameServer failed after 0 ms: ", line)
+        self.assertNotIn("secret", repr(events))
+
+
+class EndTests(SynchronousTestCase):
+    """How a call ends: in time or not, heard or not."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.client = FakeClient()
+        self.works: list[tuple[Deferred[Any], Callable[[], Any]]] = []
+        self.ended: list[tuple[str, str, float]] = []
+        self.gameLift = GameLift(
+            self.clock,
+            self.inThread,
+            EndpointConfig(),
+            session=lambda _: cast(Session, FakeSession(self.client)),
+            client=lambda *_: cast(Client, self.client),
+            ended=lambda *what: self.ended.append(what),
+        )
+        self.gameLift.region()
+        self.work()
+        self.gameLift.open("us-east-1")
+        self.work()
+
+    def inThread(self, function: Callable[[], T], /) -> Deferred[T]:
+        done: Deferred[T] = Deferred()
+        self.works.append((done, function))
+        return done
+
+    def work(self) -> None:
+        """Have the thread do what it is to."""
+        done, function = self.works.pop(0)
+        execute(function).chainDeferred(done)
+
+    def test_reply(self) -> None:
+        """A reply in time leaves no timer behind, and who counts hears of it."""
+        call = self.gameLift.call("ListGameServers")
+        self.clock.advance(9.9)
+        self.work()
+        self.successResultOf(call)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertEqual(self.ended, [("ListGameServers", "ok", 9.9)])
+
+    def test_dripping(self) -> None:
+        """A call that is out may have happened after 10 s; what it brings later is nobody's."""
+        call = self.gameLift.call("ListGameServers")
+        done, send = self.works.pop(0)
+        reply = send()
+        self.clock.advance(10.0)
+        error = self.failureResultOf(call, CallFailed).value
+        self.assertEqual((error.retry, error.mayHaveHappened), (True, True))
+        self.assertEqual(str(error), "ListGameServers did not end within 10 s.")
+        done.callback(reply)
+        self.assertEqual(self.ended, [("ListGameServers", "Overdue", 10.0)])
+
+    def test_noThread(self) -> None:
+        """One that no thread has begun has not happened, and is never sent."""
+        call = self.gameLift.call("ListGameServers")
+        self.clock.advance(10.0)
+        error = self.failureResultOf(call, CallFailed).value
+        self.assertEqual((error.retry, error.mayHaveHappened), (True, False))
+        self.assertIn("was not sent: no thread was free within 10 s", str(error))
+        self.work()
+        self.assertEqual(self.client.calls, [])
+
+    def test_cancelled(self) -> None:
+        """A call that nobody waits for any more is not sent."""
+        call = self.gameLift.call("RegisterGameServer", **REGISTER)
+        call.cancel()
+        self.failureResultOf(call, CancelledError)
+        self.work()
+        self.assertEqual(self.client.calls, [])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+
+class EnvironmentTests(SynchronousTestCase):
+    """Which of AWS's variables and files are read."""
+
+    def setUp(self) -> None:
+        self.home = Path(self.mktemp())
+        (self.home / ".aws").mkdir(parents=True)
+        self.settle()
+
+    def settle(self, **variables: str) -> None:
+        """Have these variables, an empty home, and nothing else."""
+        self.patch(os, "environ", {"HOME": str(self.home.absolute()), **variables})
+
+    def opened(self, where: EndpointConfig) -> tuple[str | None, Any]:
+        """The region and the client that come of it."""
+        made: list[Client] = []
+
+        def client(*args: Any) -> Client:
+            made.append(openClient(*args))
+            return made[0]
+
+        gameLift = GameLift(Clock(), atOnce, where, client=client)
+        region = self.successResultOf(gameLift.region())
+        self.successResultOf(gameLift.open(region))
+        return region, made[0]
+
+    def nonsense(self) -> None:
+        """Settings of every kind that no client can be made with."""
+        for name in ("config", "credentials"):
+            (self.home / ".aws" / name).write_text("[[[ nonsense")
+        self.settle(
+            AWS_ACCESS_KEY_ID="half",
+            AWS_BEARER_TOKEN_GAMELIFT="nonsense",
+            AWS_CA_BUNDLE="/nowhere.pem",
+            AWS_CONFIG_FILE=str(self.home / ".aws" / "config"),
+            AWS_DEFAULT_REGION="nonsense!",
+            AWS_DEFAULTS_MODE="nonsense",
+            AWS_ENDPOINT_URL="nonsense",
+            AWS_ENDPOINT_URL_GAMELIFT="nonsense",
+            AWS_MAX_ATTEMPTS="nonsense",
+            AWS_PROFILE="nowhere",
+            AWS_REGION="nonsense!",
+            AWS_RETRY_MODE="nonsense",
+            AWS_SESSION_TOKEN="nonsense",
+            AWS_USE_DUALSTACK_ENDPOINT="true",
+            AWS_USE_FIPS_ENDPOINT="true",
+            HTTP_PROXY="http://127.0.0.1:1",
+            HTTPS_PROXY="http://127.0.0.1:1",
+            http_proxy="http://127.0.0.1:1",
+        )
+
+    def test_localReadsNothing(self) -> None:
+        """A local FleetIQ is reached whatever AWS's variables, files and the proxies say."""
+        endpoint = LoopbackEndpoint()
+        self.addCleanup(endpoint.close)
+        endpoint.says(200, {"GameServer": {"GameServerId": "server"}})
+        self.nonsense()
+        region, client = self.opened(EndpointConfig(endpoint=endpoint.url, local=True))
+        self.assertEqual(region, "us-east-1")
+        client.describe_game_server(**ONE)
+        (head,) = endpoint.requests
+        self.assertIn(b"POST / HTTP/1.1", head)
+        self.assertIn(b"Credential=local/", head)
+        self.assertIn(b"/us-east-1/gamelift/", head)
+        self.assertNotIn(b"nonsense", head)
+
+    def test_awsReadsThem(self) -> None:
+        """AWS's FleetIQ takes the same settings seriously."""
+        self.nonsense()
+        failure = self.failureResultOf(
+            GameLift(Clock(), atOnce, EndpointConfig()).region(), CallFailed
+        )
+        self.assertTrue(str(failure.value).startswith("boto3 did not start: "))
+
+    def test_profile(self) -> None:
+        """The region and the credentials come from the profile, the endpoint from its variable."""
+        (self.home / ".aws" / "config").write_text(
+            "[profile there]\nregion = eu-west-3\n"
+            "aws_access_key_id = key\naws_secret_access_key = secret\n"
+        )
+        url = "http://127.0.0.1:4571"
+        self.settle(AWS_PROFILE="there", AWS_ENDPOINT_URL_GAMELIFT=url)
+        region, client = self.opened(EndpointConfig())
+        self.assertEqual(region, "eu-west-3")
+        self.assertEqual(client.meta.region_name, "eu-west-3")
+        self.assertEqual(client.meta.endpoint_url, url)
+
+    def test_givenRegion(self) -> None:
+        """A region given wins."""
+        self.settle(
+            AWS_DEFAULT_REGION="eu-west-3", AWS_ACCESS_KEY_ID="k", AWS_SECRET_ACCESS_KEY="s"
+        )
+        region, client = self.opened(EndpointConfig(region="ap-northeast-2"))
+        self.assertEqual(region, "ap-northeast-2")
+        self.assertEqual(client.meta.endpoint_url, "https://gamelift.ap-northeast-2.amazonaws.com")
+
+    def test_noSuchProfile(self) -> None:
+        """A profile that is not there is a sentence that names it and says what to do."""
+        self.settle(AWS_PROFILE="nowhere")
+        failure = self.failureResultOf(
+            GameLift(Clock(), atOnce, EndpointConfig()).region(), CallFailed
+        )
+        self.assertEqual(
+            str(failure.value),
+            "boto3 did not start: The config profile (nowhere) could not be found."
+            " Name another in AWS_PROFILE, or unset it.",
+        )
+        error = cast(CallFailed, failure.value)
+        self.assertEqual((error.retry, error.mayHaveHappened), (False, False))
+
+    def test_noRegion(self) -> None:
+        """No region at all is a sentence that says how to give one."""
+        self.settle(AWS_ACCESS_KEY_ID="key", AWS_SECRET_ACCESS_KEY="secret")
+        gameLift = GameLift(Clock(), atOnce, EndpointConfig())
+        self.assertIsNone(self.successResultOf(gameLift.region()))
+        failure = self.failureResultOf(gameLift.open(None), CallFailed)
+        self.assertEqual(
+            str(failure.value),
+            "boto3 did not start: You must specify a region. Give --region, or set AWS_REGION.",
+        )
+
+    def test_wrongEndpoint(self) -> None:
+        """An endpoint that is no URL is a sentence that shows it."""
+        self.settle(
+            AWS_ACCESS_KEY_ID="key",
+            AWS_SECRET_ACCESS_KEY="secret",
+            AWS_ENDPOINT_URL_GAMELIFT="nonsense",
+        )
+        gameLift = GameLift(Clock(), atOnce, EndpointConfig(region="us-east-1"))
+        self.successResultOf(gameLift.region())
+        failure = self.failureResultOf(gameLift.open("us-east-1"), CallFailed)
+        self.assertEqual(
+            str(failure.value),
+            "boto3 did not start: Invalid endpoint: nonsense."
+            " Check AWS_ENDPOINT_URL_GAMELIFT and the region.",
+        )
+
+
+class ThreadTests(TestCase):
+    """boto3 never runs on the reactor thread."""
+
+    async def test_everythingInThreads(self) -> None:
+        """The session, its region, the client and each call are of the pool's threads."""
+        from twisted.internet import reactor
+
+        pool = IdleExitThreadPool()
+        pool.start()
+        self.addCleanup(pool.stop)
+        client = FakeClient()
+        sessions: list[FakeSession] = []
+
+        def session(_: EndpointConfig) -> Session:
+            sessions.append(FakeSession(client))
+            return cast(Session, sessions[0])
+
+        def make(session: Session, *_: object) -> Client:
+            return session.client("gamelift")
+
+        inThread = partial(deferToThreadPool, cast(IReactorFromThreads, reactor), pool)
+        gameLift = GameLift(Clock(), inThread, EndpointConfig(), session=session, client=make)
+        region = await gameLift.region()
+        await gameLift.open(region)
+        fired: list[int] = []
+        await gameLift.call("ListGameServers").addCallback(lambda _: fired.append(get_ident()))
+        self.assertEqual(region, "eu-west-3")
+        self.assertEqual(fired, [get_ident()])
+        self.assertNotIn(get_ident(), client.threads | sessions[0].threads)
+        self.assertEqual(client.calls, [("list_game_servers", {})])
+
+
+class DaemonThreadPoolTests(SynchronousTestCase):
+    """A pool that holds up no exit."""
+
+    def test_daemons(self) -> None:
+        """Its threads are daemons."""
+        pool = IdleExitThreadPool()
+        pool.start()
+        self.addCleanup(pool.stop)
+        pool.adjustPoolsize(minthreads=1)
+        self.assertEqual([thread.daemon for thread in pool.threads], [True])
+
+    def test_sizes(self) -> None:
+        """A thread for each game server, within limits; and all of them, if asked."""
+        sizes = [IdleExitThreadPool(gameServers).max for gameServers in (1, 30, 500)]
+        self.assertEqual(sizes, [THREADS, 30, MOST_THREADS])
+        pool = IdleExitThreadPool(500)
+        for gameServers in (500, 1):
+            pool.widen(gameServers)
+            self.assertEqual(pool.max, 500)
+
+    def test_end(self) -> None:
+        """A thread ends with its call if none waits; whoever has ended is not kept in mind."""
+        pool = IdleExitThreadPool()
+        pool.start()
+        self.addCleanup(pool.stop)
+        for _ in range(3):
+            pool.callInThread(get_ident)
+            (thread,) = pool.threads
+            thread.join(5)
+            self.assertFalse(thread.is_alive())
+
+    def test_waiting(self) -> None:
+        """A thread that has called takes the call that waits: no more of them than allowed."""
+        pool = IdleExitThreadPool()
+        pool.adjustPoolsize(maxthreads=1)
+        pool.start()
+        self.addCleanup(pool.stop)
+        begin, idents = Event(), []
+        pool.callInThread(begin.wait, 5)
+        for _ in range(3):
+            pool.callInThread(lambda: idents.append(get_ident()))
+        (thread,) = pool.threads
+        begin.set()
+        thread.join(5)
+        self.assertEqual(3 * [thread.ident], idents)
+
+    def test_idle(self) -> None:
+        """Threads that do nothing are joined."""
+        pool = IdleExitThreadPool()
+        pool.start()
+        pool.adjustPoolsize(minthreads=1)
+        (thread,) = pool.threads
+        pool.stopIfIdle()
+        self.assertFalse(thread.is_alive())
+
+    def test_calling(self) -> None:
+        """A call that runs is not waited for."""
+        pool = IdleExitThreadPool()
+        pool.start()
+        self.addCleanup(pool.stop)
+        began, end = Event(), Event()
+        self.addCleanup(end.set)
+
+        def call() -> None:
+            began.set()
+            end.wait(5)
+
+        pool.callInThread(call)
+        self.assertTrue(began.wait(5))
+        pool.stopIfIdle()
+        (thread,) = pool.threads
+        self.assertTrue(thread.is_alive())
+        self.assertFalse(end.is_set())

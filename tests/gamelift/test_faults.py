@@ -1,0 +1,242 @@
+"""The worker through FleetIQ's faults: the real boto3, against the local FleetIQ."""
+
+from __future__ import annotations
+
+from threading import Event
+
+from botocore.config import Config
+from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
+from twisted.trial.unittest import SynchronousTestCase
+
+from echoserver.clock import WallClock
+from echoserver.gamelift.client import Client
+from echoserver.gamelift.lifecycle import Absent, Available, Known, Utilized, Wanted
+from echoserver.gamelift.pace import Pace
+from echoserver.gamelift.registration import Degraded, Registration, RegistrationConfig
+from echoserver.gamelift.service import FleetIQ, RegistrationRequest
+from echoserver.local.testing import RunningFleetIQ
+from tests.awsdoubles import gameLiftWith, localSession, told
+from tests.doubles import LongRandom
+
+REGISTER, UPDATE, DEREGISTER = "RegisterGameServer", "UpdateGameServer", "DeregisterGameServer"
+DESCRIBE = "DescribeGameServer"
+
+
+class FaultsTestCase(SynchronousTestCase):
+    """One local FleetIQ, one worker, whose calls end before they return."""
+
+    def setUp(self) -> None:
+        self.fleet = RunningFleetIQ()
+        self.addCleanup(self.fleet.stop)
+        self.client = self.clientOf(self.fleet.endpointUrl)
+        self.clock = Clock()
+        self.want: Wanted | None = Available()
+        self.refusals: list[str] = []
+
+    def clientOf(self, url: str) -> Client:
+        """A client with little patience."""
+        config = Config(
+            connect_timeout=1, read_timeout=0.3, retries={"total_max_attempts": 1}, proxies={}
+        )
+        return localSession().client("gamelift", endpoint_url=url, config=config)
+
+    def start(self) -> Registration:
+        """A worker that has begun."""
+        identity = RegistrationRequest(self.fleet.instanceIds[0], "localhost:5000", 5000)
+        registrationConfig = RegistrationConfig(
+            FleetIQ(gameLiftWith(self.client), "local"),
+            identity,
+            Pace(self.clock),
+            lambda: None,
+            self.refuse,
+            Degraded(self.clock, WallClock(self.clock)),
+        )
+        self.worker = Registration(
+            self.clock, LongRandom(7), registrationConfig, 60.0, self.wants, lambda _: None
+        )
+        self.working = self.worker.work()
+        return self.worker
+
+    def wants(self, _: Known) -> Wanted | None:
+        """What the test wants now."""
+        return self.want
+
+    def refuse(self, sentence: str) -> bool:
+        """The end, as of a process that was never registered."""
+        self.refusals.append(sentence)
+        return True
+
+    def change(self, want: Wanted | None) -> None:
+        """Something else is wanted."""
+        self.want = want
+        self.worker.changed()
+
+    def retry(self) -> None:
+        """Let the next pause go by, however long."""
+        self.clock.advance(30.0)
+
+    @property
+    def there(self) -> dict[str, str]:
+        """The utilization status of each game server that FleetIQ has, by id."""
+        return {
+            each["GameServerId"]: each["UtilizationStatus"]
+            for each in self.fleet.state()["gameServers"]
+        }
+
+    def calls(self) -> dict[str, int]:
+        """How many calls of each operation have come in."""
+        return dict(self.fleet.state()["calls"])
+
+    def assertRegistered(self, known: Known, status: str = "AVAILABLE") -> None:
+        """FleetIQ has this one registration, and the worker knows it."""
+        registration = self.worker.registration
+        self.assertEqual((registration.known, registration.failures), (known, 0))
+        self.assertEqual(self.there, {registration.gameServerId: status})
+
+
+class StartTests(FaultsTestCase):
+    """Until the first registration."""
+
+    def test_passing(self) -> None:
+        """What passes is tried again for ever, with the same id."""
+        for kind, code in (
+            ("throttle", None),
+            ("error", "LimitExceededException"),
+            ("error", "ExpiredTokenException"),
+            ("error", "RequestTimeoutException"),
+        ):
+            self.setUp()
+            order = {"code": code} if code else {}
+            self.fleet.fault(operation=REGISTER, kind=kind, count=20, **order)
+            gameServerId = self.start().registration.gameServerId
+            for _ in range(19):
+                self.assertEqual(self.worker.registration.known, Absent())
+                self.retry()
+            self.assertIsNotNone(self.worker.degradedSince)
+            self.retry()
+            self.assertRegistered(Available())
+            self.assertEqual(self.worker.registration.gameServerId, gameServerId)
+            self.assertEqual((self.refusals, self.worker.degradedSince), ([], None))
+
+    def test_permanent(self) -> None:
+        """What lasts ends it, with a sentence that says what to do where we know."""
+        for code, cure in (
+            ("AccessDeniedException", "Allow gamelift:RegisterGameServer on the group"),
+            ("InvalidSignatureException", "Check the secret key, and this machine's clock."),
+            ("RequestExpired", "Check this machine's clock."),
+            ("UnrecognizedClientException", "Check AWS_PROFILE"),
+            ("InvalidRequestException", ""),
+            ("NotFoundException", ""),
+        ):
+            self.setUp()
+            self.fleet.fault(operation=REGISTER, kind="error", code=code)
+            self.start()
+            self.successResultOf(self.working)
+            [sentence] = self.refusals
+            self.assertIn(f"RegisterGameServer was refused: {code}: ", sentence)
+            self.assertIn(cure, sentence)
+
+    def test_drop(self) -> None:
+        """A connection lost before the call counts: asked about, then registered after all."""
+        self.fleet.fault(operation=REGISTER, kind="drop", count=1)
+        gameServerId = self.start().registration.gameServerId
+        self.retry()
+        self.retry()
+        self.assertRegistered(Available())
+        self.assertEqual(self.worker.registration.gameServerId, gameServerId)
+
+    def test_lostReply(self) -> None:
+        """One lost after it: found, and not registered twice."""
+        self.fleet.fault(operation=REGISTER, kind="lost-reply", count=1)
+        self.start()
+        self.retry()
+        self.assertRegistered(Available())
+        self.assertEqual(self.calls()[REGISTER], 1)
+
+    def test_serverError(self) -> None:
+        """A 5xx may have happened, too."""
+        self.fleet.fault(operation=REGISTER, kind="error", code="InternalServiceException", count=1)
+        self.start()
+        self.retry()
+        self.retry()
+        self.assertRegistered(Available())
+
+    def test_lateEffect(self) -> None:
+        """A Register that takes effect long after its time-out is found to be ours."""
+        self.fleet.fault(operation=REGISTER, kind="slow", seconds=0.6, count=1)
+        self.start()
+        self.retry()
+        self.assertEqual((self.worker.registration.known, self.there), (Absent(), {}))
+        for _ in range(500):
+            if self.there:
+                break
+            Event().wait(0.02)
+        self.retry()
+        self.retry()
+        self.assertRegistered(Available())
+
+
+class LaterTests(FaultsTestCase):
+    """Once registered: nothing ends it, and nothing is doubled."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.start()
+        self.gameServerId = self.worker.registration.gameServerId
+
+    def test_utilizeLost(self) -> None:
+        """UTILIZED, whether the call or only its reply was lost, refused or answered by a 5xx."""
+        for order in (
+            {"kind": "drop"},
+            {"kind": "lost-reply"},
+            {"kind": "throttle"},
+            {"kind": "error", "code": "InternalServiceException"},
+            {"kind": "error", "code": "ExpiredTokenException"},
+            {"kind": "error", "code": "AccessDeniedException"},
+        ):
+            self.setUp()
+            self.fleet.fault(operation=UPDATE, count=1, **order)
+            self.change(Utilized(1))
+            self.retry()
+            self.assertRegistered(Utilized(1), "UTILIZED")
+            self.assertEqual((self.worker.registration.gameServerId), self.gameServerId)
+            self.assertEqual(self.calls()[REGISTER], 1)
+
+    def test_deregisterLost(self) -> None:
+        """Deregistered once, and registered once, whatever was lost."""
+        for kind in ("drop", "lost-reply", "throttle"):
+            self.setUp()
+            self.change(Utilized(1))
+            self.fleet.fault(operation=DEREGISTER, kind=kind, count=1)
+            self.change(Available())
+            self.retry()
+            self.retry()  # a NotFoundException on so young a registration counts as a failure
+            self.assertRegistered(Available())
+            self.assertNotEqual(self.worker.registration.gameServerId, self.gameServerId)
+            self.assertEqual(self.calls()[REGISTER], 2)
+
+    def test_outage(self) -> None:
+        """Ten minutes of nothing but failures are told once a minute; then all is well."""
+        self.fleet.fault(operation="*", kind="error", code="AccessDeniedException")
+        self.change(Utilized(1))
+        with capturedLogs() as events:
+            for _ in range(20):
+                self.retry()
+        lines = [line for line in told(events) if line.startswith("Degraded since ")]
+        self.assertEqual(len(lines), 10)
+        self.assertIn("Allow gamelift:UpdateGameServer", lines[-1])
+        self.assertEqual((self.refusals, self.there), ([], {self.gameServerId: "AVAILABLE"}))
+        self.fleet.endFaults()
+        with capturedLogs() as events:
+            self.retry()
+        self.assertIn("No longer degraded", "\n".join(told(events)))
+        self.assertRegistered(Utilized(1), "UTILIZED")
+
+    def test_nobodyThere(self) -> None:
+        """Where nobody listens, or no name leads, nothing was sent: it is tried again."""
+        for url in ("http://127.0.0.1:1", "http://nobody.invalid:4570"):
+            error = self.failureResultOf(
+                FleetIQ(gameLiftWith(self.clientOf(url)), "local").heartbeat("gs-1")
+            ).value
+            self.assertEqual((error.retry, error.mayHaveHappened), (True, False), str(error))

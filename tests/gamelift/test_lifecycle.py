@@ -1,0 +1,537 @@
+"""The table of the lifecycle, and what holds from any state under any outcome."""
+
+from __future__ import annotations
+
+from dataclasses import FrozenInstanceError, dataclass, field
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from echoserver.game.session import Session
+from echoserver.gamelift.lifecycle import (
+    ADOPT_WITHIN,
+    NOBODYS,
+    Absent,
+    Available,
+    Confirmed,
+    Conflict,
+    Known,
+    Outcome,
+    RegistrationState,
+    Step,
+    Unknown,
+    Utilized,
+    UtilizedExternally,
+    Wanted,
+    after,
+    backoff,
+    mayBeClaimed,
+    nextStep,
+    settle,
+    wanted,
+)
+
+HEARTBEAT = 60.0
+ONE, TWO = Utilized(1), Utilized(2)
+KNOWNS: tuple[Known, ...] = (
+    Absent(),
+    Available(),
+    ONE,
+    TWO,
+    UtilizedExternally(0.0),
+    Unknown(None),
+    Unknown(ONE),
+    Conflict(),
+)
+
+
+class TableTests(SynchronousTestCase):
+    """The whole table, cell by cell."""
+
+    def test_everyCell(self) -> None:
+        """Each known and wanted names its one step."""
+        rest, register, utilize = Step.REST, Step.REGISTER, Step.UTILIZE
+        beat, leave, inspect = Step.HEARTBEAT, Step.DEREGISTER, Step.INSPECT
+        table: dict[Known, tuple[Step, Step, Step]] = {
+            Absent(): (rest, register, register),
+            Available(): (leave, rest, utilize),
+            ONE: (leave, leave, rest),
+            TWO: (leave, leave, leave),
+            UtilizedExternally(0.0): (leave, rest, rest),
+            Unknown(None): (leave, beat, beat),
+            Unknown(ONE): (leave, beat, beat),
+            Conflict(): (inspect, inspect, inspect),
+        }
+        wants: tuple[Wanted, ...] = (Absent(), Available(), ONE)
+        for known, row in table.items():
+            self.assertEqual(row, tuple(nextStep(known, want) for want in wants), known)
+
+
+class WantedTests(SynchronousTestCase):
+    """What FleetIQ should know, of the session and of leaving."""
+
+    def test_staying(self) -> None:
+        """AVAILABLE without a session, UTILIZED with its number in one."""
+        self.assertEqual(
+            Available(),
+            wanted(
+                Session(3, 0),
+                Available(),
+            ),
+        )
+        self.assertEqual(
+            Utilized(3),
+            wanted(
+                Session(3, 1),
+                Available(),
+            ),
+        )
+
+    def test_notAccepting(self) -> None:
+        """Nobody is to be sent where players cannot come in; a session is not touched by it."""
+        self.assertEqual(Absent(), wanted(Session(3, 0), Available(), accepting=False))
+        self.assertEqual(Utilized(3), wanted(Session(3, 1), Absent(), accepting=False))
+
+    def test_leaving(self) -> None:
+        """A session that runs is finished first; an idle server is to be absent."""
+        self.assertEqual(Absent(), wanted(Session(3, 0), Available(), leaving=True))
+        self.assertEqual(Utilized(3), wanted(Session(3, 1), Available(), leaving=True))
+
+    def test_lostWhileLeaving(self) -> None:
+        """A registration lost while leaving or draining is not renewed, whoever plays."""
+        for session in (Session(3, 1), Session(3, 0)):
+            self.assertEqual(Absent(), wanted(session, Absent(), leaving=True))
+            self.assertEqual(Absent(), wanted(session, Absent(), drainingSince=3))
+
+    def test_drainingIdle(self) -> None:
+        """An idle server stays registered; it may be claimed, and play."""
+        self.assertEqual(Available(), wanted(Session(3, 0), Available(), drainingSince=3))
+        self.assertEqual(Utilized(4), wanted(Session(4, 1), Available(), drainingSince=3))
+
+    def test_drainingLast(self) -> None:
+        """A session that ends was the last: the one that ran, or one that began since."""
+        for session, since in ((Session(3, 0), 2), (Session(4, 0), 3)):
+            for known in (Available(), Utilized(session.number), Unknown(None), Conflict()):
+                self.assertEqual(Absent(), wanted(session, known, drainingSince=since))
+
+    def test_drainingSinceManySessions(self) -> None:
+        """However many sessions have ended, only one more is the last."""
+        thousand, next = Session(1000, 0), Session(1001, 0)
+        self.assertEqual(Available(), wanted(thousand, Available(), drainingSince=1000))
+        self.assertEqual(Absent(), wanted(next, Available(), drainingSince=1000))
+
+    @settings(deadline=None, max_examples=200)
+    @given(st.data())
+    def test_rules(self, data: st.DataObject) -> None:
+        """Who leaves or drains never registers nor drops a session; who leaves is gone if idle."""
+        players = data.draw(st.integers(0, 2))
+        session = Session(data.draw(st.integers(int(players > 0), 4)), players)
+        since = data.draw(st.none() | st.integers(0, session.ended))
+        leaving = data.draw(st.booleans())
+        known = data.draw(st.sampled_from(KNOWNS))
+        want = wanted(session, known, leaving=leaving, drainingSince=since)
+        if leaving or since is not None:
+            self.assertNotEqual(Step.REGISTER, nextStep(known, want))
+        if session.running and known != Absent():
+            self.assertEqual(Utilized(session.number), want)
+        if not session.running:
+            self.assertNotIsInstance(want, Utilized)
+            self.assertFalse(leaving and want != Absent())
+            self.assertFalse(since is None and not leaving and want != Available())
+
+
+class ClaimTests(SynchronousTestCase):
+    """Whether somebody may have been sent here."""
+
+    def test_mayBeClaimed(self) -> None:
+        """Not before Register, nor once a session of ours runs; else, who knows."""
+        claimed = [known for known in KNOWNS if mayBeClaimed(known)]
+        open = [Available(), UtilizedExternally(0.0), Unknown(None), Unknown(ONE), Conflict()]
+        self.assertEqual(open, claimed)
+
+
+class SettleTests(SynchronousTestCase):
+    """UTILIZED by somebody else."""
+
+    def test_adopted(self) -> None:
+        """The session that comes adopts it."""
+        self.assertEqual(ONE, settle(UtilizedExternally(5.0), ONE, 6.0))
+
+    def test_waits(self) -> None:
+        """Nobody there: it waits for its players."""
+        self.assertEqual(
+            UtilizedExternally(5.0), settle(UtilizedExternally(5.0), Available(), 64.9)
+        )
+
+    def test_renewed(self) -> None:
+        """After 60 s alone it is nobody's, and so deregistered, even if the first session comes."""
+        known = settle(UtilizedExternally(5.0), Available(), 65.0)
+        self.assertEqual(NOBODYS, known)
+        self.assertEqual(Step.DEREGISTER, nextStep(known, Available()))
+        self.assertEqual(Step.DEREGISTER, nextStep(known, ONE))
+
+    def test_ourOwnStays(self) -> None:
+        """What we know otherwise is not touched."""
+        for known in (Absent(), Available(), ONE, Unknown(None), Conflict()):
+            self.assertEqual(known, settle(known, TWO, 1e9))
+
+
+class AfterTests(SynchronousTestCase):
+    """What is known once a step has brought something."""
+
+    def after(
+        self,
+        known: Known,
+        step: Step,
+        outcome: Confirmed | Outcome,
+        towards: Wanted = ONE,
+        since: float | None = 0.0,
+        now: float = 1000.0,
+        failures: int = 3,
+    ) -> RegistrationState:
+        """One step on a registration C{old}; the next id is C{new}."""
+        registration = RegistrationState("old", known, failures, since)
+        return after(registration, step, towards, outcome, now, HEARTBEAT, "new")
+
+    def test_known(self) -> None:
+        """Each outcome of each step, with what is known before and after, id and failures."""
+        gone, conflict, refused = Outcome.GONE, Outcome.CONFLICT, Outcome.REFUSED
+        lost, forbidden = Outcome.LOST, Outcome.FORBIDDEN
+        free, busy = Confirmed(utilized=False), Confirmed(utilized=True)
+        strange = Confirmed(utilized=False, ours=False)
+        register, utilize, beat = Step.REGISTER, Step.UTILIZE, Step.HEARTBEAT
+        leave, inspect = Step.DEREGISTER, Step.INSPECT
+        table: list[tuple[Known, Step, Confirmed | Outcome, Known, str, int]] = [
+            (Absent(), register, free, Available(), "old", 3),
+            (Absent(), register, busy, UtilizedExternally(1000.0), "old", 0),
+            (Absent(), register, lost, Conflict(), "old", 4),
+            (Absent(), register, conflict, Conflict(), "old", 4),
+            (Absent(), register, refused, Absent(), "old", 4),
+            (Absent(), register, forbidden, Absent(), "old", 6),
+            (Absent(), register, gone, Absent(), "old", 6),
+            (Available(), utilize, busy, ONE, "old", 0),
+            (Available(), utilize, free, Available(), "old", 4),
+            (Available(), utilize, lost, Unknown(ONE), "old", 4),
+            (Available(), utilize, refused, Available(), "old", 4),
+            (Available(), utilize, gone, Absent(), "new", 3),
+            (Available(), beat, free, Available(), "old", 3),
+            (Available(), beat, busy, UtilizedExternally(1000.0), "old", 0),
+            (Available(), beat, lost, Available(), "old", 4),
+            (ONE, beat, busy, ONE, "old", 0),
+            (ONE, beat, free, Available(), "old", 3),
+            (UtilizedExternally(7.0), beat, busy, UtilizedExternally(7.0), "old", 0),
+            (Unknown(ONE), beat, busy, ONE, "old", 0),
+            (Unknown(ONE), beat, free, Available(), "old", 3),
+            (Unknown(None), beat, busy, UtilizedExternally(1000.0), "old", 0),
+            (Unknown(ONE), beat, lost, Unknown(ONE), "old", 4),
+            (Unknown(ONE), beat, gone, Absent(), "new", 3),
+            (TWO, leave, gone, Absent(), "new", 3),
+            (TWO, leave, lost, Unknown(TWO), "old", 4),
+            (UtilizedExternally(7.0), leave, lost, Unknown(UtilizedExternally(7.0)), "old", 4),
+            (Available(), leave, lost, Unknown(None), "old", 4),
+            (Unknown(TWO), leave, lost, Unknown(TWO), "old", 4),
+            (TWO, leave, forbidden, TWO, "old", 6),
+            (Conflict(), inspect, free, Available(), "old", 3),
+            (Conflict(), inspect, busy, UtilizedExternally(1000.0), "old", 3),
+            (Conflict(), inspect, strange, Absent(), "new", 3),
+            (Conflict(), inspect, gone, Absent(), "old", 4),
+            (Conflict(), inspect, lost, Conflict(), "old", 4),
+        ]
+        for known, step, outcome, then, gameServerId, failures in table:
+            came = self.after(known, step, outcome)
+            self.assertEqual(
+                (then, gameServerId, failures),
+                (came.known, came.gameServerId, came.failures),
+                (known, step, outcome),
+            )
+
+    def test_atRestForgetsFailures(self) -> None:
+        """A confirmed step that reaches what is wanted ends the counting; an inspect never does."""
+        free = Confirmed(utilized=False)
+        registered = self.after(Absent(), Step.REGISTER, free, towards=Available())
+        inspected = self.after(Conflict(), Step.INSPECT, free, towards=Available())
+        left = self.after(ONE, Step.DEREGISTER, Outcome.GONE, towards=Absent())
+        self.assertEqual([0, 3, 0], [r.failures for r in (registered, inspected, left)])
+
+    def test_firstFailure(self) -> None:
+        """A new registration has not failed; its first failure counts as one, whatever fails."""
+        self.assertEqual(RegistrationState("new"), RegistrationState("new", Absent(), 0, None))
+        for known, step, outcome in (
+            (Absent(), Step.REGISTER, Outcome.REFUSED),
+            (Conflict(), Step.INSPECT, Outcome.GONE),
+            (Available(), Step.UTILIZE, Confirmed(utilized=False)),
+        ):
+            self.assertEqual(1, self.after(known, step, outcome, failures=0).failures, step)
+
+    def test_goneYoung(self) -> None:
+        """A registration gone before its first heartbeat has failed; an older one has not."""
+        young = self.after(Available(), Step.UTILIZE, Outcome.GONE, since=0.0, now=59.9)
+        old = self.after(Available(), Step.UTILIZE, Outcome.GONE, since=0.0, now=60.0)
+        self.assertEqual([4, 3], [young.failures, old.failures])
+
+    def test_registeredSince(self) -> None:
+        """Register says when; the next attempt has not been yet."""
+        registered = self.after(Absent(), Step.REGISTER, Confirmed(utilized=False), since=None)
+        self.assertEqual(1000.0, registered.since)
+        self.assertIsNone(self.after(ONE, Step.DEREGISTER, Outcome.GONE).since)
+
+
+class ValueTests(SynchronousTestCase):
+    """What is known are values."""
+
+    def test_doNotChange(self) -> None:
+        """None is changed in place, nor carries more than its fields."""
+        for value in (*KNOWNS, Confirmed(utilized=True), RegistrationState("id")):
+            self.assertFalse(hasattr(value, "__dict__"), value)
+            for name in value.__slots__:
+                with self.assertRaises(FrozenInstanceError):
+                    setattr(value, name, 1)
+
+
+class BackoffTests(SynchronousTestCase):
+    """Full jitter, from 1 s to 30 s."""
+
+    def test_grows(self) -> None:
+        """It doubles from 1 s, and stays at 30 s."""
+        self.assertEqual(
+            [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0], [backoff(n, 1.0) for n in range(1, 8)]
+        )
+        self.assertEqual(30.0, backoff(100_000, 1.0))
+
+    def test_jitter(self) -> None:
+        """The rng reach from nothing to all of it."""
+        self.assertEqual([0.0, 4.0], [backoff(4, 0.0), backoff(4, 0.5)])
+
+
+@dataclass
+class FleetIQ:
+    """A FleetIQ with bad days: what it has, what may still land, which of our ids may exist."""
+
+    servers: dict[str, bool] = field(default_factory=dict)
+    strangers: set[str] = field(default_factory=set)
+    pending: list[tuple[Step, str]] = field(default_factory=list)
+    mayExist: set[str] = field(default_factory=set)
+    ghosts: set[str] = field(default_factory=set)
+
+    def act(self, step: Step, gameServerId: str) -> Confirmed | Outcome:
+        """Carry a call out, and answer it honestly."""
+        has = gameServerId in self.servers
+        match step:
+            case Step.REGISTER if has or gameServerId in self.strangers:
+                return Outcome.CONFLICT
+            case Step.REGISTER:
+                self.servers[gameServerId] = False
+            case Step.INSPECT if gameServerId in self.strangers:
+                return Confirmed(utilized=False, ours=False)
+            case Step.UTILIZE if has:
+                self.servers[gameServerId] = True
+            case Step.DEREGISTER:
+                self.servers.pop(gameServerId, None)
+                return Outcome.GONE
+        if gameServerId not in self.servers:
+            return Outcome.GONE
+        return Confirmed(self.servers[gameServerId])
+
+    def land(self) -> None:
+        """What was on its way arrives. A Register that does is a ghost until it is asked about."""
+        pending, self.pending = self.pending, []
+        for step, gameServerId in pending:
+            self.act(step, gameServerId)
+            if step is Step.REGISTER:
+                self.ghosts.add(gameServerId)
+
+
+FAULTS = (
+    "done",
+    "refused",
+    "forbidden",
+    "lost before",
+    "lost after",
+    "late",
+    "forgotten",
+    "stranger",
+    "taken",
+)
+
+
+class Life:
+    """A worker's loop over the pure functions, against L{FleetIQ}, with a check at every step."""
+
+    def __init__(self, test: SynchronousTestCase) -> None:
+        self.test = test
+        self.fleet = FleetIQ()
+        self.registration = RegistrationState("id-0")
+        self.now = 0.0
+        self.drawn = 0
+        self.unpaused = 0
+
+    def towards(self, want: Wanted, fault: str, *, beat: bool = False) -> bool:
+        """Take the one next step; False at rest."""
+        known = settle(self.registration.known, want, self.now)
+        step = nextStep(known, want)
+        if step is Step.REST and beat and known != Absent():
+            step = Step.HEARTBEAT
+        before = RegistrationState(
+            self.registration.gameServerId,
+            known,
+            self.registration.failures,
+            self.registration.since,
+        )
+        if step is Step.REST:
+            self.registration = before
+            return False
+        self.check(step, before)
+        outcome = self.outcome(step, before.gameServerId, fault)
+        self.drawn += 1
+        self.registration = after(
+            before, step, want, outcome, self.now, HEARTBEAT, f"id-{self.drawn}"
+        )
+        self.forget(step, before.gameServerId, outcome)
+        failed = self.registration.failures > before.failures
+        self.unpaused = 0 if failed else self.unpaused + 1
+        self.now += 0.1 + (backoff(self.registration.failures, 1.0) if failed else 0.0)
+        return True
+
+    def check(self, step: Step, before: RegistrationState) -> None:
+        """What must never be asked for."""
+        if step is Step.REGISTER:
+            others = self.fleet.mayExist - {before.gameServerId}
+            self.test.assertEqual(set(), others, "a second id while the first may exist")
+            self.fleet.mayExist.add(before.gameServerId)
+        if step is Step.UTILIZE:
+            self.test.assertEqual(Available(), before.known)
+        self.test.assertLess(self.unpaused, 6, "it spins")
+
+    def outcome(self, step: Step, gameServerId: str, fault: str) -> Confirmed | Outcome:
+        """Carry it out as the fault has it."""
+        match fault:
+            case "refused":
+                return Outcome.REFUSED
+            case "forbidden":
+                return Outcome.FORBIDDEN
+            case "lost before":
+                return Outcome.LOST
+            case "lost after":
+                self.fleet.act(step, gameServerId)
+                return Outcome.LOST
+            case "late":
+                self.fleet.pending.append((step, gameServerId))
+                return Outcome.LOST
+            case "forgotten":
+                self.fleet.servers.pop(gameServerId, None)
+            case "stranger" if step is Step.REGISTER and gameServerId not in self.fleet.servers:
+                self.fleet.strangers.add(gameServerId)
+            case "taken" if gameServerId in self.fleet.servers:
+                self.fleet.servers[gameServerId] = True
+        return self.fleet.act(step, gameServerId)
+
+    def forget(self, step: Step, gameServerId: str, outcome: Confirmed | Outcome) -> None:
+        """An answer overtakes what was on its way, unless it is an inspect that found nothing."""
+        confirmed = isinstance(outcome, Confirmed) or outcome is Outcome.GONE
+        if confirmed and not (step is Step.INSPECT and outcome is Outcome.GONE):
+            self.fleet.pending = [late for late in self.fleet.pending if late[1] != gameServerId]
+            self.fleet.ghosts.discard(gameServerId)
+            if outcome is Outcome.GONE or gameServerId in self.fleet.strangers:
+                self.fleet.mayExist.discard(gameServerId)
+
+
+WANTS = st.one_of(st.just(Absent()), st.just(Available()), st.integers(1, 4).map(Utilized))
+DAYS = st.lists(st.tuples(st.none() | WANTS, st.sampled_from(FAULTS), st.booleans()), max_size=40)
+
+
+EVENTS = st.sampled_from(("joined", "left", "drains", "active", "leaves"))
+DRAINS = st.lists(st.tuples(EVENTS, st.sampled_from(FAULTS), st.integers(0, 3)), max_size=30)
+
+
+class LifeTests(SynchronousTestCase):
+    """Whatever happens, and in whatever order."""
+
+    @settings(deadline=None, max_examples=1000)
+    @given(DAYS, WANTS)
+    def test_comesToRest(self, days: list[tuple[Wanted | None, str, bool]], last: Wanted) -> None:
+        """
+        No second id while the first may exist, no spinning; and once calls succeed, all comes to
+        rest at what is wanted.
+        """
+        life, want = Life(self), last
+        for newWant, fault, beat in days:
+            if newWant is not None:
+                want, life.unpaused = newWant, 0
+            if fault == "late":
+                life.fleet.land()
+            if not life.towards(want, fault, beat=beat):
+                life.unpaused = 0
+                life.now += HEARTBEAT
+        life.fleet.land()
+        life.unpaused = 0
+        for _ in range(12):
+            moved = life.towards(last, "done", beat=True)
+            if not moved or nextStep(life.registration.known, last) is Step.REST:
+                life.now += ADOPT_WITHIN
+                life.unpaused = 0
+        known, gameServerId = life.registration.known, life.registration.gameServerId
+        self.assertEqual(last, known)
+        if last == Absent():
+            # A Register that lands after an inspect found nothing, and nobody asks again, lapses.
+            self.assertEqual(set(), set(life.fleet.servers) - life.fleet.ghosts)
+        else:
+            self.assertEqual({gameServerId: isinstance(last, Utilized)}, life.fleet.servers)
+
+    @settings(deadline=None, max_examples=300)
+    @given(DRAINS)
+    def test_drains(self, days: list[tuple[str, str, int]]) -> None:
+        """
+        Whatever comes and fails while FleetIQ drains, takes it back, or the instance goes: no new
+        registration meanwhile; and in the end, all is as it should be.
+        """
+        life, session = Life(self), Session()
+        since: int | None = None
+        leaving = False
+        for event, fault, steps in days:
+            match event:
+                case "joined":
+                    session = session.joined()
+                case "left" if session.running:
+                    session = session.left()
+                case "drains" if since is None:
+                    since = session.ended
+                case "active":
+                    since = None
+                case "leaves":
+                    leaving = True
+            life.unpaused = 0
+            for _ in range(steps):
+                known = life.registration.known
+                want = wanted(session, known, leaving=leaving, drainingSince=since)
+                ids = set(life.fleet.servers)
+                life.towards(want, fault)
+                if leaving or since is not None:
+                    self.assertEqual(set(), set(life.fleet.servers) - ids)
+        life.fleet.land()
+        life.unpaused = 0
+        for _ in range(12):
+            known = life.registration.known
+            want = wanted(session, known, leaving=leaving, drainingSince=since)
+            if not life.towards(want, "done", beat=True) or nextStep(known, want) is Step.REST:
+                life.now += ADOPT_WITHIN
+                life.unpaused = 0
+        known = life.registration.known
+        self.assertEqual(
+            known, wanted(session, known, leaving=leaving, drainingSince=since), session
+        )
+        if not session.running and leaving:
+            self.assertEqual(set(), set(life.fleet.servers) - life.fleet.ghosts)
+
+    def test_doesNotSpin(self) -> None:
+        """The same trouble at every call: a pause comes at least every sixth step, and grows."""
+        wants: tuple[Wanted, ...] = (Absent(), Available(), ONE)
+        for fault in FAULTS:
+            for want in wants:
+                life = Life(self)
+                for _ in range(60):
+                    if not life.towards(want, fault):
+                        life.unpaused = 0
+                        life.now += HEARTBEAT
+                if fault == "forgotten" and want == ONE:
+                    self.assertGreater(life.now, 10 * 30.0)

@@ -1,0 +1,241 @@
+"""How fast a process calls FleetIQ: in which order, how long, and never too often."""
+
+from __future__ import annotations
+
+from math import inf
+from random import Random
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import Clock, deferLater
+from twisted.trial.unittest import SynchronousTestCase
+
+from echoserver.clock import WallClock
+from echoserver.gamelift.lifecycle import Available, Known, Step, Utilized, Wanted
+from echoserver.gamelift.pace import Pace, Place
+from echoserver.gamelift.registration import Degraded, Registration, RegistrationConfig
+from echoserver.gamelift.service import GameServerDescription, RegistrationRequest
+from echoserver.ratelimit import TokenBucket
+from tests.doubles import gameServer
+
+INSTANCE = "i-0123456789abcdef0"
+
+
+class PaceTests(SynchronousTestCase):
+    """Places in line, one token a second."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.pace = Pace(self.clock, TokenBucket(1.0, 1))
+        self.called: list[str] = []
+        self.pace.place(self.fail).mayCall(Step.REGISTER, inf)
+
+    def wants(self, name: str, step: Step | None, beatDue: float = inf) -> Place:
+        """Somebody who wants a step, until he has taken it; or who no longer wants one, if None."""
+
+        def ask() -> None:
+            if step is None:
+                place.leave()
+            elif place.mayCall(step, beatDue):
+                self.called.append(name)
+
+        place = self.pace.place(ask)
+        place.mayCall(step or Step.UTILIZE, beatDue)
+        return place
+
+    def test_noLimit(self) -> None:
+        """Without a bucket everybody may, and nothing is left behind."""
+        place = Pace(self.clock).place(self.fail)
+        self.assertTrue(all(place.mayCall(Step.REGISTER, inf) for _ in range(100)))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_order(self) -> None:
+        """Utilize, deregister, inspect, heartbeat, register; who came first, among equals."""
+        for name in ("register", "heartbeat", "inspect", "deregister", "utilize"):
+            self.wants(f"{name} 1", Step(name))
+            self.wants(f"{name} 2", Step(name))
+        self.clock.pump([1.0] * 10)
+        ranks = ("utilize", "deregister", "inspect", "heartbeat", "register")
+        self.assertEqual(self.called, [f"{name} {i}" for name in ranks for i in (1, 2)])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_rate(self) -> None:
+        """One a second, and none before."""
+        self.wants("first", Step.REGISTER)
+        self.wants("second", Step.REGISTER)
+        self.clock.advance(0.9)
+        self.assertEqual(self.called, [])
+        self.clock.advance(0.1)
+        self.clock.advance(0.9)
+        self.assertEqual(self.called, ["first"])
+        self.clock.advance(0.1)
+        self.assertEqual(self.called, ["first", "second"])
+
+    def test_backOfTheLine(self) -> None:
+        """Who has had a call stands behind those who have waited since."""
+        first = self.wants("first", Step.UTILIZE)
+        self.wants("second", Step.UTILIZE)
+        self.clock.advance(1.0)
+        self.assertFalse(first.mayCall(Step.UTILIZE, inf))
+        self.clock.pump([1.0] * 2)
+        self.assertEqual(self.called, ["first", "second", "first"])
+
+    def test_changesItsMind(self) -> None:
+        """Who wants something more urgent now goes before; the place among equals is kept."""
+        changing = self.wants("changing", Step.HEARTBEAT)
+        self.wants("deregister", Step.DEREGISTER)
+        self.assertFalse(changing.mayCall(Step.UTILIZE, inf))
+        self.assertFalse(changing.mayCall(Step.DEREGISTER, inf))
+        changing.ring = lambda: self.called.append("changing")
+        self.clock.advance(1.0)
+        self.assertEqual(self.called[0], "changing")
+
+    def test_noLongerWanted(self) -> None:
+        """The token of who no longer wants it is the next one's, at once."""
+        self.wants("nothing", None)
+        self.wants("register", Step.REGISTER)
+        self.clock.advance(1.0)
+        self.clock.advance(0.0)
+        self.assertEqual(self.called, ["register"])
+
+    def test_leaves(self) -> None:
+        """Who has left is not rung, and nothing waits for nobody."""
+        self.wants("gone", Step.UTILIZE).leave()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.clock.advance(5.0)
+        self.assertEqual(self.called, [])
+
+    def test_noOvertaking(self) -> None:
+        """A token that is there is for the first in line, not for who happens to ask."""
+        self.wants("waits", Step.UTILIZE)
+        self.clock.rightNow += 1.0
+        self.assertFalse(self.pace.place(self.fail).mayCall(Step.HEARTBEAT, inf))
+        self.clock.advance(0.0)
+        self.assertEqual(self.called, ["waits"])
+
+    def test_lateHeartbeat(self) -> None:
+        """A heartbeat that is 2 s late goes before all."""
+        self.wants("late", Step.HEARTBEAT, beatDue=0.5)
+        for i in range(4):
+            self.wants(f"utilize {i}", Step.UTILIZE)
+        self.clock.pump([1.0] * 3)
+        self.assertEqual(self.called, ["utilize 0", "utilize 1", "late"])
+
+    def test_question(self) -> None:
+        """A question beside the steps goes last; cancelled, it has left the line."""
+        first, second = self.pace.question(), self.pace.question()
+        self.wants("register", Step.REGISTER)
+        self.clock.advance(1.0)
+        self.assertEqual(self.called, ["register"])
+        self.assertNoResult(first)
+        first.cancel()
+        self.failureResultOf(first, CancelledError)
+        self.clock.advance(1.0)
+        self.successResultOf(second)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_questionAtOnce(self) -> None:
+        """It need not wait where nothing else does, nor where there is no limit."""
+        self.successResultOf(Pace(self.clock).question())
+        self.clock.advance(1.0)
+        self.successResultOf(self.pace.question())
+
+
+class PromptFleet:
+    """A FleetIQ that answers after 50 ms, and writes down when which call of whom was sent."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.sent: list[tuple[float, str, str]] = []
+
+    def register(self, gameServerId: str, *rest: str | None) -> Deferred[GameServerDescription]:
+        return self._answer("register", gameServerId)
+
+    def utilize(self, gameServerId: str) -> Deferred[GameServerDescription]:
+        return self._answer("utilize", gameServerId)
+
+    def heartbeat(self, gameServerId: str) -> Deferred[GameServerDescription]:
+        return self._answer("heartbeat", gameServerId)
+
+    def describe(self, gameServerId: str) -> Deferred[GameServerDescription]:
+        return self._answer("describe", gameServerId)
+
+    def deregister(self, gameServerId: str) -> Deferred[None]:
+        return self._answer("deregister", gameServerId).addCallback(lambda _: None)
+
+    def _answer(self, operation: str, gameServerId: str) -> Deferred[GameServerDescription]:
+        self.sent.append((self._clock.seconds(), operation, gameServerId))
+        seen = gameServer(gameServerId, utilized=operation == "utilize")
+        return deferLater(self._clock, 0.05, lambda: seen)
+
+
+class CrowdTests(SynchronousTestCase):
+    """1,000 players who send one byte and leave, spread over the game servers of one process."""
+
+    RATE, BURST = 5.0, 20
+
+    def crowd(self, servers: int, rng: Random) -> PromptFleet:
+        """They come within 10 s, 150 s after the start; all that was sent in 500 s."""
+        clock = Clock()
+        fleet = PromptFleet(clock)
+        pace = Pace(clock, TokenBucket(self.RATE, self.BURST))
+        degraded = Degraded(clock, WallClock(clock))
+        wanted: list[Wanted] = [Available()] * servers
+
+        def works(index: int) -> Registration:
+            def wants(_: Known) -> Wanted:
+                return wanted[index]
+
+            identity = RegistrationRequest(INSTANCE, "localhost:5000", 5000 + index)
+            registrationConfig = RegistrationConfig(
+                fleet, identity, pace, lambda: None, lambda _: False, degraded
+            )
+            worker = Registration(clock, rng, registrationConfig, 60.0, wants, lambda _: None)
+            worker.work()
+            return worker
+
+        workers = [works(index) for index in range(servers)]
+
+        def plays(index: int, session: int) -> None:
+            wanted[index] = Utilized(session)
+            workers[index].changed()
+            clock.callLater(0.02, leaves, index)
+
+        def leaves(index: int) -> None:
+            wanted[index] = Available()
+            workers[index].changed()
+
+        def comes(session: int) -> None:
+            plays(rng.randrange(servers), session)
+            if session < 1000:
+                clock.callLater(rng.uniform(0, 0.02), comes, session + 1)
+
+        clock.callLater(150.0, comes, 1)
+        while clock.seconds() < 500:
+            clock.advance(0.05)
+        return fleet
+
+    def assertSound(self, fleet: PromptFleet, servers: int) -> None:
+        """Never more calls than allowed; no health report over 5 s late, on any registration."""
+        times = [when for when, _, _ in fleet.sent]
+        for i in range(len(times) - self.BURST):
+            took = times[i + self.BURST] - times[i]
+            self.assertGreaterEqual(took, 1 / self.RATE - 0.06, times[i])
+        for i in range(len(times) - 200):
+            self.assertLessEqual(200, self.BURST + self.RATE * (times[i + 199] - times[i] + 0.06))
+        reported: dict[str, float] = {}
+        for when, operation, gameServerId in fleet.sent:
+            if operation == "deregister":
+                del reported[gameServerId]
+            else:
+                self.assertLessEqual(when - reported.get(gameServerId, when), 65.0)
+                reported[gameServerId] = when
+        self.assertEqual(len(reported), servers)
+
+    def test_oneServer(self) -> None:
+        """On one, and on ten, where one byte costs three calls each time."""
+        for servers in (1, 10):
+            self.assertSound(self.crowd(servers, Random(servers)), servers)
+
+    def test_manyServers(self) -> None:
+        """On two hundred, which need two thirds of the rate for their heartbeats alone."""
+        self.assertSound(self.crowd(200, Random(3)), 200)

@@ -1,0 +1,296 @@
+"""The instance metadata service, as an SDK meets it."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from echoserver.local.http.imds import Tokens
+from echoserver.local.model.values import instanceIdOf
+from tests.groupcontract import NEW_GROUP
+from tests.local.inmemory import MemoryFleetIQ, Response, requestBytes
+
+FIRST, SECOND = (instanceIdOf("local", index) for index in range(2))
+TTL = "X-aws-ec2-metadata-token-ttl-seconds"
+TOKEN = "X-aws-ec2-metadata-token"
+
+
+class MetadataTests(SynchronousTestCase):
+    """Requests to a whole local FleetIQ in memory."""
+
+    def setUp(self) -> None:
+        self.fleetIQ = MemoryFleetIQ(seed=1)
+
+    def get(self, path: str, token: str | None = None) -> Response:
+        headers = {} if token is None else {TOKEN: token}
+        return self.fleetIQ.ask("GET", path, headers)
+
+    def put(self, ttl: str | None, path: str = "/latest/api/token", **more: str) -> Response:
+        headers = more if ttl is None else {TTL: ttl, **more}
+        return self.fleetIQ.ask("PUT", path, headers)
+
+    def token(self, ttl: str = "60", path: str = "/latest/api/token") -> str:
+        return self.put(ttl, path).body.decode()
+
+    def metadata(self, instanceId: str, path: str) -> str | None:
+        response = self.get(f"/instances/{instanceId}/latest/meta-data/{path}")
+        return response.body.decode() if response.status == 200 else None
+
+    def interrupt(self, instanceId: str, **more: Any) -> None:
+        response = self.fleetIQ.tell("interrupt", {"InstanceId": instanceId, **more})
+        self.assertEqual(200, response.status, response.body)
+
+    def assertPage(self, status: int, response: Response) -> None:
+        self.assertEqual(status, response.status)
+        self.assertEqual("text/html", response.headers["content-type"])
+        self.assertIn(b'<html xmlns="http://www.w3.org/1999/xhtml"', response.body)
+        self.assertIn(f"<h1>{status} - ".encode(), response.body)
+
+    def test_values(self) -> None:
+        """Each value is plain text without a line end, and says what connects on this machine."""
+        for path, value in (
+            ("instance-id", FIRST),
+            ("public-hostname", "localhost"),
+            ("public-ipv4", "127.0.0.1"),
+            ("local-hostname", "localhost"),
+            ("local-ipv4", "127.0.0.1"),
+            ("placement/region", "us-east-1"),
+            ("placement/availability-zone", "us-east-1a"),
+            ("placement/availability-zone-id", "use1-az1"),
+            ("instance-life-cycle", "spot"),
+            ("tags/instance/GameLift", "GameServerGroups"),
+            ("autoscaling/target-lifecycle-state", "InService"),
+            ("events/maintenance/scheduled", "[]"),
+            ("iam/security-credentials/", "fleetiq-local"),
+        ):
+            response = self.get(f"/latest/meta-data/{path}")
+            self.assertEqual((200, value.encode()), (response.status, response.body), path)
+            self.assertEqual("text/plain", response.headers["content-type"])
+            self.assertEqual("ec2ws", response.headers["server"])
+            self.assertEqual("tue, 14 nov 2023 22:13:20 gmt", response.headers["last-modified"])
+            self.assertNotIn(TTL.lower(), response.headers)
+
+    def test_listings(self) -> None:
+        """A directory lists what is in it, sub-directories with a slash."""
+        self.assertEqual(b"meta-data/", self.get("/latest/").body)
+        self.assertEqual(
+            b"availability-zone\navailability-zone-id\nregion",
+            self.get("/latest/meta-data/placement/").body,
+        )
+        top = self.get("/latest/meta-data").body.split(b"\n")
+        self.assertIn(b"placement/", top)
+        self.assertIn(b"instance-id", top)
+
+    def test_missing(self) -> None:
+        """What is not there is a page with 404: notices too, until there are some."""
+        for path in (
+            "/latest/meta-data/spot/instance-action",
+            "/latest/meta-data/spot/termination-time",
+            "/latest/meta-data/spot/",
+            "/latest/meta-data/events/recommendations/rebalance",
+            "/latest/meta-data/instance-id/",
+            "/latest/meta-data/instance-id/more",
+            "/latest/meta-data//",
+            "/instances/i-00000000000000000/latest/meta-data/",
+            f"/instances/{FIRST}/",
+            "/instances",
+        ):
+            self.assertPage(404, self.get(path))
+
+    def test_eachInstance(self) -> None:
+        """Each instance has its own metadata; /latest is the first one's."""
+        path = f"/instances/{SECOND}/latest/meta-data/instance-id"
+        self.assertEqual(SECOND.encode(), self.get(path).body)
+        path = f"/instances/{FIRST}/latest/meta-data/instance-id"
+        self.assertEqual(FIRST.encode(), self.get(path).body)
+
+    def test_instancesComeAndGo(self) -> None:
+        """An instance has its metadata when it appears, and no longer than it runs."""
+        self.fleetIQ.call("CreateGameServerGroup", **NEW_GROUP)
+        for seconds in (1, 4):
+            self.assertEqual(2, len(self.fleetIQ.state()["instances"]))
+            self.fleetIQ.clock.advance(seconds)
+        new = self.fleetIQ.state()["instances"][-1]
+        self.assertEqual(NEW_GROUP["GameServerGroupName"], new["GameServerGroupName"])
+        path = f"/instances/{new['InstanceId']}/latest"
+        value = self.get(f"{path}/meta-data/instance-id").body
+        self.assertEqual(new["InstanceId"].encode(), value)
+        token = self.token(path=f"{path}/api/token")
+        self.assertEqual(200, self.get(f"{path}/meta-data/", token).status)
+        self.assertPage(401, self.get("/latest/meta-data/", token))
+        self.fleetIQ.call("DeleteGameServerGroup", GameServerGroupName=new["GameServerGroupName"])
+        # The timer of the service may be late: a request finds what is true by now all the same.
+        self.fleetIQ.clock.rightNow += 5
+        self.assertPage(404, self.get(f"{path}/meta-data/", token))
+        self.assertPage(404, self.put("60", f"{path}/api/token"))
+
+    def test_firstInstanceGoes(self) -> None:
+        """/latest is the first instance that runs: another's when it goes, and at last nobody's."""
+        self.fleetIQ.call("CreateGameServerGroup", **NEW_GROUP)
+        self.fleetIQ.clock.pump([1] * 5)
+        self.fleetIQ.call("DeleteGameServerGroup", GameServerGroupName="local")
+        self.assertEqual(FIRST.encode(), self.get("/latest/meta-data/instance-id").body)
+        self.fleetIQ.clock.pump([1] * 5)
+        [last] = self.fleetIQ.state()["instances"]
+        value = self.get("/latest/meta-data/instance-id").body
+        self.assertEqual(last["InstanceId"].encode(), value)
+        group = NEW_GROUP["GameServerGroupName"]
+        self.fleetIQ.call("DeleteGameServerGroup", GameServerGroupName=group)
+        self.fleetIQ.clock.pump([1] * 5)
+        self.assertPage(404, self.get("/latest/meta-data/instance-id"))
+
+    def test_token(self) -> None:
+        """A token has 56 characters; its answers say how many seconds it has left."""
+        response = self.put("21600")
+        self.assertEqual(200, response.status)
+        self.assertEqual("21600", response.headers[TTL.lower()])
+        token = response.body.decode()
+        self.assertEqual(56, len(token))
+        self.fleetIQ.clock.advance(100)
+        answer = self.get("/latest/meta-data/instance-id", token)
+        self.assertEqual((200, FIRST.encode()), (answer.status, answer.body))
+        self.assertEqual("21500", answer.headers[TTL.lower()])
+
+    def test_tokenEnds(self) -> None:
+        """An expired token is 401, on a path that is not there as well."""
+        token = self.token("60")
+        self.fleetIQ.clock.advance(60)
+        self.assertPage(401, self.get("/latest/meta-data/instance-id", token))
+        self.assertPage(401, self.get("/latest/meta-data/nothing", token))
+
+    def test_strangeTokens(self) -> None:
+        """A token that this instance did not issue is 401."""
+        other = self.token(path=f"/instances/{SECOND}/latest/api/token")
+        for token in (other, "", "x", "A" * 56, "\xff" * 56, self.token() + "A"):
+            self.assertPage(401, self.get("/latest/meta-data/instance-id", token))
+
+    def test_badTTL(self) -> None:
+        """A token request needs a TTL from 1 to 21600."""
+        for ttl in (None, "", "0", "21601", "-1", "1.5", "x", "9" * 1000):
+            self.assertPage(400, self.put(ttl))
+        self.assertEqual(200, self.put("1").status)
+
+    def test_forwarded(self) -> None:
+        """A token request that a proxy passed on is refused."""
+        self.assertPage(403, self.put("60", **{"X-Forwarded-For": "10.0.0.1"}))
+
+    def test_otherMethods(self) -> None:
+        """Only the token is PUT, and it is not read."""
+        self.assertPage(405, self.put("60", "/latest/meta-data/instance-id"))
+        self.assertPage(405, self.get("/latest/api/token"))
+
+    def test_eachReplyEndsItsConnection(self) -> None:
+        """As the real service's: an answer or a page, and nothing after it."""
+        for path in ("/latest/meta-data/", "/latest/meta-data/nothing"):
+            connection = self.fleetIQ.connect()
+            connection.send(requestBytes("GET", path, {}, b""))
+            response = connection.response()
+            assert response is not None
+            self.assertEqual("close", response.headers["connection"])
+            self.assertEqual("none", response.headers["accept-ranges"])
+            self.assertFalse(connection.transport.connected)
+
+    def test_dates(self) -> None:
+        """A version of a date has the same values, and gives no tokens."""
+        for start in ("", f"/instances/{FIRST}"):
+            response = self.get(f"{start}/2021-03-23/meta-data/instance-id", self.token())
+            self.assertEqual(FIRST.encode(), response.body)
+            self.assertPage(403, self.put("60", f"{start}/2021-03-23/api/token"))
+
+    def test_credentials(self) -> None:
+        """The role's credentials are what SDKs read, and do not end on the local clock."""
+        response = self.get("/latest/meta-data/iam/security-credentials/fleetiq-local")
+        self.assertEqual(
+            {
+                "Code": "Success",
+                "LastUpdated": "2023-11-14T22:13:20Z",
+                "Type": "AWS-HMAC",
+                "AccessKeyId": "local",
+                "SecretAccessKey": "local",
+                "Token": "local",
+                "Expiration": "2023-11-15T04:13:20Z",
+            },
+            response.json,
+        )
+
+    def test_version1(self) -> None:
+        """With v1 there are no tokens to get, and one that is sent is not looked at."""
+        self.fleetIQ = MemoryFleetIQ(imds="v1")
+        self.assertPage(404, self.put("60"))
+        response = self.get("/latest/meta-data/instance-id", "any")
+        self.assertEqual(FIRST.encode(), response.body)
+        self.assertNotIn(TTL.lower(), response.headers)
+
+    def test_version2(self) -> None:
+        """With v2 each request needs its token."""
+        self.fleetIQ = MemoryFleetIQ(imds="v2")
+        for path in ("instance-id", "nothing"):
+            self.assertPage(401, self.get(f"/latest/meta-data/{path}"))
+        response = self.get("/latest/meta-data/instance-id", self.token())
+        self.assertEqual(FIRST.encode(), response.body)
+
+    def test_spotNotice(self) -> None:
+        """Both spot paths say when the instance ends, whenever asked; others hear nothing."""
+        self.interrupt(SECOND, kind="spot", seconds=90)
+        for seconds in (0, 89):
+            self.fleetIQ.clock.advance(seconds)
+            self.assertEqual(
+                '{"action": "terminate", "time": "2023-11-14T22:14:50Z"}',
+                self.metadata(SECOND, "spot/instance-action"),
+            )
+            self.assertEqual("2023-11-14T22:14:50Z", self.metadata(SECOND, "spot/termination-time"))
+        self.assertIsNone(self.metadata(FIRST, "spot/instance-action"))
+        self.assertEqual("InService", self.metadata(SECOND, "autoscaling/target-lifecycle-state"))
+        self.fleetIQ.clock.advance(1)
+        self.assertPage(404, self.get(f"/instances/{SECOND}/latest/meta-data/instance-id"))
+
+    def test_rebalanceNotice(self) -> None:
+        """A rebalance recommendation says when it was given, and is what was modified last."""
+        self.fleetIQ.clock.advance(100)
+        self.interrupt(SECOND, kind="rebalance")
+        response = self.get(
+            f"/instances/{SECOND}/latest/meta-data/events/recommendations/rebalance"
+        )
+        self.assertEqual(b'{"noticeTime": "2023-11-14T22:15:00Z"}', response.body)
+        self.assertEqual("tue, 14 nov 2023 22:15:00 gmt", response.headers["last-modified"])
+        self.assertIsNone(self.metadata(FIRST, "events/recommendations/rebalance"))
+        self.fleetIQ.clock.advance(1000)
+        self.assertEqual("InService", self.metadata(SECOND, "autoscaling/target-lifecycle-state"))
+
+    def test_autoscalingNotice(self) -> None:
+        """Auto Scaling's target is Terminated, until the instance is."""
+        self.interrupt(SECOND, kind="autoscaling")
+        self.assertEqual("Terminated", self.metadata(SECOND, "autoscaling/target-lifecycle-state"))
+        self.assertEqual("InService", self.metadata(FIRST, "autoscaling/target-lifecycle-state"))
+        self.fleetIQ.clock.advance(120)
+        self.assertIsNone(self.metadata(SECOND, "autoscaling/target-lifecycle-state"))
+
+    def test_drainingIsNoNotice(self) -> None:
+        """That FleetIQ drains an instance is nothing its metadata knows of."""
+        self.interrupt(SECOND, kind="draining")
+        self.assertEqual("InService", self.metadata(SECOND, "autoscaling/target-lifecycle-state"))
+        self.assertIsNone(self.metadata(SECOND, "spot/instance-action"))
+
+    def test_head(self) -> None:
+        """HEAD has the headers of GET and no body."""
+        response = self.fleetIQ.ask("HEAD", "/latest/meta-data/instance-id")
+        self.assertEqual((200, b""), (response.status, response.body))
+        self.assertEqual("19", response.headers["content-length"])
+
+
+class TokensTests(SynchronousTestCase):
+    """What a token carries cannot be changed."""
+
+    @settings(deadline=None)
+    @given(index=st.integers(0, 55), character=st.characters(codec="latin-1"))
+    def test_anyChange(self, index: int, character: str) -> None:
+        """A token that was changed anywhere is worth nothing."""
+        tokens = Tokens(Random(1))
+        token = tokens.issue(FIRST, 60, 1000.0)
+        changed = token[:index] + character + token[index + 1 :]
+        left = tokens.secondsLeft(FIRST, changed, 1000.0)
+        self.assertEqual(left > 0, changed == token)

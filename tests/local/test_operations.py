@@ -1,0 +1,146 @@
+"""Operations on game servers and instances, where there are two groups of them.
+Pages of lists that change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from echoserver.local.http.operations import Actions
+from echoserver.local.model.fleet import FleetState
+from echoserver.local.model.values import Refusal, cutPage, instanceIdOf, readToken, writeToken
+
+MANY = 20
+
+
+class TwoGroupsTests(SynchronousTestCase):
+    """What one group is asked never shows the other."""
+
+    def setUp(self) -> None:
+        clock = Clock()
+        state = FleetState(lambda _event: None)
+        for name in ("a", "b"):
+            state.addGroup(name, MANY, clock.seconds())
+        self.actions = Actions(state, clock.seconds)
+        for number in range(4):
+            name = "ab"[number % 2]
+            self.perform(
+                "RegisterGameServer",
+                name,
+                GameServerId=f"srv-{number}",
+                InstanceId=instanceIdOf(name, 0),
+            )
+
+    def perform(self, operation: str, group: str, **request: Any) -> Any:
+        return self.actions.perform(operation, {"GameServerGroupName": group, **request})
+
+    def instances(self, group: str, **request: Any) -> list[str]:
+        """The ids on all pages of three."""
+        ids: list[str] = []
+        token = None
+        for _ in range(MANY):
+            page = self.perform(
+                "DescribeGameServerInstances", group, Limit=3, NextToken=token, **request
+            )
+            ids += [each["InstanceId"] for each in page["GameServerInstances"]]
+            if "NextToken" not in page:
+                return ids
+            token = page["NextToken"]
+        raise self.failureException(f"The pages do not end: {ids}")
+
+    def test_tokensOfAnotherGroup(self) -> None:
+        """A page's token continues the list of its own group alone."""
+        for operation in ("ListGameServers", "DescribeGameServerInstances"):
+            token = self.perform(operation, "a", Limit=1)["NextToken"]
+            self.perform(operation, "a", NextToken=token)
+            refusal = self.assertRaises(Refusal, self.perform, operation, "b", NextToken=token)
+            self.assertEqual("InvalidRequestException", refusal.code)
+            self.assertIn("NextToken is not one of this list", refusal.sentence)
+
+    def test_listsOfOneGroup(self) -> None:
+        """Game servers are those of the group that was named."""
+        reply = self.perform("ListGameServers", "b")
+        self.assertEqual(
+            ["srv-1", "srv-3"], [server["GameServerId"] for server in reply["GameServers"]]
+        )
+
+    def test_instancesOfAnotherGroup(self) -> None:
+        """Who names another group's instance does not see it, and his own once."""
+        ours, theirs = instanceIdOf("a", 0), instanceIdOf("b", 0)
+        self.assertEqual([ours], self.instances("a", InstanceIds=[ours, theirs, ours]))
+        self.assertEqual([], self.instances("a", InstanceIds=[theirs]))
+
+    def test_instancesInPages(self) -> None:
+        """All instances, or the named ones, are each on one page, whatever order they came in."""
+        launched = [instanceIdOf("a", index) for index in range(MANY)]
+        self.assertNotEqual(sorted(launched), launched)
+        self.assertEqual(sorted(launched), self.instances("a"))
+        self.assertEqual(sorted(launched), self.instances("a", InstanceIds=launched))
+
+    def test_nullFilter(self) -> None:
+        """A filter that is null, or says null, is none: AWS reads null as absent."""
+        filters: Iterable[Any] = (None, {}, {"InstanceStatuses": None})
+        for group, option in zip("aba", filters, strict=True):
+            reply = self.perform("ClaimGameServer", group, FilterOption=option)
+            self.assertEqual("CLAIMED", reply["GameServer"]["ClaimStatus"])
+
+
+names = st.integers(100, 160).map(str)
+
+
+class PageTests(SynchronousTestCase):
+    """Cutting pages."""
+
+    @settings(deadline=None)
+    @given(
+        stay=st.sets(names),
+        comeAndGo=st.lists(st.sets(names), min_size=1),
+        limit=st.integers(1, 7),
+    )
+    def test_nobodyMissedOrTwice(
+        self, stay: set[str], comeAndGo: list[set[str]], limit: int
+    ) -> None:
+        """Whoever is there all along is on exactly one page, whoever else comes and goes."""
+        seen: list[str] = []
+        after, more, turn = None, True, 0
+        while more:
+            keys = sorted(stay | comeAndGo[turn % len(comeAndGo)])
+            page, more = cutPage(keys, after, limit)
+            self.assertLessEqual(len(page), limit)
+            seen += page
+            after, turn = (page[-1] if page else after), turn + 1
+        self.assertEqual(sorted(set(seen)), seen)
+        self.assertEqual(set(), stay - set(seen))
+
+    def test_lastPage(self) -> None:
+        """A page that ends with the list says that nothing follows."""
+        self.assertEqual((["a", "b"], False), cutPage(["a", "b"], None, 2))
+
+
+class TokenTests(SynchronousTestCase):
+    """Tokens between pages."""
+
+    def test_roundTrip(self) -> None:
+        """A token gives back the key, to its own list."""
+        self.assertEqual("17", readToken("servers/a", writeToken("servers/a", 17)))
+
+    def test_longestName(self) -> None:
+        """A token never has more characters than the API allows."""
+        self.assertLess(len(writeToken(f"servers/{'g' * 128}/descending", 2**63)), 1024)
+
+    def test_foreign(self) -> None:
+        """A token of another list is refused, and one with more in it than was written."""
+        token = writeToken("servers/a", 17)
+        self.assertRaises(ValueError, readToken, "servers/b", token)
+        self.assertRaises(ValueError, readToken, "servers/a", f"!{token}")
+
+    @settings(deadline=None)
+    @given(st.text(max_size=50))
+    def test_garbage(self, token: str) -> None:
+        """What is not a token is refused, and nothing worse happens."""
+        self.assertRaises(ValueError, readToken, "servers/a", token)

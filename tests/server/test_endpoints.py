@@ -1,0 +1,148 @@
+"""Endpoint descriptions of consecutive ports, as Twisted reads them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import twisted.test
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.protocol import Factory
+from twisted.internet.testing import MemoryReactor
+from twisted.trial.unittest import SynchronousTestCase
+
+from echoserver.server.endpoints import ACCEPT_QUEUE, descriptions
+
+
+def listened(description: str) -> tuple[int, int, str]:
+    """The port, accept queue and interface that Twisted listens with."""
+    reactor = MemoryReactor()
+    serverFromString(reactor, description).listen(Factory())
+    ((port, _, backlog, interface),) = reactor.tcpServers
+    return port, backlog, interface
+
+
+class DescriptionsTests(SynchronousTestCase):
+    """One description a game server."""
+
+    def test_stdio(self) -> None:
+        """Standard input is no place for players."""
+        error = self.assertRaises(ValueError, descriptions, "stdio:", 1)
+        self.assertIn("write for instance tcp:5000", str(error))
+
+    def test_table(self) -> None:
+        """What comes of what."""
+        for listen, servers, expected in [
+            ("tcp:5000", 1, ["tcp:5000:backlog=4096"]),
+            ("tcp:5000", 2, ["tcp:5000:backlog=4096", "tcp:5001:backlog=4096"]),
+            ("tcp:0", 2, ["tcp:0:backlog=4096"] * 2),
+            ("tcp:65535", 1, ["tcp:65535:backlog=4096"]),
+            ("tcp:65534", 2, ["tcp:65534:backlog=4096", "tcp:65535:backlog=4096"]),
+            ("tcp:port=5000", 1, ["tcp:port=5000:backlog=4096"]),
+            ("tcp:backlog=5:port=7", 2, ["tcp:backlog=5:port=7", "tcp:backlog=5:port=8"]),
+            (r"tcp6:7:interface=\:\:1", 1, [r"tcp6:7:interface=\:\:1:backlog=4096"]),
+            ("tcp:7:127.0.0.1", 1, ["tcp:7:127.0.0.1:backlog=4096"]),
+            ("tcp:7:127.0.0.1:9", 2, ["tcp:7:127.0.0.1:9", "tcp:8:127.0.0.1:9"]),
+            (
+                "tcp:interface=h:7",
+                2,
+                ["tcp:interface=h:7:backlog=4096", "tcp:interface=h:8:backlog=4096"],
+            ),
+            ("haproxy:tcp:7", 1, ["haproxy:tcp:7:backlog=4096"]),
+            ("haproxy:tcp6:port=7", 1, ["haproxy:tcp6:port=7:backlog=4096"]),
+            ("ssl:7:privateKey=k.pem", 1, ["ssl:7:privateKey=k.pem:backlog=4096"]),
+            ("ssl:7:k.pem:c.pem:TLSv1_METHOD:h:9", 1, ["ssl:7:k.pem:c.pem:TLSv1_METHOD:h:9"]),
+            ("unix:/run/echo", 1, ["unix:/run/echo"]),
+            ("systemd:domain=INET:index=0", 1, ["systemd:domain=INET:index=0"]),
+            ("haproxy:unix:/run/echo", 1, ["haproxy:unix:/run/echo"]),
+            ("nonsense", 1, ["nonsense"]),
+            ("", 1, [""]),
+        ]:
+            with self.subTest(listen):
+                self.assertEqual(descriptions(listen, servers), expected)
+
+    def test_noPort(self) -> None:
+        """A port that is none is one sentence with an example of the same kind."""
+        for listen, servers, example in [
+            ("tcp", 1, "tcp:5000"),
+            ("tcp:", 1, "tcp:5000"),
+            ("tcp:x", 1, "tcp:5000"),
+            ("tcp:-1", 1, "tcp:5000"),
+            ("tcp:65536", 1, "tcp:5000"),
+            ("tcp:" + "9" * 9999, 1, "tcp:5000"),
+            ("tcp:\u0665", 1, "tcp:5000"),
+            ("tcp6:interface=h", 1, "tcp6:5000"),
+            ("haproxy:tcp:port=x", 1, "haproxy:tcp:5000"),
+            ("ssl:443x", 1, "ssl:5000"),
+            ("tcp:\\", 1, "tcp:5000"),
+        ]:
+            with self.subTest(listen[:20]):
+                error = self.assertRaises(ValueError, descriptions, listen, servers)
+                self.assertEqual(
+                    str(error),
+                    f"'{listen}' has no port from 0 to 65535: write for instance {example}.",
+                )
+
+    def test_noPortsLeft(self) -> None:
+        """Too many servers for the ports above the first are one sentence."""
+        error = self.assertRaises(ValueError, descriptions, "tcp:65535", 2)
+        self.assertEqual(
+            str(error),
+            "'tcp:65535' has no ports for 2 servers from 0 to 65535: write for instance tcp:5000.",
+        )
+
+    def test_noConsecutivePorts(self) -> None:
+        """Descriptions without numbers do for one server only."""
+        error = self.assertRaises(ValueError, descriptions, "unix:/run/echo", 2)
+        self.assertEqual(
+            str(error),
+            "'unix:/run/echo' has no consecutive ports for 2 servers:"
+            " use tcp:, tcp6: or ssl:, with haproxy: before it if you like.",
+        )
+
+    @settings(deadline=None, max_examples=60)
+    @given(
+        wrapper=st.sampled_from(["", "haproxy:"]),
+        kind=st.sampled_from(["tcp", "tcp6"]),
+        port=st.integers(0, 65535),
+        named=st.booleans(),
+        backlog=st.none() | st.integers(1, 9999),
+        interface=st.none() | st.sampled_from(["127.0.0.1", r"\:\:1", "localhost"]),
+        turned=st.booleans(),
+        servers=st.integers(1, 4),
+    )
+    def test_asTwistedReadsIt(
+        self,
+        wrapper: str,
+        kind: str,
+        port: int,
+        named: bool,
+        backlog: int | None,
+        interface: str | None,
+        turned: bool,
+        servers: int,
+    ) -> None:
+        """Twisted listens on consecutive ports, with our accept queue unless one was named."""
+        words = [f"port={port}" if named else str(port)]
+        words += [] if backlog is None else [f"backlog={backlog}"]
+        words += [] if interface is None else [f"interface={interface}"]
+        listen = wrapper + ":".join([kind, *(words[::-1] if turned else words)])
+        if port + servers - 1 > 65535:
+            self.assertRaises(ValueError, descriptions, listen, servers)
+            return
+        said = descriptions(listen, servers)
+        host = (interface or ("::" if kind == "tcp6" else "")).replace("\\", "")
+        self.assertEqual(
+            [listened(description) for description in said],
+            [(port + i if port else 0, backlog or ACCEPT_QUEUE, host) for i in range(servers)],
+        )
+
+    def test_ssl(self) -> None:
+        """TLS has the same accept queue, on consecutive ports."""
+        pem = Path(twisted.test.__file__).with_name("server.pem")
+        reactor = MemoryReactor()
+        for description in descriptions(f"ssl:443:{pem}", 2):
+            serverFromString(reactor, description).listen(Factory())
+        said = [(port, backlog) for port, _, _, backlog, _ in reactor.sslServers]
+        self.assertEqual(said, [(443, ACCEPT_QUEUE), (444, ACCEPT_QUEUE)])

@@ -1,0 +1,288 @@
+"""A game server: its port, its players, its session, and where it stands."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from twisted.internet.address import IPv4Address
+from twisted.internet.error import ConnectionDone
+
+from echoserver.game.game import CLAIM_FIRST, FULL
+from echoserver.game.listener import LOOK_EVERY, RESERVE
+from echoserver.gamelift.errors import NotFoundException
+from echoserver.gamelift.lifecycle import Absent, Utilized
+from echoserver.ratelimit import TokenBucket
+from echoserver.server.gameserver import GameServerConfig
+from echoserver.server.status import GameServerStatus
+from tests.doubles import callFailed
+from tests.gameserverdoubles import GameServerTestCase
+
+
+class GameServerTests(GameServerTestCase):
+    """Its players and its end."""
+
+    def test_bytesDoNotWait(self) -> None:
+        """Players are served before FleetIQ is there, and while it is silent."""
+        self.start(enrolled=False)
+        self.assertEqual(b"hello", self.endpoint.play(b"hello").value())
+        self.enroll()
+        self.assertEqual(b"again", self.endpoint.play(b"again").value())
+        self.assertEqual(["register"], self.fleet.made)
+
+    def test_session(self) -> None:
+        """UTILIZED with the first player; the second joins him; over when the last leaves."""
+        self.start()
+        self.fleet.reply()
+        first, second = self.endpoint.play(), self.endpoint.play()
+        self.fleet.reply()
+        first.protocol.dataReceived(b"q")
+        self.assertEqual([], self.fleet.waiting)
+        second.protocol.dataReceived(b"q")
+        self.fleet.reply()
+        self.fleet.reply()
+        self.assertEqual(["register", "utilize", "deregister", "register"], self.fleet.made)
+
+    def test_droppedInPlay(self) -> None:
+        """FleetIQ has dropped it in play: registered again, and UTILIZED; nobody notices."""
+        self.start()
+        self.fleet.reply()
+        player = self.endpoint.play()
+        self.fleet.reply()
+        for _ in range(2):
+            self.clock.advance(54.0)
+            self.fleet.reply(utilized=True)
+        self.clock.advance(54.0)
+        old = self.fleet.fail(callFailed(NotFoundException, retry=False)).gameServerId
+        new = self.fleet.reply().gameServerId
+        self.assertNotEqual(old, new)
+        self.assertEqual(("utilize", new), (self.fleet.reply().operation, new))
+        player.protocol.dataReceived(b", still there")
+        self.assertEqual(b"hello, still there", player.value())
+
+    def test_takenByOthers(self) -> None:
+        """UTILIZED by somebody else: the next session adopts it, or it is renewed after 60 s."""
+        for comes in (True, False):
+            self.start(GameServerConfig(heartbeat=10.0))
+            self.fleet.reply()
+            self.clock.advance(9.0)
+            self.fleet.reply(utilized=True)
+            for _ in range(6):
+                self.assertEqual([], self.fleet.waiting)
+                self.clock.advance(9.0)
+                self.fleet.reply(utilized=True)
+            if comes:
+                self.endpoint.play()
+            self.clock.advance(6.0)
+            made = ["register", *["heartbeat"] * 7]
+            self.assertEqual(made if comes else [*made, "deregister"], self.fleet.made)
+            if not comes:
+                self.fleet.reply()
+                self.assertEqual("register", self.fleet.theCall().operation)
+
+    def test_maxPlayers(self) -> None:
+        """One too many is told FULL and let go; when one leaves there is room."""
+        self.start(GameServerConfig(maxPlayers=1))
+        first = self.endpoint.play()
+        self.assertEqual(FULL, self.endpoint.play().value())
+        first.protocol.dataReceived(b"q")
+        self.assertEqual(b"hello", self.endpoint.play().value())
+
+    def test_maxPlayersPerAddress(self) -> None:
+        """So is one too many from an address, and counted; others come in; he, when one leaves."""
+        self.start(GameServerConfig(maxPerAddress=2))
+        first, second = self.endpoint.play(), self.endpoint.play()
+        self.assertEqual(FULL, self.endpoint.play().value())
+        self.assertEqual(b"hello", self.endpoint.play(host="192.0.2.2").value())
+        first.protocol.dataReceived(b"q")
+        self.assertEqual(b"hello", self.endpoint.play().value())
+        self.assertEqual(FULL, self.endpoint.play().value())
+        self.assertEqual(2, self.server.status().refused)
+        second.protocol.dataReceived(b"q")
+        self.assertEqual(b"hello", self.endpoint.play().value())
+
+    def test_lateAddress(self) -> None:
+        """A player whose PROXY header comes late leaves the place that he took."""
+        self.start(GameServerConfig(maxPerAddress=1))
+        for _ in range(2):
+            player = self.endpoint.play()
+            self.assertEqual(b"hello", player.value())
+            player.peerAddr = IPv4Address("TCP", "203.0.113.9", 1111)
+            player.protocol.dataReceived(b"q")
+        late = self.endpoint.play(host="203.0.113.9")
+        self.assertEqual(b"hello", late.value())
+        self.assertEqual(FULL, self.endpoint.play(host="203.0.113.9").value())
+
+    def test_gameBringsAnother(self) -> None:
+        """A game that lets another in while it hears of its claim is UTILIZED all the same."""
+        self.claimOnly()
+        self.endpoint.play()
+        self.gameBrings = lambda: self.endpoint.play()
+        self.fleet.reply(claimed=True)
+        self.assertEqual(2, self.server.status().players)
+        self.assertEqual("utilize", self.fleet.theCall().operation)
+
+    def claimOnly(self) -> None:
+        """A game server that is AVAILABLE, and seats whom a claim sent."""
+        self.start(GameServerConfig(claimedOnly=True, maxPlayers=2))
+        self.fleet.reply()
+
+    def test_claimFirst(self) -> None:
+        """Who was not sent by a claim is told so; nothing is echoed, no session begins."""
+        self.claimOnly()
+        player = self.endpoint.play()
+        self.assertEqual(b"", player.value())
+        self.fleet.reply(claimed=False)
+        self.assertEqual(CLAIM_FIRST, player.value())
+        self.assertTrue(player.ended)
+        self.assertEqual(CLAIM_FIRST, self.endpoint.play().value())
+        self.assertEqual(2, self.server.status().refused)
+        self.assertEqual(["register", "describe"], self.fleet.made)
+
+    def test_claimed(self) -> None:
+        """Who was sent is seated; so is who joins him, without a call; but no more than may."""
+        self.claimOnly()
+        players = [self.endpoint.play() for _ in range(3)]
+        self.fleet.reply(claimed=True)
+        self.assertEqual([b"hello", b"hello", FULL], [player.value() for player in players])
+        players[0].protocol.dataReceived(b"q")
+        self.assertEqual(b"hello", self.endpoint.play().value())
+        self.assertEqual(["register", "describe", "utilize"], self.fleet.made)
+
+    def test_claimedNoMore(self) -> None:
+        """After the session, before its registration is renewed, nobody was sent."""
+        self.claimOnly()
+        player = self.endpoint.play()
+        self.fleet.reply(claimed=True)
+        self.fleet.reply()
+        player.protocol.dataReceived(b"q")
+        self.assertEqual(CLAIM_FIRST, self.endpoint.play().value())
+
+    def test_claimFirstWithoutFleetIQ(self) -> None:
+        """Before there is a FleetIQ to ask, nobody was sent."""
+        self.start(GameServerConfig(claimedOnly=True), enrolled=False)
+        self.assertEqual(CLAIM_FIRST, self.endpoint.play().value())
+
+    def test_claimsDataToTheGame(self) -> None:
+        """A claim's data reaches the game: before the first player is in, or with UTILIZED."""
+        seen = {"lastClaim": datetime(2026, 1, 1, tzinfo=UTC), "gameServerData": "map=7"}
+        for rules in (GameServerConfig(), GameServerConfig(claimedOnly=True)):
+            self.start(rules)
+            told = self.claims
+            self.fleet.reply()
+            self.endpoint.play()
+            if rules.claimedOnly:
+                self.assertEqual([], told)
+                self.fleet.reply(claimed=True, **seen)
+                self.assertEqual(["map=7"], told)
+            self.endpoint.play()
+            self.fleet.reply(**seen)
+            self.assertEqual(["map=7"], told)
+
+    def test_gameFailsAtItsClaim(self) -> None:
+        """A game that fails at its claim is still played, and still UTILIZED."""
+        self.gameFails = True
+        self.claimOnly()
+        player = self.endpoint.play()
+        self.fleet.reply(claimed=True)
+        self.assertEqual(1, len(self.flushLoggedErrors(ValueError)))
+        self.assertEqual(b"hello", player.value())
+        self.assertEqual("utilize", self.fleet.theCall().operation)
+
+    def test_acceptRate(self) -> None:
+        """Above the rate the port pauses; who comes waits there, and FleetIQ does not care."""
+        self.start(GameServerConfig(acceptRate=TokenBucket(2.0, 3.0)))
+        self.fleet.reply()
+        for _ in range(3):
+            self.assertTrue(self.endpoint.reading)
+            self.endpoint.play()
+        self.assertFalse(self.endpoint.reading)
+        self.clock.advance(0.5)
+        self.assertTrue(self.endpoint.reading)
+        self.assertEqual(["register", "utilize"], self.fleet.made)
+
+    def test_descriptors(self) -> None:
+        """An idle server that cannot accept is absent for as long; one in play plays on."""
+        self.start()
+        self.fleet.reply()
+        self.used = 1024 - RESERVE - 16
+        player = self.endpoint.play()
+        self.fleet.reply()
+        for _ in range(16):
+            self.used += 1
+            self.assertTrue(self.endpoint.reading)
+            self.endpoint.connect().lose(ConnectionDone())
+        self.assertFalse(self.endpoint.reading)
+        self.assertEqual(["register", "utilize"], self.fleet.made)
+        player.protocol.dataReceived(b"q")
+        self.fleet.reply()
+        self.clock.advance(20.0)
+        self.assertEqual(["register", "utilize", "deregister"], self.fleet.made)
+        self.used = 100
+        self.clock.advance(LOOK_EVERY)
+        self.assertTrue(self.endpoint.reading)
+        self.assertEqual("register", self.fleet.theCall().operation)
+
+    def test_failingFleet(self) -> None:
+        """A fleet that fails never drops a player."""
+        self.start()
+        player = self.endpoint.play()
+        self.fleet.fail(callFailed(retry=False))
+        player.protocol.dataReceived(b" still")
+        self.assertEqual(b"hello still", player.value())
+        self.assertEqual(1, len(self.refusals))
+
+
+class StandingTests(GameServerTestCase):
+    """What operators see of it."""
+
+    def test_life(self) -> None:
+        """From a bound port to the end of a session."""
+        self.start(enrolled=False)
+        self.assertEqual(self.server.status(), GameServerStatus(5000, 0, 0, 0, 0, True, False))
+        self.enroll()
+        self.assertEqual(
+            self.server.status().notReadyReason(), "The game server on port 5000 is not registered."
+        )
+        self.fleet.reply()
+        self.clock.advance(1.0)
+        player = self.endpoint.play(b"hello")
+        self.fleet.reply()
+        status = self.server.status()
+        self.assertIsNone(status.notReadyReason())
+        self.assertEqual((status.known, status.wanted), (Utilized(1), Utilized(1)))
+        self.assertEqual((status.players, status.session, status.received), (1, 1, 5))
+        self.assertEqual((status.reported, status.beatDue), (1.0, 55.0))
+        player.lose(ConnectionDone())
+        self.fleet.reply()
+        status = self.server.status()
+        self.assertEqual((status.players, status.session, status.received), (0, 1, 5))
+        self.assertEqual((status.known, status.reported), (Absent(), None))
+
+    def test_trouble(self) -> None:
+        """A failure is told with its time, and since when; the last stays when it is over."""
+        self.start()
+        self.clock.advance(1.0)
+        error = callFailed()
+        self.fleet.fail(error)
+        status = self.server.status()
+        self.assertEqual(
+            (status.error, status.errorAt, status.degradedSince), (str(error), 1.0, 1.0)
+        )
+        self.clock.advance(1.0)
+        self.fleet.fail(callFailed())
+        self.assertEqual(self.server.status().degradedSince, 1.0)
+        self.clock.advance(2.0)
+        self.fleet.reply()
+        status = self.server.status()
+        self.assertEqual((status.errorAt, status.degradedSince), (2.0, None))
+
+    def test_draining(self) -> None:
+        """FleetIQ's draining comes and goes; an instance that goes is for good."""
+        self.start()
+        self.fleet.reply()
+        self.server.drain("so it is")
+        self.assertTrue(self.server.status().draining)
+        self.server.stay()
+        self.assertFalse(self.server.status().draining)
+        self.server.leave(None, "so it is")
+        self.assertTrue(self.server.status().draining)

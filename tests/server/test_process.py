@@ -1,0 +1,368 @@
+"""One process: a whole start in memory, what ends it, the order of stopping."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+from typing import Any
+
+from twisted.logger import LogLevel, capturedLogs
+
+from echoserver.ec2.metadata import ANSWER_TIMEOUT
+from echoserver.server.endpoints import advice, endpointOf
+from echoserver.server.options import Options
+from echoserver.server.process import BETWEEN_SERVERS, ServerProcess
+from tests.awsdoubles import INSTANCE_ID, LoopbackEndpoint, told
+from tests.programdoubles import Part, Pool, ProgramTestCase
+
+ON_AWS = ("--group=group", "--region=us-east-1")
+IDENTIFIED = (*ON_AWS, f"--instance-id={INSTANCE_ID}", "--connection-info=localhost:{port}")
+
+
+class StartTests(ProgramTestCase):
+    """From the options to a registration, or to the sentence that ends the process."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.endpoint = LoopbackEndpoint()
+        self.addCleanup(self.endpoint.close)
+        self.variables = {
+            "AWS_ACCESS_KEY_ID": "key",
+            "AWS_SECRET_ACCESS_KEY": "secret",
+            "AWS_ENDPOINT_URL_GAMELIFT": self.endpoint.url,
+        }
+
+    def registers(self) -> None:
+        """Have FleetIQ confirm whatever is asked of it."""
+        server = {
+            "GameServerGroupName": "group",
+            "InstanceId": INSTANCE_ID,
+            "ConnectionInfo": "localhost:5000",
+            "UtilizationStatus": "AVAILABLE",
+        }
+        self.endpoint.says(200, {"GameServer": server})
+
+    def test_ready(self) -> None:
+        """All that is given is used; nothing is asked of the metadata; the log tells the story."""
+        self.registers()
+        program, lines = self.started(*IDENTIFIED, "--game-server-id=mine", **self.variables)
+        self.assertEqual(self.reactor.tcpClients, [])
+        self.assertEqual((program.exitCode, self.reactor.hasStopped), (0, False))
+        players = "players are told localhost:5000 (from localhost:{port})"
+        *story, ready = (line for line in lines if "took" not in line)
+        self.assertEqual(
+            story,
+            [
+                "Listening for players on 0.0.0.0:5000.",
+                f"FleetIQ on {self.endpoint.url} in us-east-1, group group.",
+                f"Instance {INSTANCE_ID} (from --instance-id); {players}.",
+                "Registering mine.",
+                "AVAILABLE as mine.",
+            ],
+        )
+        self.assertIn("In another terminal, type: ", ready)
+        self.assertIn("--region us-east-1 --group group play", ready)
+
+    def test_oneByOne(self) -> None:
+        """Many game servers do not register at once: players of the others are served."""
+        self.registers()
+        same = "--connection-info=localhost:5000"
+        self.started(*IDENTIFIED, same, "--servers=3", **self.variables)
+        self.assertEqual(len(self.endpoint.requests), 1)
+        self.reactor.pump([BETWEEN_SERVERS, 0.0, BETWEEN_SERVERS, 0.0])
+        self.assertEqual(len(self.endpoint.requests), 3)
+
+    def test_late(self) -> None:
+        """While the reactor runs late, the next server waits twice as long as it was late."""
+        self.registers()
+        same = "--connection-info=localhost:5000"
+        self.started(*IDENTIFIED, same, "--servers=2", **self.variables)
+        self.reactor.advance(BETWEEN_SERVERS + 0.1)
+        self.reactor.advance(0.19)
+        self.assertEqual(len(self.endpoint.requests), 1)
+        self.reactor.advance(0.02)
+        self.assertEqual(len(self.endpoint.requests), 2)
+
+    def test_stopped(self) -> None:
+        """Told to stop, it deregisters before the pool goes, and its exit code is none of ours."""
+        self.registers()
+        program, _ = self.started(*IDENTIFIED, **self.variables)
+        self.endpoint.says(200, {})
+        self.successResultOf(program.stopService())
+        targets = [head.partition(b"GameLift.")[2].split()[0] for head in self.endpoint.requests]
+        self.assertEqual(targets, [b"RegisterGameServer", b"DeregisterGameServer"])
+        self.assertEqual(self.order, ["pool started", "pool for 1", "pool"])
+        self.assertEqual(program.exitCode, 0)
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def test_refused(self) -> None:
+        """A refusal for good before the first registration ends the process with 3."""
+        self.endpoint.refuses(400, "AccessDeniedException", "not for you")
+        program, lines = self.started(*IDENTIFIED, **self.variables)
+        self.assertEqual((program.exitCode, self.reactor.hasStopped), (3, True))
+        sentence = (
+            "RegisterGameServer was refused: AccessDeniedException: not for you."
+            " Allow gamelift:RegisterGameServer on the group to this role or user."
+        )
+        self.assertIn(sentence, lines)
+
+    def test_refusedTwice(self) -> None:
+        """What ends the process is said once, though every game server is refused."""
+        self.endpoint.refuses(400, "AccessDeniedException")
+        same = "--connection-info=localhost:5000"
+        with capturedLogs() as events:
+            self.started(*IDENTIFIED, same, "--servers=2", **self.variables)
+            self.reactor.pump([BETWEEN_SERVERS, 0.0])
+        self.assertEqual(len(self.endpoint.requests), 2)
+        self.assertEqual(1, sum(each["log_level"] is LogLevel.critical for each in events))
+
+    def test_refusedLater(self) -> None:
+        """Once one game server is registered, a refusal of another ends nothing."""
+        self.registers()
+        same = "--connection-info=localhost:5000"
+        program, _ = self.started(*IDENTIFIED, same, "--servers=2", **self.variables)
+        self.endpoint.refuses(400, "AccessDeniedException")
+        self.reactor.pump([BETWEEN_SERVERS, 0.0])
+        self.assertEqual(len(self.endpoint.requests), 2)
+        self.assertEqual((program.exitCode, self.reactor.hasStopped), (0, False))
+
+    def test_noProfile(self) -> None:
+        """A profile that is not there ends it with 1."""
+        program, lines = self.started(*IDENTIFIED, AWS_PROFILE="nowhere")
+        self.assertEqual((program.exitCode, self.reactor.hasStopped), (1, True))
+        self.assertTrue(lines[-1].startswith("boto3 did not start: The config profile (nowhere)"))
+
+    def test_silentMetadata(self) -> None:
+        """No identity ends it with 3, and a sentence that offers both ways out."""
+        program, _ = self.started(*ON_AWS)
+        self.assertEqual(len(self.reactor.tcpClients), 1)
+        with capturedLogs() as events:
+            self.reactor.advance(ANSWER_TIMEOUT)
+        self.assertEqual((program.exitCode, self.reactor.hasStopped), (3, True))
+        (sentence,) = told(events)
+        self.assertEqual(
+            sentence,
+            "The instance metadata at http://169.254.169.254 does not answer: nothing whole within"
+            " 2 s. Leave out --group to use the local FleetIQ, or give --region, --instance-id and"
+            " --connection-info.",
+        )
+
+    def test_longConnectionInfo(self) -> None:
+        """What another option mends offers no other way out."""
+        info = "--connection-info=" + "x" * 511 + "{port}"
+        program, lines = self.started(*IDENTIFIED, info, **self.variables)
+        self.assertEqual(program.exitCode, 3)
+        self.assertEqual(
+            lines[-1], "--connection-info comes out with 515 characters; FleetIQ takes 1 to 512."
+        )
+
+    def test_notRunningYet(self) -> None:
+        """What ends the start before the reactor runs, ends it then."""
+        self.reactor.started = False
+        self.started(*IDENTIFIED, AWS_PROFILE="nowhere")
+        ((stop, _, _),) = self.reactor.whenRunningHooks
+        self.assertEqual(stop, self.reactor.stop)
+
+    def test_stoppedMeanwhile(self) -> None:
+        """Told to stop while it starts, it stops without a word of failure."""
+        program, _ = self.started(*ON_AWS)
+        with capturedLogs() as events:
+            self.successResultOf(program.stopService())
+        said = ["Stopping. A signal ends the grace of running sessions."]
+        self.assertEqual((program.exitCode, told(events)), (0, said))
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def test_ourFault(self) -> None:
+        """A fault of ours is logged as one, and ends the process with 1."""
+        self.endpoint.says(200, b"")
+        program = self.program(*IDENTIFIED, **self.variables)
+        self.patch(program, "_environ", None)
+        program.startService()
+        self.assertEqual((program.exitCode, self.reactor.hasStopped), (1, True))
+        self.assertEqual(len(self.flushLoggedErrors(AttributeError)), 1)
+
+
+class StateDirTests(ProgramTestCase):
+    """Where the ids held are kept."""
+
+    def test_unusable(self) -> None:
+        """A folder that nothing can be written in ends the process before anything begins."""
+        taken = Path(self.mktemp())
+        taken.touch()
+        said = self.cannotStart(*ON_AWS, f"--state-dir={taken}")
+        self.assertRegex(said, "^twistd fleetiq-echo: --state-dir: cannot write in '.*' (.*): name")
+        self.assertEqual((self.order, self.reactor.tcpServers), ([], []))
+
+
+class StatusTests(ProgramTestCase):
+    """The status port."""
+
+    def test_noStatus(self) -> None:
+        """Without the option nothing listens but the game."""
+        self.started(*ON_AWS)
+        self.assertEqual([port for port, *_ in self.reactor.tcpServers], [5000])
+
+    def test_taken(self) -> None:
+        """A port that is taken ends the start, with another to try."""
+        self.reactor.taken = {8080}
+        self.assertEqual(
+            self.cannotStart(*ON_AWS, "--status=tcp:8080"),
+            "twistd fleetiq-echo: --status: cannot listen there ([Errno 98] Address already in"
+            " use). Choose another, for instance --status tcp:8081:interface=127.0.0.1.",
+        )
+
+    def test_noEndpoint(self) -> None:
+        """What is no description of an endpoint is said so."""
+        exit = self.assertRaises(SystemExit, self.program, *ON_AWS, "--status=8080x")
+        self.assertRegex(str(exit.code), "--status '8080x' cannot be used: .* tcp:8080:interface=")
+
+    def test_listens(self) -> None:
+        """It listens before anything is asked of anybody, and stops last but the threads."""
+        program, lines = self.started(*ON_AWS, "--status=tcp:8080:interface=127.0.0.1")
+        self.assertEqual([port for port, *_ in self.reactor.tcpServers], [8080, 5000])
+        self.assertTrue(lines[0].startswith("Status on "), lines[0])
+        self.successResultOf(program.stopService())
+
+
+class PortTests(ProgramTestCase):
+    """Ports that are not to be had end the start with a sentence."""
+
+    def test_players(self) -> None:
+        """The players' port, with another to try; on macOS, 5000 is AirPlay's."""
+        for port, airPlay, another in [
+            (5000, " On macOS it is often AirPlay Receiver's.", 5001),
+            (7000, "", 7001),
+            (65535, "", 5000),
+        ]:
+            self.reactor.taken = {port}
+            self.assertEqual(
+                self.cannotStart(*IDENTIFIED, f"--listen=tcp:{port}"),
+                f"twistd fleetiq-echo: cannot listen for players on port {port}"
+                f" ([Errno 98] Address already in use).{airPlay} Choose another, for instance"
+                f" --listen tcp:{another}.",
+            )
+
+    def test_advice(self) -> None:
+        """Another port is only advised where that helps."""
+        for number, said in [
+            (errno.EACCES, "choose a higher one."),
+            (errno.EADDRNOTAVAIL, "Check the endpoint description."),
+        ]:
+            self.assertTrue(advice(OSError(number, "no"), "in use").endswith(said))
+        self.assertEqual("in use", advice(OSError(errno.EADDRINUSE, "no"), "in use"))
+
+    def test_daemon(self) -> None:
+        """A daemon's parent is told by an Exception: of a SystemExit it never hears."""
+        self.reactor.taken = {5000}
+        options = Options({})
+        parent: Any = {"nodaemon": 0, "pidfile": "twistd.pid"}
+        options.parent = parent
+        options.parseOptions([*IDENTIFIED])
+        program = ServerProcess(self.reactor, options.settings, {})
+        self.patch(program, "_pool", Pool(self.order))
+        error = self.assertRaises(RuntimeError, program.startService)
+        self.assertIn("cannot listen for players on port 5000", str(error))
+
+    def test_path(self) -> None:
+        """A UNIX socket has no next port."""
+        self.reactor.taken = {"/run/echo"}
+        sentence = self.cannotStart(*IDENTIFIED, "--listen=unix:/run/echo")
+        self.assertIn("on /run/echo ", sentence)
+        self.assertIn("--listen tcp:5000.", sentence)
+
+    def test_oneOfSeveral(self) -> None:
+        """One of several ports is enough."""
+        self.reactor.taken = {5002}
+        self.assertIn("on port 5002", self.cannotStart(*IDENTIFIED, "--servers=3"))
+
+    def test_local(self) -> None:
+        """The local FleetIQ's port: one that runs there may be joined."""
+        self.reactor.taken = {4570}
+        self.assertEqual(
+            self.cannotStart(),
+            "twistd fleetiq-echo: the local FleetIQ cannot listen on port 4570 ([Errno 98] Address"
+            " already in use). If one runs there, join it with --local http://127.0.0.1:4570; else"
+            " give another port, for instance --local tcp:4571:interface=127.0.0.1.",
+        )
+
+    def test_noLocal(self) -> None:
+        """An endpoint that is none."""
+        self.assertTrue(self.cannotStart("--local=x").startswith("twistd fleetiq-echo: --local: "))
+
+    def test_embedded(self) -> None:
+        """The embedded FleetIQ listens before the players' port does; the log's first line."""
+        _, lines = self.started()
+        self.assertEqual([port for port, *_ in self.reactor.tcpServers], [4570, 5000])
+        ours = [line for line in lines if "FleetIQ" in line]
+        self.assertEqual(ours[0], "LOCAL FleetIQ on http://127.0.0.1:4570, AWS is not contacted.")
+
+    def test_noEndpoint(self) -> None:
+        """Whatever Twisted and OpenSSL make of a wrong description is one sentence."""
+        garbage = Path(self.mktemp())
+        garbage.write_text("no key")
+        for description in (
+            "",
+            "nonsense",
+            "tcp:5000:nonsense=1",
+            "tcp:5000:1:2:3",
+            "tcp:5000:backlog=many",
+            "tcp:\\",
+            "ssl:443:privateKey=/nowhere.pem",
+            f"ssl:443:privateKey={garbage}",
+            "systemd:domain=INET:index=0",
+            "unix:/x:mode=rw",
+        ):
+            exit = self.assertRaises(SystemExit, endpointOf, self.reactor, description)
+            said = str(exit.code)
+            self.assertTrue(
+                said.startswith(f"twistd fleetiq-echo: --listen '{description}' cannot be used: ")
+            )
+            self.assertTrue(said.endswith(" Write for instance tcp:5000."), said)
+
+
+class StopTests(ProgramTestCase):
+    """Services stop in sequence, so that each still has what it needs."""
+
+    def test_sequence(self) -> None:
+        """Game servers side by side, a thread for each; then the pool, then the local FleetIQ."""
+        program = self.program()
+        one, two = Part("one", self.order), Part("two", self.order)
+        local = Part("local", self.order)
+        self.patch(program, "_servers", [one, two])
+        self.patch(program, "_local", local)
+        stopped = program.stopService()
+        self.assertEqual(self.order, ["pool for 2", "one"])
+        self.reactor.pump([BETWEEN_SERVERS, 0.0])
+        self.assertEqual(self.order, ["pool for 2", "one", "two"])
+        one.stopped.callback(None)
+        self.assertEqual(self.order, ["pool for 2", "one", "two"])
+        two.stopped.callback(None)
+        self.assertEqual(self.order, ["pool for 2", "one", "two", "pool", "local"])
+        self.assertNoResult(stopped)
+        local.stopped.callback(None)
+        self.successResultOf(stopped)
+
+    def test_everySessionOver(self) -> None:
+        """When every game server has left, the process ends, with 0."""
+        program, _ = self.started(*ON_AWS, "--servers=2")
+        one, two = program._servers
+        one.stopService()
+        self.assertFalse(self.reactor.hasStopped)
+        with capturedLogs() as events:
+            two.stopService()
+        self.assertIn("Every game server has left.", told(events))
+        self.assertEqual((self.reactor.hasStopped, program.exitCode), (True, 0))
+
+    def test_said(self) -> None:
+        """The end tells which signal cuts the grace: the second, or, without one, the first."""
+        for signalled, lines in [
+            (True, ["Stopping. A second signal ends the grace of running sessions."]),
+            (False, ["Stopping. A signal ends the grace of running sessions."]),
+        ]:
+            program = self.program()
+            self.patch(program, "_servers", [])
+            if signalled:
+                program.signalled = True
+            with capturedLogs() as events:
+                self.successResultOf(program.stopService())
+            self.assertEqual(told(events), lines)

@@ -1,0 +1,273 @@
+"""The status port: what it answers, to whom, and what it never shows."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from twisted.internet.address import IPv4Address
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.logger import capturedLogs
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.http import HTTPChannel
+
+from echoserver.clock import WallClock
+from echoserver.gamelift.lifecycle import Available, Conflict, Unknown, Utilized, UtilizedExternally
+from echoserver.server.status import GameServerStatus
+from echoserver.server.statusport import LONGEST_BODY, Status
+from tests.doubles import MemoryEndpoint
+
+HOST = "127.0.0.1:8080"
+READY = GameServerStatus(
+    port=5000,
+    players=0,
+    session=0,
+    received=0,
+    refused=0,
+    accepting=True,
+    draining=False,
+    gameServerId="gs-1",
+    connectionInfo="localhost:5000",
+    known=Available(),
+    wanted=Available(),
+    reported=40.0,
+    beatDue=98.0,
+)
+
+
+class StatusTestCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.clock.advance(100.0)
+        self.statuses = [READY]
+        self.since: float | None = None
+        self.status = Status(
+            self.clock,
+            lambda: self.statuses,
+            lambda: {"fleet": "local", "group": "group"},
+            lambda: self.since,
+            WallClock(self.clock, lambda: datetime.fromtimestamp(self.clock.seconds(), UTC)),
+        )
+        self.endpoint = MemoryEndpoint()
+        self.successResultOf(self.status.listen(self.endpoint))
+
+    def send(self, request: bytes) -> tuple[int, bytes]:
+        """The status and the body of the answer to these bytes."""
+        factory: Any = self.endpoint.factory
+        channel: HTTPChannel = factory.buildProtocol(IPv4Address("TCP", "127.0.0.1", 40_000))
+        transport = StringTransport()
+        channel.makeConnection(transport)
+        channel.dataReceived(request)
+        self.transport = transport
+        head, _, body = transport.value().partition(b"\r\n\r\n")
+        self.head = head.decode()
+        return int(head.split(b" ")[1]), body
+
+    def get(self, path: str, host: str = HOST, **headers: str) -> tuple[int, str]:
+        """The status and the body of the answer to a GET."""
+        lines = [f"GET {path} HTTP/1.0", f"Host: {host}"]
+        lines += [f"{name}: {value}" for name, value in headers.items()]
+        status, body = self.send("\r\n".join([*lines, "", ""]).encode())
+        return status, body.decode()
+
+
+class ProbeTests(StatusTestCase):
+    """/healthz and /readyz."""
+
+    def test_healthz(self) -> None:
+        """The reactor turns, whatever the game servers do."""
+        self.statuses = []
+        self.assertEqual(self.get("/healthz"), (200, "The reactor turns.\n"))
+        self.assertIn("Cache-Control: no-store", self.head)
+
+    def test_ready(self) -> None:
+        """Every game server is registered; UTILIZED counts, whoever said so."""
+        for known in (Available(), Utilized(3), UtilizedExternally(0.0)):
+            self.statuses = [READY, _but(known=known)]
+            self.assertEqual(self.get("/readyz"), (200, "Every game server is ready.\n"))
+
+    def test_unready(self) -> None:
+        """The first that is not is named, and why."""
+        for members, sentence in (
+            ({"draining": True}, "is draining."),
+            ({"accepting": False}, "does not accept players."),
+            ({"known": None}, "is not registered."),
+            ({"known": Unknown(None)}, "is not registered."),
+            ({"known": None, "error": "No.", "degradedSince": 1.0}, "is not registered: No."),
+            ({"known": Conflict(), "error": "Long ago."}, "is not registered."),
+        ):
+            self.statuses = [READY, _but(port=5001, **members), _but(port=5002, known=None)]
+            self.assertEqual(
+                self.get("/readyz"), (503, f"The game server on port 5001 {sentence}\n")
+            )
+
+
+class StatusTests(StatusTestCase):
+    """/status"""
+
+    def test_document(self) -> None:
+        """The process, and each of its game servers."""
+        self.since = 70.0
+        self.statuses = [
+            _but(
+                known=Utilized(2),
+                wanted=None,
+                players=3,
+                session=2,
+                received=7,
+                refused=3,
+                error="No.",
+                errorAt=71.5,
+                degradedSince=70.0,
+            )
+        ]
+        code, body = self.get("/status")
+        self.assertEqual(code, 200)
+        self.assertIn("Content-Type: application/json", self.head)
+        self.assertEqual(
+            json.loads(body),
+            {
+                "fleet": "local",
+                "group": "group",
+                "degradedSince": "1970-01-01T00:01:10+00:00",
+                "gameServers": [
+                    {
+                        "port": 5000,
+                        "gameServerId": "gs-1",
+                        "connectionInfo": "localhost:5000",
+                        "known": "UTILIZED",
+                        "wanted": "ABSENT",
+                        "players": 3,
+                        "session": 2,
+                        "receivedBytes": 7,
+                        "refused": 3,
+                        "lastHeartbeat": "1970-01-01T00:00:40+00:00",
+                        "nextHeartbeat": "1970-01-01T00:01:38+00:00",
+                        "lastError": {
+                            "time": "1970-01-01T00:01:11+00:00",
+                            "sentence": "No.",
+                        },
+                        "degradedSince": "1970-01-01T00:01:10+00:00",
+                        "accepting": True,
+                        "draining": False,
+                    }
+                ],
+            },
+        )
+
+    def test_nothingYet(self) -> None:
+        """Before FleetIQ was spoken to there is little to tell."""
+        self.statuses = [GameServerStatus(5000, 0, 0, 0, 0, accepting=True, draining=False)]
+        [server] = json.loads(self.get("/status")[1])["gameServers"]
+        self.assertEqual((server["known"], server["lastError"]), ("ABSENT", None))
+
+
+class MetricsTests(StatusTestCase):
+    """/metrics"""
+
+    def test_gameServers(self) -> None:
+        """A row for each, by its port."""
+        self.statuses = [
+            _but(players=3, session=2, received=7, refused=4, known=Utilized(2)),
+            _but(port=5001, reported=None, known=None, draining=True, degradedSince=1.0),
+        ]
+        code, body = self.get("/metrics")
+        self.assertEqual(code, 200)
+        self.assertIn("Content-Type: text/plain; version=0.0.4", self.head)
+        for line in (
+            'fleetiq_game_server_players{port="5000"} 3.0',
+            'fleetiq_game_server_sessions_total{port="5000"} 2.0',
+            'fleetiq_game_server_received_bytes_total{port="5000"} 7.0',
+            'fleetiq_game_server_refused_total{port="5000"} 4.0',
+            'fleetiq_game_server_heartbeat_age_seconds{port="5000"} 60.0',
+            "fleetiq_game_servers_ready 1.0",
+            "fleetiq_game_servers_draining 1.0",
+            "fleetiq_game_servers_degraded 1.0",
+            'fleetiq_game_servers{state="UTILIZED"} 1.0',
+            'fleetiq_game_servers{state="ABSENT"} 1.0',
+            'fleetiq_game_servers{state="AVAILABLE"} 0.0',
+        ):
+            self.assertIn(line, body.splitlines())
+        self.assertNotIn('age_seconds{port="5001"}', body)
+
+    def test_calls(self) -> None:
+        """Calls, by operation and outcome, with how long they took."""
+        self.status.metrics.ended("UpdateGameServer", "ok", 0.02)
+        self.status.metrics.ended("UpdateGameServer", "ok", 2.0)
+        self.status.metrics.ended("UpdateGameServer", "ThrottlingException", 0.02)
+        name, ok = "fleetiq_api_call_seconds", 'operation="UpdateGameServer",outcome="ok"'
+        lines = self.get("/metrics")[1].splitlines()
+        for line in (
+            f"{name}_count{{{ok}}} 2.0",
+            f"{name}_sum{{{ok}}} 2.02",
+            f'{name}_bucket{{le="0.025",{ok}}} 1.0',
+            f'{name}_count{{operation="UpdateGameServer",outcome="ThrottlingException"}} 1.0',
+        ):
+            self.assertIn(line, lines)
+
+
+class WhoTests(StatusTestCase):
+    """Whom it answers."""
+
+    def test_hosts(self) -> None:
+        """An address of any kind, or localhost: no name that might be made to lead here."""
+        for host in (HOST, "localhost", "localhost:8080", "10.0.0.7:8080", "[::1]:8080", ""):
+            self.assertEqual(self.get("/healthz", host)[0], 200, host)
+        for host in ("evil.example", "localhost.evil.example:8080", "[::1", "127.0.0.1.nip.io"):
+            status, body = self.get("/status", host)
+            self.assertEqual(status, 403)
+            self.assertIn("here it must be localhost or an address", body)
+            self.assertNotIn("gs-1", body)
+
+    def test_origins(self) -> None:
+        """No page of another site, nor one of nowhere."""
+        self.assertEqual(self.get("/status", Origin=f"http://{HOST}")[0], 200)
+        for origin in ("http://evil.example", "null", "", "http://127.0.0.1:8081"):
+            status, body = self.get("/status", Origin=origin)
+            self.assertEqual(status, 403, origin)
+            self.assertNotIn("gs-1", body)
+
+    def test_noAccessLog(self) -> None:
+        """Probes, which come every few seconds, leave no line in the log."""
+        factory: Any = self.endpoint.factory
+        with capturedLogs() as events:
+            factory.doStart()
+            self.get("/readyz")
+            factory.doStop()
+        self.assertEqual(events, [])
+
+    def test_otherPaths(self) -> None:
+        """Elsewhere there is nothing, and what there is is named."""
+        for path in ("/", "/nothing", "/status/more", "/healthz/"):
+            status, body = self.get(path)
+            self.assertEqual((status, body[:9]), (404, "Here are "), path)
+
+    def test_otherMethods(self) -> None:
+        """It only tells."""
+        request = f"POST /status HTTP/1.0\r\nHost: {HOST}\r\nContent-Length: 3\r\n\r\nabc"
+        self.assertEqual(self.send(request.encode())[0], 405)
+
+    def test_largeBody(self) -> None:
+        """A body over 1 MiB is refused, announced or not."""
+        head = f"POST /status HTTP/1.1\r\nHost: {HOST}\r\n"
+        announced = f"{head}Content-Length: {LONGEST_BODY + 1}\r\n\r\n"
+        self.assertEqual(self.send(announced.encode())[0], 413)
+        self.assertTrue(self.transport.disconnecting)
+        chunk = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
+        chunked = f"{head}Transfer-Encoding: chunked\r\n\r\n".encode() + chunk * 17
+        self.assertEqual(self.send(chunked)[0], 413)
+        self.assertTrue(self.transport.disconnecting)
+
+    def test_stop(self) -> None:
+        """Stopped, nobody is answered any more."""
+        self.assertTrue(self.endpoint.listening)
+        self.successResultOf(self.status.stop())
+        self.assertFalse(self.endpoint.listening)
+
+
+def _but(**members: Any) -> GameServerStatus:
+    """Ready, but for this."""
+    return replace(READY, **members)
