@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from twisted.application.service import IService
 from twisted.internet.error import CannotListenError
+from twisted.logger import Logger
 from twisted.python.usage import Options as UsageOptions
 from twisted.python.usage import UsageError
 
