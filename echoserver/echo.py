@@ -50,7 +50,7 @@ class Echo(Protocol):
     """Send back what is received, until the quit command."""
 
     # Without slots each player would have a dictionary: 0.4 KiB, and slower access.
-    __slots__ = ("_line", "_lineEnded", "connected", "factory", "transport")
+    __slots__ = ("_lastByte", "_line", "_lineEnded", "connected", "factory", "transport")
 
     factory: EchoFactory
     transport: Any
@@ -58,11 +58,12 @@ class Echo(Protocol):
     def __init__(self) -> None:
         self._line: bytes | None = b""
         self._lineEnded = False
+        self._lastByte = _LINE_END
 
     def dataReceived(self, data: bytes) -> None:
         # Data without a q contains no quit command, and begins none.
         if not self._line and _SMALL_Q not in data and _LARGE_Q not in data:
-            self._line = b"" if data[-1] == _LINE_END else None
+            self._lastByte = data[-1]
             if not self._lineEnded:
                 self._lineEnded = _LINE_END in data
             self.transport.write(data)
@@ -76,7 +77,9 @@ class Echo(Protocol):
                 self.transport.close("quit command")
                 return
             self._lineEnded = b"\n" in data
-        before, self._line = findQuit(self._line, data)
+        line = self._line or (b"" if self._lastByte == _LINE_END else None)
+        before, self._line = findQuit(line, data)
+        self._lastByte = data[-1]
         if before < 0:
             self.transport.write(data)
             return

@@ -128,9 +128,9 @@ _JITTER = 0.1
 class Drainable(TypingProtocol):
     """Who is told: L{echoserver.server.gameserver.GameServer}."""
 
-    def leave(self, deadline: float | None, reason: str) -> None: ...
+    def terminate(self, deadline: float | None, reason: str) -> None: ...
     def drain(self, reason: str) -> None: ...
-    def stay(self) -> None: ...
+    def cancelDrain(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,7 +265,7 @@ class InterruptionPoller:
         when = "" if left is None else f", in {left:.0f} s"
         _log.warn("{reason}{when}: every game server leaves once idle.", reason=reason, when=when)
         deadline = None if left is None else self._clock.seconds() + left
-        await self._each(lambda server: server.leave(deadline, reason))
+        await self._each(lambda server: server.terminate(deadline, reason))
 
     async def _each(self, tell: Callable[[Drainable], None]) -> None:
         """Tell one game server a turn: very many in one would hold up the players of all."""
@@ -306,4 +306,4 @@ class InterruptionPoller:
                 )
                 await self._each(lambda server: server.drain("FleetIQ drains this instance"))
             case Status.ACTIVE:
-                await self._each(lambda server: server.stay())
+                await self._each(lambda server: server.cancelDrain())

@@ -59,7 +59,7 @@ def serviceURL(environ: Mapping[str, str]) -> str:
     return url.rstrip("/")
 
 
-def newClient(reactor: Any) -> HTTPClient:
+def makeHTTPClient(reactor: Any) -> HTTPClient:
     """An HTTP client that gives up connecting after a second."""
     from echoserver.httpclient import Client
 

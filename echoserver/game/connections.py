@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ParamSpec
+from functools import partial
+from typing import Any, ParamSpec, TypeVar
 from typing import Protocol as TypingProtocol
 
 from twisted.internet.defer import Deferred, succeed
@@ -28,6 +29,7 @@ from echoserver.game.listener import describe, hostOf, peerHasClosed
 from echoserver.game.timeouts import IdleTimeout, PausedConnections, PendingConnections
 
 P = ParamSpec("P")
+T = TypeVar("T")
 
 _log = Logger(namespace="fleetiq.game")
 
@@ -35,6 +37,8 @@ _log = Logger(namespace="fleetiq.game")
 ADMISSION_DELAY = 0.5
 # Seconds that a peer has to read what is left when its connection closes.
 CLOSE_TIMEOUT = 10.0
+# Methods of a transport after which it may write in another way: over TLS, for instance.
+_CHANGE_WRITE = ("startTLS", "loseWriteConnection")
 
 
 def callHook(hook: Callable[P, object], *args: P.args, **kw: P.kwargs) -> None:
@@ -94,9 +98,11 @@ class Connection:
         "joined",
         "protocol",
         "reason",
+        "write",
     )
 
     _transport: Any
+    write: Callable[[bytes], None]
     protocol: Any
 
     def __init__(self, parent: Connections) -> None:
@@ -181,7 +187,13 @@ class Connection:
     # The transport of the game's protocol.
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
+        value = getattr(self._transport, name)
+        return partial(self._thenUpdateWrite, value) if name in _CHANGE_WRITE else value
+
+    def _thenUpdateWrite(self, method: Callable[P, T], *args: P.args, **kw: P.kwargs) -> T:
+        result = method(*args, **kw)
+        self.write = self._transport.write
+        return result
 
     @property
     def __providedBy__(self) -> Any:
@@ -205,9 +217,6 @@ class Connection:
     def disconnecting(self) -> bool:
         return self.reason is not None or bool(getattr(self._transport, "disconnecting", False))
 
-    def write(self, data: bytes) -> None:
-        self._transport.write(data)
-
     def loseConnection(self) -> None:
         self.close("closed by the server")
 
@@ -219,7 +228,7 @@ class Connection:
     def registerProducer(self, producer: Any, streaming: bool) -> None:
         """Replace this connection as the transport's producer."""
         self._unregisterOwnProducer()
-        self._transport.registerProducer(producer, streaming)
+        self._thenUpdateWrite(self._transport.registerProducer, producer, streaming)
 
     def unregisterProducer(self) -> None:
         if not self._ownsProducer:
@@ -295,6 +304,8 @@ class Connection:
                 self.close("rejected by the game")
                 return
             self._receive = self.protocol.dataReceived
+            # The transport's own method: a method of ours would cost each echo 1 %.
+            self.write = self._transport.write
             self.protocol.makeConnection(self)
         except Exception:  # noqa: BLE001 # as an exception in dataReceived, it ends this connection
             _log.failure("The game's protocol failed when it was connected.")

@@ -26,7 +26,18 @@ DEFAULT_URL = "http://127.0.0.1:4570"
 
 
 @dataclass(frozen=True, slots=True)
-class AWS:
+class EmbeddedTarget:
+    """
+    A local FleetIQ that is started in this process.
+
+    @ivar listen: its endpoint description.
+    """
+
+    listen: str
+
+
+@dataclass(frozen=True, slots=True)
+class AWSTarget:
     """
     The FleetIQ of AWS, or one that speaks as AWS does.
 
@@ -45,7 +56,7 @@ class AWS:
         " --connection-info."
     )
 
-    def where(self, environ: Mapping[str, str]) -> EndpointConfig:
+    def endpointConfig(self, environ: Mapping[str, str]) -> EndpointConfig:
         """Where to call; two variables for the region that differ are warned of."""
         first, second = environ.get("AWS_REGION"), environ.get("AWS_DEFAULT_REGION")
         if first and second and first != second and self.region is None:
@@ -66,7 +77,7 @@ class AWS:
         """The group that was named."""
         return self.group
 
-    def tell(self, region: str | None, group: str) -> None:
+    def logTarget(self, region: str | None, group: str) -> None:
         """One line that says where we speak."""
         _log.info(
             "{whose} in {region}, group {group}.",
@@ -82,7 +93,7 @@ class AWS:
 
 
 @dataclass(frozen=True, slots=True)
-class Local:
+class LocalTarget:
     """
     A local FleetIQ.
 
@@ -96,7 +107,7 @@ class Local:
     instanceId: ClassVar = None
     hint: ClassVar = " Start one with 'twistd -n fleetiq-local', or leave out --local."
 
-    def where(self, environ: Mapping[str, str]) -> EndpointConfig:
+    def endpointConfig(self, environ: Mapping[str, str]) -> EndpointConfig:
         """Where to call, with dummy credentials."""
         return EndpointConfig(endpoint=self.url, local=True)
 
@@ -121,7 +132,7 @@ class Local:
             return groups[instanceId]
         raise NoIdentity(f"The local FleetIQ at {self.url} has no instance {instanceId}.")
 
-    def tell(self, region: str | None, group: str) -> None:
+    def logTarget(self, region: str | None, group: str) -> None:
         """Nothing: the first line of the log has said it."""
 
     def playCommand(self, region: str | None, group: str) -> str:
@@ -143,20 +154,20 @@ class Discovered:
     region: str | None
     instance: Instance
 
-    def shown(self, gameLift: GameLift) -> dict[str, str | None]:
+    def asDict(self, gameLift: GameLift) -> dict[str, str | None]:
         """For operators, in words that JSON has; a password in the URL is not for them."""
-        where = gameLift.where
+        config = gameLift.where
         return {
-            "fleet": "local" if where.local else "AWS",
-            "endpoint": where.endpoint and urlsplit(where.endpoint).netloc.rpartition("@")[2],
+            "fleet": "local" if config.local else "AWS",
+            "endpoint": config.endpoint and urlsplit(config.endpoint).netloc.rpartition("@")[2],
             "region": self.region,
             "group": self.group,
             "instanceId": self.instance.instanceId,
         }
 
 
-async def find(
-    fleet: AWS | Local,
+async def discover(
+    target: AWSTarget | LocalTarget,
     http: HTTPClient,
     metadata: InstanceMetadata,
     gameLift: GameLift,
@@ -168,12 +179,12 @@ async def find(
     @raise NoIdentity: if nobody says which instance this is.
     @raise CallFailed: if boto3 does not start. Do not retry.
     """
-    identified = identifyInstance(metadata, fleet.instanceId, connectionInfo)
+    identified = identifyInstance(metadata, target.instanceId, connectionInfo)
     region, instance = await both(gameLift.region(), identified)
     region = region or await metadata.get("placement/region")
     await gameLift.open(region)
-    group = await fleet.groupOf(http, instance.instanceId)
-    fleet.tell(region, group)
+    group = await target.groupOf(http, instance.instanceId)
+    target.logTarget(region, group)
     return Discovered(group, region, instance)
 
 

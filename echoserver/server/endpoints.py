@@ -13,7 +13,11 @@ from twisted.internet.interfaces import IStreamServerEndpoint
 
 
 def endpointOf(
-    reactor: Any, description: str, option: str = "listen", such: str = "tcp:5000"
+    reactor: Any,
+    description: str,
+    option: str = "listen",
+    example: str = "tcp:5000",
+    command: str = "fleetiq-echo",
 ) -> IStreamServerEndpoint:
     """@raise SystemExit: with a sentence, if Twisted makes nothing of the description."""
     try:
@@ -21,13 +25,13 @@ def endpointOf(
     except Exception as error:
         # Each kind of endpoint has errors of its own: OpenSSL's, for instance.
         raise SystemExit(
-            f"twistd fleetiq-echo: --{option} '{description}' cannot be used: {error}. Write for"
-            f" instance {such}."
+            f"twistd {command}: --{option} '{description}' cannot be used: {error}. Write for"
+            f" instance {example}."
         ) from error
     return endpoint
 
 
-def playersNotListening(error: object) -> str:
+def playersNotListening(error: object, command: str) -> str:
     """Why there are no players to be had, and what to type."""
     why = getattr(error, "socketError", error)
     port: Any = getattr(error, "port", None)
@@ -35,26 +39,26 @@ def playersNotListening(error: object) -> str:
     free = port + 1 if port in range(1, 65535) else 5000  # a path has none
     inUse = f"{airPlay} Choose another, for instance --listen tcp:{free}."
     where = f"port {port}" if isinstance(port, int) else os.fsdecode(port or "this endpoint")
-    return f"twistd fleetiq-echo: cannot listen for players on {where} ({why}).{advice(why, inUse)}"
+    return f"twistd {command}: cannot listen for players on {where} ({why}).{advice(why, inUse)}"
 
 
-def localNotListening(error: CannotListenError) -> str:
+def localNotListening(error: CannotListenError, command: str) -> str:
     """Why there is no local FleetIQ to be had, and what to type."""
     inUse = (
         f" If one runs there, join it with --local http://127.0.0.1:{error.port}; else give another"
         " port, for instance --local tcp:4571:interface=127.0.0.1."
     )
     return (
-        f"twistd fleetiq-echo: the local FleetIQ cannot listen on port {error.port}"
+        f"twistd {command}: the local FleetIQ cannot listen on port {error.port}"
         f" ({error.socketError}).{advice(error.socketError, inUse)}"
     )
 
 
-def statusNotListening(error: object) -> str:
+def statusNotListening(error: object, command: str) -> str:
     """Why there is no status port to be had, and what to type."""
     why = getattr(error, "socketError", error)
     inUse = " Choose another, for instance --status tcp:8081:interface=127.0.0.1."
-    return f"twistd fleetiq-echo: --status: cannot listen there ({why}).{advice(why, inUse)}"
+    return f"twistd {command}: --status: cannot listen there ({why}).{advice(why, inUse)}"
 
 
 def advice(why: object, inUse: str) -> str:

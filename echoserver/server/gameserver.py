@@ -24,6 +24,7 @@ from echoserver.game.listener import AcceptLimiter, DescriptorLimit, describe, s
 from echoserver.game.session import ConnectionsByPeer, Session
 from echoserver.gamelift.lifecycle import Absent, Available, Desired, Utilized
 from echoserver.gamelift.registration import Registration
+from echoserver.gamelift.service import checkData
 from echoserver.server.config import GameServerConfig
 from echoserver.server.shutdown import Shutdown
 from echoserver.server.status import GameServerStatus, withRegistration
@@ -167,11 +168,7 @@ class GameServer(Service):
         self._endSession()
 
     def setData(self, data: str) -> None:
-        if not 1 <= len(data) <= 1024 or not data.strip() or "\n" in data:
-            raise ValueError(
-                f"GameServerData has {len(data)} characters: FleetIQ accepts 1 to 1024 in one line,"
-                " and not blanks alone."
-            )
+        checkData(data)
         self._data = data
         if self._registration is not None:
             self._registration.setData(data)

@@ -12,8 +12,9 @@ from twisted.logger import Logger
 
 from echoserver.clock import WallClock
 from echoserver.ec2.identity import Instance
+from echoserver.gamelift.degraded import Degraded
 from echoserver.gamelift.idstore import IdStore, InThread
-from echoserver.gamelift.registration import Degraded, Registration
+from echoserver.gamelift.registration import LOWEST_PRIORITY, Registration
 from echoserver.gamelift.service import FleetIQ, RegistrationRequest
 from echoserver.ratelimit import RateLimiter
 from echoserver.server.config import Settings

@@ -1,9 +1,8 @@
-"""Where one game server stands, as operators and their probes see it."""
+"""The status of one game server, for operators and probes."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from echoserver.gamelift.lifecycle import (
@@ -20,21 +19,23 @@ from echoserver.gamelift.registration import Registration
 @dataclass(frozen=True, slots=True)
 class GameServerStatus:
     """
-    Where one game server stands. Times are seconds of the reactor's clock.
+    The status of one game server. Times are seconds of the reactor's clock.
 
-    @ivar port: the one bound; 0 where the endpoint has none.
-    @ivar connectionInfo: None, as what comes of FleetIQ, until that was asked to register it.
-    @ivar received: bytes that have come from players, from those who have left too.
-    @ivar refused: players who were not let in.
-    @ivar reported: when FleetIQ last heard of its health; C{beatDue}: when it is to next.
-    @ivar errorAt: when the last step failed, and C{error} why.
-    @ivar degradedSince: when the first step failed of those that no success has followed.
+    @ivar port: the port that is bound; 0 if the endpoint has none.
+    @ivar connectionInfo: None until the registration starts, as all that comes from FleetIQ.
+    @ivar receivedBytes: bytes received from players, from those who have left too.
+    @ivar refused: connections that were rejected.
+    @ivar lastReport: when FleetIQ last received a health report.
+    @ivar nextReportDue: when the next one is due.
+    @ivar lastErrorTime: when the last call failed; C{lastError} says why.
+    @ivar degradedSince: when the first call failed of those that no success has followed.
+    @ivar unhealthySince: since when the game's health check fails.
     """
 
     port: int
     players: int
     session: int
-    received: int
+    receivedBytes: int
     refused: int
     accepting: bool
     draining: bool
@@ -42,52 +43,57 @@ class GameServerStatus:
     connectionInfo: str | None = None
     known: Known | None = None
     wanted: Wanted | None = None
-    reported: float | None = None
-    beatDue: float | None = None
-    error: str | None = None
-    errorAt: float | None = None
+    lastReport: float | None = None
+    nextReportDue: float | None = None
+    lastError: str | None = None
+    lastErrorTime: float | None = None
     degradedSince: float | None = None
+    unhealthySince: float | None = None
 
     @property
     def registered(self) -> bool:
-        """Whether FleetIQ has confirmed the registration, UTILIZED or not."""
+        """Return whether FleetIQ has confirmed the registration."""
         return isinstance(self.known, Available | Utilized | UtilizedExternally)
 
     def notReadyReason(self) -> str | None:
-        """Why players should not be sent here, in a sentence; None if they may be."""
+        """Return a sentence that says why no players should be sent here; None if they may be."""
         if self.draining:
             return f"The game server on port {self.port} is draining."
         if not self.registered:
-            why = "." if self.degradedSince is None else f": {self.error}"
+            why = "." if self.degradedSince is None else f": {self.lastError}"
             return f"The game server on port {self.port} is not registered{why}"
+        if self.unhealthySince is not None:
+            return f"The game server on port {self.port} is unhealthy: heartbeats are skipped."
         if not self.accepting:
             return f"The game server on port {self.port} does not accept players."
         return None
 
 
 def withRegistration(
-    own: GameServerStatus, worker: Registration | None, wants: Callable[[Known], Wanted | None]
+    status: GameServerStatus, registration: Registration | None
 ) -> GameServerStatus:
-    """The same, with what its worker knows of FleetIQ."""
-    if worker is None:
-        return own
-    known, trouble = worker.registration.known, worker.trouble
+    """Return the status with what the registration knows; the same if there is none yet."""
+    if registration is None:
+        return status
+    known, error = registration.state.known, registration.lastError
+    absent = known == Absent()
     return replace(
-        own,
-        gameServerId=worker.registration.gameServerId,
-        connectionInfo=worker.identity.connectionInfo,
+        status,
+        gameServerId=registration.state.gameServerId,
+        connectionInfo=registration.request.connectionInfo,
         known=known,
-        wanted=wants(known),
-        reported=None if known == Absent() else worker.reported,
-        beatDue=None if known == Absent() else worker.beatDue,
-        error=None if trouble is None else trouble.why,
-        errorAt=None if trouble is None else trouble.at,
-        degradedSince=worker.degradedSince,
+        wanted=None if registration.desired.final else registration.desired.towards(known),
+        lastReport=None if absent else registration.lastReport,
+        nextReportDue=None if absent else registration.nextReportDue,
+        lastError=None if error is None else error.message,
+        lastErrorTime=None if error is None else error.time,
+        degradedSince=registration.degradedSince,
+        unhealthySince=registration.unhealthySince,
     )
 
 
 def stateName(state: Known | Wanted | None) -> str:
-    """As FleetIQ words it, where it has a word: C{AVAILABLE}, C{UTILIZED}."""
+    """Return the name of a state, for instance C{AVAILABLE}; C{ABSENT} for None."""
     return (
         "ABSENT"
         if state is None

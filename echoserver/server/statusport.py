@@ -23,7 +23,7 @@ IDLE_SECONDS = 60.0
 _PAGES = ("healthz", "readyz", "status", "metrics")
 
 
-class Status:
+class StatusPort:
     """
     Answers probes, people and Prometheus, on the reactor thread.
 
@@ -100,11 +100,12 @@ class Status:
             "wanted": stateName(each.wanted),
             "players": each.players,
             "session": each.session,
-            "receivedBytes": each.received,
+            "receivedBytes": each.receivedBytes,
             "refused": each.refused,
-            "lastHeartbeat": self._date(each.reported),
-            "nextHeartbeat": self._date(each.beatDue),
-            "lastError": each.error and {"time": self._date(each.errorAt), "sentence": each.error},
+            "lastHeartbeat": self._date(each.lastReport),
+            "nextHeartbeat": self._date(each.nextReportDue),
+            "lastError": each.lastError
+            and {"time": self._date(each.lastErrorTime), "sentence": each.lastError},
             "degradedSince": self._date(each.degradedSince),
             "accepting": each.accepting,
             "draining": each.draining,
@@ -127,7 +128,7 @@ class _Site(Site):
 
 
 class _Root(Resource):
-    def __init__(self, status: Status) -> None:
+    def __init__(self, status: StatusPort) -> None:
         super().__init__()
         for name, page in (
             ("healthz", status.healthz),
