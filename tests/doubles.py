@@ -210,8 +210,10 @@ class PendingFleet:
     def utilize(self, gameServerId: str) -> Deferred[GameServerDescription]:
         return self._call("utilize", gameServerId)
 
-    def heartbeat(self, gameServerId: str) -> Deferred[GameServerDescription]:
-        return self._call("heartbeat", gameServerId)
+    def heartbeat(
+        self, gameServerId: str, data: str | None = None
+    ) -> Deferred[GameServerDescription]:
+        return self._call("heartbeat", gameServerId, *([] if data is None else [data]))
 
     def describe(self, gameServerId: str) -> Deferred[GameServerDescription]:
         return self._call("describe", gameServerId)

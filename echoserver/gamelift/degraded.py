@@ -30,7 +30,7 @@ class Degraded:
         self._lastLogged = float("-inf")
         self.since: float | None = None
 
-    def failed(self, gameServer: Hashable, message: str) -> None:
+    def failed(self, gameServer: Hashable, reason: str) -> None:
         """Record that a call of this game server has failed."""
         now = self._clock.seconds()
         self._failing.add(gameServer)
@@ -40,10 +40,10 @@ class Degraded:
             self._lastLogged, self._logged = now, True
             _log.warn(
                 "FleetIQ calls fail since {since}; game servers affected: {count}; players stay"
-                " connected. {message}",
+                " connected. {reason}",
                 since=self._wallClock.format(self.since),
                 count=len(self._failing),
-                message=message,
+                reason=reason,
             )
 
     def succeeded(self, gameServer: Hashable) -> None:

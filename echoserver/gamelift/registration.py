@@ -188,6 +188,7 @@ class Registration:
         self.claimData: str | None = None
         self._claimTime: datetime | None = None
         self._dataToSend: str | None = None
+        self._dataSent: str | None = None
         self._confirmed = False
         self._givenUp = False
         self._notifiedSession = 0
@@ -385,7 +386,7 @@ class Registration:
         if self._ended():
             return
         seconds = backoff(self.state.failures, self._rng.uniform(0, 1))
-        _log.warn("{message} Retrying in {seconds:.1f} s.", message=message, seconds=seconds)
+        _log.warn("{reason} Retrying in {seconds:.1f} s.", reason=message, seconds=seconds)
         self._pausing = True
         try:
             await self._wait.sleep(seconds)
@@ -395,13 +396,13 @@ class Registration:
     # One step.
 
     async def _take(self, step: Step, wanted: Wanted) -> _Result:
-        sent, before, data = self._clock.seconds(), self.state, self._dataToSend
+        sent, before = self._clock.seconds(), self.state
         result = await self._perform(step, before.gameServerId)
         outcome = result.outcome
         if isinstance(outcome, Confirmed) and step in _HEALTH_REPORTS:
             self.lastReport = sent
             self._scheduleReport(sent)
-            if step is not Step.UTILIZE and data == self._dataToSend:
+            if self._dataSent == self._dataToSend:
                 self._dataToSend = None
         self.state = after(
             self.state,
@@ -473,10 +474,11 @@ class Registration:
     def _operation(
         self, step: Step, gameServerId: str
     ) -> Deferred[GameServerDescription] | Deferred[None]:
-        request = self.request
+        request, self._dataSent = self.request, None
         match step:
             case Step.REGISTER:
                 _log.info("Registering {id}.", id=gameServerId)
+                self._dataSent = request.data
                 return self._fleetIQ.register(
                     gameServerId, request.instanceId, request.connectionInfo, request.data
                 )
@@ -486,9 +488,8 @@ class Registration:
                 return self._fleetIQ.deregister(gameServerId)
             case Step.INSPECT:
                 return self._fleetIQ.describe(gameServerId)
-        if self._dataToSend is not None:
-            return self._fleetIQ.heartbeat(gameServerId, self._dataToSend)
-        return self._fleetIQ.heartbeat(gameServerId)
+        self._dataSent = self._dataToSend
+        return self._fleetIQ.heartbeat(gameServerId, self._dataSent)
 
     def _updateClaim(self, description: GameServerDescription) -> None:
         """Find in a reply that a claim is new, or that it has expired."""

@@ -260,7 +260,7 @@ class ServerProcess(Service):
         # Many game servers may be refused at once: the first of them ends the process.
         if self.running and not self.exitCode:
             self.exitCode = code
-            _log.critical("{message}", message=message)
+            _log.critical("{reason}", reason=message)
             self._stopReactor()
 
     def _finished(self, _: object) -> None:
