@@ -10,8 +10,8 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from echoserver.server.metrics import Metrics
-from echoserver.server.options import Options
 from tests.endtoend.test_signals import STOPPING
+from tests.programdoubles import EchoOptions as Options
 from tests.server.test_statusport import READY
 
 ROOT = Path(__file__).parents[1]

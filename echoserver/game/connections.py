@@ -68,7 +68,7 @@ class PlayerListener(TypingProtocol):
         """A connection for which L{playerJoining} was called has ended."""
 
 
-@implementer(IHalfCloseableProtocol, ILoggingContext, IPushProducer)
+@implementer(IHalfCloseableProtocol, ILoggingContext, IProtocol, IPushProducer)
 class Connection:
     """
     One connection. It is the protocol of the transport, and the transport of the game's protocol.
@@ -390,7 +390,7 @@ class Connections:
         self._interfaces: dict[Any, Any] = {}
 
     def buildProtocol(self, addr: IAddress) -> IProtocol:
-        return Connection(self)  # type: ignore[return-value] # its transport tells what it provides
+        return Connection(self)
 
     def doStart(self) -> None:
         self._factory.doStart()

@@ -368,12 +368,8 @@ class GameServer(Service):
         if self._session.running:
             when = ""
             if deadline is not None:
-                when = f" in {max(0.0, deadline - self._clock.seconds()):.0f} s at the latest"
-            _log.info(
-                "The running session is the last one and ends{when}: {reason}.",
-                when=when,
-                reason=reason,
-            )
+                when = f" and ends within {max(0.0, deadline - self._clock.seconds()):.0f} s"
+            _log.info("This session is the last one{when}: {reason}.", when=when, reason=reason)
             callHook(self._game.draining, deadline, reason)
 
     def _closeAll(self, reason: str, within: float) -> Deferred[None]:

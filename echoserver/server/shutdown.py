@@ -86,10 +86,10 @@ class Shutdown:
         self._wait.wake()
         if not self.draining:
             self.draining = True
-            self._changed()
             done = Deferred.fromCoroutine(self._run())
             done.addErrback(self._failed)
             done.chainDeferred(self.finished)
+            self._changed()
 
     def stop(self, grace: float) -> None:
         """Begin the shutdown, because the process stops."""
@@ -154,9 +154,9 @@ class Shutdown:
             if self._sessionRuns():
                 return
             await self._wait.sleep(None if left == inf else left)
-        self._setDeregistering()
         self._running = None
         calling = self._registration.calling
+        self._setDeregistering()
         self._registration.retryNow()
         if calling:
             inFlight = self._registration.whenCallDone()

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any
-
-from twisted.internet.testing import StringTransport
-from twisted.trial.unittest import SynchronousTestCase
+from typing import Any, cast
 
 from tictactoe import TicTacToeFactory
+from twisted.internet.testing import StringTransport
+from twisted.trial.unittest import SynchronousTestCase
 
 
 class GameServer:
@@ -30,8 +29,8 @@ class TicTacToeTests(SynchronousTestCase):
     """Two players, and a spectator."""
 
     def setUp(self) -> None:
-        self.server: Any = GameServer()
-        self.game = TicTacToeFactory(self.server)
+        self.server = GameServer()
+        self.game = TicTacToeFactory(cast(Any, self.server))
         self.x, self.o, self.spectator = (self.join() for _ in range(3))
 
     def join(self) -> Any:
@@ -39,9 +38,9 @@ class TicTacToeTests(SynchronousTestCase):
         protocol: Any = self.game.buildProtocol(None)
         protocol.makeConnection(StringTransport())
         closed = protocol.transport.loseConnection
-        player = SimpleNamespace(protocol=protocol, close=lambda reason: closed())
+        player: Any = SimpleNamespace(protocol=protocol, close=lambda _: closed())
         self.server.players.append(player)
-        self.game.playerJoined(player)  # type: ignore[arg-type] # it has what the game uses
+        self.game.playerJoined(player)
         return protocol
 
     def play(self, *moves: int) -> str:

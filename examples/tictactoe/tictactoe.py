@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 from twisted.internet.protocol import Factory
 from twisted.protocols.basic import LineReceiver
@@ -16,7 +16,7 @@ class TicTacToe(LineReceiver):
     """One connection: a line is a move, 1 to 9."""
 
     delimiter = b"\n"
-    factory: TicTacToeFactory
+    factory: Any
 
     def lineReceived(self, line: bytes) -> None:
         self.factory.move(self, line.decode("ascii", "replace").strip())

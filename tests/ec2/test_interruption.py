@@ -42,14 +42,14 @@ class RecordingServer:
     def __init__(self) -> None:
         self.told: list[tuple[object, ...]] = []
 
-    def leave(self, deadline: float | None, reason: str) -> None:
-        self.told.append(("leave", deadline, reason))
+    def terminate(self, deadline: float | None, reason: str) -> None:
+        self.told.append(("terminate", deadline, reason))
 
     def drain(self, reason: str) -> None:
         self.told.append(("drain", reason))
 
-    def stay(self) -> None:
-        self.told.append(("stay",))
+    def cancelDrain(self) -> None:
+        self.told.append(("cancelDrain",))
 
 
 class Statuses:
@@ -141,7 +141,7 @@ class MetadataTests(WatchTestCase):
         self.service.items[SPOT] = TERMINATE
         lines = self.spend(50.0)
         reason = "EC2 is to terminate this Spot instance at 2017-09-18T08:22:00Z"
-        self.assertEqual([("leave", 15.0 + 120.0, reason)], self.tells())
+        self.assertEqual([("terminate", 15.0 + 120.0, reason)], self.tells())
         self.assertEqual([f"{reason}, in 120 s: every game server leaves once idle."], lines)
         self.assertEqual({Kind.SPOT: 1}, watch.notices)
 
@@ -160,7 +160,7 @@ class MetadataTests(WatchTestCase):
         self.service.items[LIFECYCLE] = "Terminated"
         lines = self.spend(10.0)
         reason = "Auto Scaling is to terminate this instance"
-        self.assertEqual([("leave", None, reason)], self.tells())
+        self.assertEqual([("terminate", None, reason)], self.tells())
         self.assertEqual([f"{reason}: every game server leaves once idle."], lines)
         self.assertEqual({Kind.AUTO_SCALING: 1}, watch.notices)
 
@@ -178,7 +178,7 @@ class MetadataTests(WatchTestCase):
         self.watch(leaveOnRebalance=True)
         self.service.items[REBALANCE] = AT_RISK
         self.spend(10.0)
-        self.assertEqual([("leave", None, "EC2 sees this Spot instance at risk")], self.tells())
+        self.assertEqual([("terminate", None, "EC2 sees this Spot instance at risk")], self.tells())
 
     def test_hiccups(self) -> None:
         """503, 401, 403, silence, a page: counted, told once, and the notice behind it is seen."""
@@ -197,7 +197,7 @@ class MetadataTests(WatchTestCase):
         self.assertEqual(12, watch.hiccups)
         self.service.items[SPOT] = TERMINATE
         self.spend(5.0)
-        self.assertEqual("leave", self.tells()[0][0])
+        self.assertEqual("terminate", self.tells()[0][0])
 
     def test_hiccupOfOne(self) -> None:
         """What is wrong with one path does not keep the others from being seen."""
@@ -236,8 +236,8 @@ class MetadataTests(WatchTestCase):
             self.clock.callLater(0.0, order.append, "a player is served")
 
         self.watch(statusEvery=0.0)
-        self.servers[0].leave = first  # type: ignore[assignment] # it takes its time
-        self.servers[1].leave = lambda *_: order.append("the next leaves")  # type: ignore[method-assign] # it is seen
+        self.servers[0].terminate = first  # type: ignore[assignment] # it takes its time
+        self.servers[1].terminate = lambda *_: order.append("the next leaves")  # type: ignore[method-assign] # it is seen
         self.service.items[SPOT] = TERMINATE
         self.spend(5.0)
         self.assertEqual(["a player is served", "the next leaves"], order)
@@ -245,7 +245,7 @@ class MetadataTests(WatchTestCase):
     def test_faultOfOurs(self) -> None:
         """A fault of ours is logged; the others are told all the same, and the watch goes on."""
         self.watch(statusEvery=0.0)
-        self.servers[0].leave = self.fail  # type: ignore[assignment] # it raises
+        self.servers[0].terminate = self.fail  # type: ignore[assignment] # it raises
         self.service.items[SPOT] = TERMINATE
         self.spend(10.0)
         self.assertEqual(1, len(self.flushLoggedErrors(TypeError)))
@@ -281,7 +281,7 @@ class StatusTests(WatchTestCase):
         self.assertEqual(1, self.fleet.asked)
         self.spend(54.0 * 3, each=0.5)
         self.assertEqual(4, self.fleet.asked)
-        self.assertEqual(([], [("stay",)]), (lines, self.tells()))
+        self.assertEqual(([], [("cancelDrain",)]), (lines, self.tells()))
 
     def test_never(self) -> None:
         """Zero is never."""
@@ -292,7 +292,7 @@ class StatusTests(WatchTestCase):
     def test_draining(self) -> None:
         """DRAINING is told once, and ends with ACTIVE; what is not known changes nothing."""
         watch = self.watch(statusEvery=1.0)
-        told = [("drain", "FleetIQ drains this instance"), ("stay",)]
+        told = [("drain", "FleetIQ drains this instance"), ("cancelDrain",)]
         for says, then in (
             ("DRAINING", told[:1]),
             ("DRAINING", told[:1]),
@@ -310,7 +310,7 @@ class StatusTests(WatchTestCase):
         self.fleet.says = "SPOT_TERMINATING"
         self.spend(3.0, each=1.0)
         reason = "FleetIQ sees the end of this Spot instance"
-        self.assertEqual([("leave", None, reason)], self.tells())
+        self.assertEqual([("terminate", None, reason)], self.tells())
 
     def test_throttled(self) -> None:
         """Each failure doubles the pause, up to 10 minutes; a reply ends that."""
@@ -340,7 +340,7 @@ class StatusTests(WatchTestCase):
         self.service.items[SPOT] = TERMINATE
         self.spend(10.0, each=1.0)
         self.assertEqual(1, self.fleet.asked)
-        self.assertEqual("leave", self.tells()[0][0])
+        self.assertEqual("terminate", self.tells()[0][0])
 
 
 SPOT, REBALANCE, LIFECYCLE = PATHS

@@ -20,7 +20,7 @@ from echoserver.ec2.metadata import (
     InstanceMetadata,
     Item,
     NoMetadata,
-    newClient,
+    makeHTTPClient,
     serviceURL,
 )
 from tests.awsdoubles import INSTANCE_ID, METADATA, MetadataService
@@ -209,10 +209,10 @@ class ItemTests(MetadataTestCase):
         metadata = self.metadata(service, METADATA + below)
         self.assertEqual(self.result(metadata.get("instance-id")), INSTANCE_ID)
 
-    def test_newClient(self) -> None:
+    def test_makeHTTPClient(self) -> None:
         """The client of a process gives up connecting after a second."""
         reactor = MemoryReactorClock()
-        newClient(reactor).get(METADATA).addErrback(lambda _: None)
+        makeHTTPClient(reactor).get(METADATA).addErrback(lambda _: None)
         ((_, port, _, timeout, _),) = reactor.tcpClients
         self.assertEqual((port, timeout), (80, 1.0))
 

@@ -16,7 +16,7 @@ from twisted.web.server import Request
 from echoserver.ec2.identity import Instance
 from echoserver.ec2.metadata import NoIdentity, NoMetadata
 from echoserver.gamelift.client import EndpointConfig, GameLift
-from echoserver.server.discovery import AWS, DEFAULT_URL, Discovered, Local, both
+from echoserver.server.discovery import DEFAULT_URL, AWSTarget, Discovered, LocalTarget, both
 from tests.awsdoubles import INSTANCE_ID, METADATA, gameLiftWith, told
 
 URL = "http://127.0.0.1:4571"
@@ -41,7 +41,7 @@ class AWSTests(SynchronousTestCase):
     def region(self, given: str | None, **environ: str) -> tuple[str | None, list[str]]:
         """The region it comes to, and what was told."""
         with capturedLogs() as events:
-            where = AWS("group", given, None).where(environ)
+            where = AWSTarget("group", given, None).endpointConfig(environ)
         self.assertEqual(where, EndpointConfig(region=where.region))
         return where.region, told(events)
 
@@ -70,7 +70,7 @@ class AWSTests(SynchronousTestCase):
 
     def test_metadata(self) -> None:
         """The metadata service is where the variables say."""
-        fleet = AWS("group", None, None)
+        fleet = AWSTarget("group", None, None)
         self.assertEqual(fleet.metadataURL({}), METADATA)
         off = {"AWS_EC2_METADATA_DISABLED": "true"}
         self.assertRaises(NoMetadata, fleet.metadataURL, off)
@@ -78,19 +78,19 @@ class AWSTests(SynchronousTestCase):
     def test_group(self) -> None:
         """Its group is the one named: nobody is asked."""
         http: Any = None
-        group = Deferred.fromCoroutine(AWS("group", None, None).groupOf(http, INSTANCE_ID))
+        group = Deferred.fromCoroutine(AWSTarget("group", None, None).groupOf(http, INSTANCE_ID))
         self.assertEqual(self.successResultOf(group), "group")
 
     def test_waysOut(self) -> None:
         """Who cannot be identified is offered both ways out."""
         for option in ("--group", "--region", "--instance-id", "--connection-info"):
-            self.assertIn(option, AWS.hint)
+            self.assertIn(option, AWSTarget.hint)
 
     def test_told(self) -> None:
         """Where we speak, and how to play there."""
-        fleet = AWS("group", None, None)
+        fleet = AWSTarget("group", None, None)
         with capturedLogs() as events:
-            fleet.tell("eu-west-3", "group")
+            fleet.logTarget("eu-west-3", "group")
         self.assertEqual(told(events), ["AWS FleetIQ in eu-west-3, group group."])
         self.assertIn(
             "--region eu-west-3 --group group play", fleet.playCommand("eu-west-3", "group")
@@ -98,10 +98,10 @@ class AWSTests(SynchronousTestCase):
 
     def test_endpoint(self) -> None:
         """Another endpoint than AWS's own is called, named, and handed on to players."""
-        fleet = AWS("group", endpoint=URL)
-        self.assertEqual(fleet.where({}).endpoint, URL)
+        fleet = AWSTarget("group", endpoint=URL)
+        self.assertEqual(fleet.endpointConfig({}).endpoint, URL)
         with capturedLogs() as events:
-            fleet.tell("eu-west-3", "group")
+            fleet.logTarget("eu-west-3", "group")
         self.assertEqual(told(events), [f"FleetIQ on {URL} in eu-west-3, group group."])
         self.assertTrue(
             fleet.playCommand("eu-west-3", "group").startswith(f"--endpoint-url {URL} ")
@@ -113,13 +113,13 @@ class LocalTests(SynchronousTestCase):
 
     def groupOf(self, body: bytes) -> Deferred[str]:
         http: Any = StubTreq(State(body))
-        return Deferred.fromCoroutine(Local(URL, URL).groupOf(http, INSTANCE_ID))
+        return Deferred.fromCoroutine(LocalTarget(URL, URL).groupOf(http, INSTANCE_ID))
 
     def test_where(self) -> None:
         """It is called with dummy credentials, whatever the variables say."""
         environ = {"AWS_REGION": "eu-west-3", "AWS_EC2_METADATA_DISABLED": "true"}
-        fleet = Local(URL, f"{URL}/instances/{INSTANCE_ID}")
-        self.assertEqual(fleet.where(environ), EndpointConfig(endpoint=URL, local=True))
+        fleet = LocalTarget(URL, f"{URL}/instances/{INSTANCE_ID}")
+        self.assertEqual(fleet.endpointConfig(environ), EndpointConfig(endpoint=URL, local=True))
         self.assertEqual(fleet.metadataURL(environ), f"{URL}/instances/{INSTANCE_ID}")
 
     def test_group(self) -> None:
@@ -152,7 +152,7 @@ class LocalTests(SynchronousTestCase):
     def test_waysOut(self) -> None:
         """Who finds none is told how to start one."""
         self.assertEqual(
-            Local.hint, " Start one with 'twistd -n fleetiq-local', or leave out --local."
+            LocalTarget.hint, " Start one with 'twistd -n fleetiq-local', or leave out --local."
         )
 
     def test_told(self) -> None:
@@ -162,9 +162,9 @@ class LocalTests(SynchronousTestCase):
             (URL, f"--endpoint-url {URL} --group group play"),
         ]:
             with capturedLogs() as events:
-                Local(url, url).tell("us-east-1", "group")
+                LocalTarget(url, url).logTarget("us-east-1", "group")
             self.assertEqual(told(events), [])
-            command = Local(url, url).playCommand("us-east-1", "group")
+            command = LocalTarget(url, url).playCommand("us-east-1", "group")
             self.assertEqual(command.removeprefix("fleetiq "), typed)
 
 
@@ -179,7 +179,7 @@ class FoundTests(SynchronousTestCase):
 
         found = Discovered("group", "r", Instance(INSTANCE_ID, "--instance-id", {}))
         self.assertEqual(
-            found.shown(cast(GameLift, AtPlace)),
+            found.asDict(cast(GameLift, AtPlace)),
             {
                 "fleet": "AWS",
                 "endpoint": "host:1",
@@ -188,7 +188,7 @@ class FoundTests(SynchronousTestCase):
                 "instanceId": INSTANCE_ID,
             },
         )
-        self.assertIsNone(found.shown(gameLiftWith(None))["endpoint"])
+        self.assertIsNone(found.asDict(gameLiftWith(None))["endpoint"])
 
 
 class BothTests(SynchronousTestCase):

@@ -13,17 +13,18 @@ from twisted.trial.unittest import SynchronousTestCase
 from echoserver.ec2.identity import ConnectionInfoTemplate
 from echoserver.ec2.interruption import InterruptionConfig
 from echoserver.ratelimit import TokenBucket
-from echoserver.server.discovery import AWS, Local
-from echoserver.server.gameserver import GameServerConfig
-from echoserver.server.options import ENDPOINT_VARIABLE, Embedded, Options, Settings
+from echoserver.server.config import GameServerConfig, Settings
+from echoserver.server.discovery import AWSTarget, EmbeddedTarget, LocalTarget
+from echoserver.server.options import ENDPOINT_VARIABLE, optionsFor
 from tests.awsdoubles import INSTANCE_ID
+from tests.programdoubles import EchoOptions
 
-EMBEDDED = Embedded("tcp:4570:interface=127.0.0.1")
+EMBEDDED = EmbeddedTarget("tcp:4570:interface=127.0.0.1")
 AWS_RULES = GameServerConfig(heartbeat=60.0, grace=20.0, maxPlayers=None, oneSession=False)
 
 
 def settingsOf(*words: str, environ: Mapping[str, str] | None = None) -> Settings:
-    options = Options(environ or {})
+    options = EchoOptions(environ or {})
     options.parseOptions(words)
     return options.settings
 
@@ -50,28 +51,26 @@ class DefaultTests(OptionsTestCase):
         self.assertEqual(
             settingsOf(),
             Settings(
-                fleet=EMBEDDED,
+                target=EMBEDDED,
                 listen=("tcp:5000:backlog=4096",),
                 connectionInfo=ConnectionInfoTemplate("{host}:{port}"),
-                rules=GameServerConfig(
+                gameServer=GameServerConfig(
                     heartbeat=60.0, grace=3.0, maxPlayers=None, oneSession=False
                 ),
-                watching=InterruptionConfig(leaveOnRebalance=False, statusEvery=60.0),
+                interruption=InterruptionConfig(leaveOnRebalance=False, statusEvery=60.0),
                 apiRate=None,
                 stateDir=None,
                 status=None,
                 gameServerId=None,
                 gameServerData=None,
-                idleTimeout=0.0,
-                showBytes=False,
                 foreground=True,
             ),
         )
 
     def test_help(self) -> None:
         """Every option says what it is for, and the defaults that are worked out."""
-        text = Options({}).getUsage()
-        for words in Options.optParameters + Options.optFlags:
+        text = EchoOptions({}).getUsage()
+        for words in EchoOptions.optParameters + EchoOptions.optFlags:
             self.assertIn(f"--{words[0]}", text)
             self.assertTrue(words[-1].endswith((".", ").")), words)
         self.assertIn("(20, embedded 3)", " ".join(text.split()))
@@ -83,16 +82,16 @@ class FleetTests(OptionsTestCase):
     def test_aws(self) -> None:
         """A group is one of AWS, with 20 s of grace."""
         said = settingsOf("--group", "my-group.1")
-        self.assertEqual(said.fleet, AWS("my-group.1", None, None))
-        self.assertEqual(said.rules, AWS_RULES)
+        self.assertEqual(said.target, AWSTarget("my-group.1", None, None))
+        self.assertEqual(said.gameServer, AWS_RULES)
         said = settingsOf("--group=g", "--region=us-gov-west-1", f"--instance-id={INSTANCE_ID}")
-        self.assertEqual(said.fleet, AWS("g", "us-gov-west-1", INSTANCE_ID))
+        self.assertEqual(said.target, AWSTarget("g", "us-gov-west-1", INSTANCE_ID))
 
     def test_groups(self) -> None:
         """A group is what FleetIQ takes for one: a name, or an ARN."""
         arn = "arn:aws:gamelift:us-east-1::gameservergroup/group"
         for group in ("a", "a" * 128, arn):
-            self.assertEqual(settingsOf("--group", group).fleet, AWS(group, None, None))
+            self.assertEqual(settingsOf("--group", group).target, AWSTarget(group, None, None))
         for group in ("", " ", "my group", "a" * 129, "g\n", "a_b", arn + "/"):
             self.assertRefused(["--group", group], "--group is '", "write 1 to 128 letters, ")
 
@@ -135,9 +134,9 @@ class FleetTests(OptionsTestCase):
             environ=environ,
         )
         self.assertRefused(["--local=tcp:4571"], ENDPOINT_VARIABLE, environ=environ)
-        elsewhere = AWS("g", endpoint="http://127.0.0.1:9")
-        self.assertEqual(settingsOf("--group=g", environ=environ).fleet, elsewhere)
-        self.assertEqual(settingsOf(environ={ENDPOINT_VARIABLE: ""}).fleet, EMBEDDED)
+        elsewhere = AWSTarget("g", endpoint="http://127.0.0.1:9")
+        self.assertEqual(settingsOf("--group=g", environ=environ).target, elsewhere)
+        self.assertEqual(settingsOf(environ={ENDPOINT_VARIABLE: ""}).target, EMBEDDED)
 
     def test_groupAndLocal(self) -> None:
         """A group of AWS and a FleetIQ of this machine exclude each other."""
@@ -149,7 +148,7 @@ class FleetTests(OptionsTestCase):
     def test_embedded(self) -> None:
         """An endpoint description is where the embedded one listens."""
         said = settingsOf("--local", "tcp:4571")
-        self.assertEqual((said.fleet, said.rules.grace), (Embedded("tcp:4571"), 3.0))
+        self.assertEqual((said.target, said.gameServer.grace), (EmbeddedTarget("tcp:4571"), 3.0))
 
     def test_joined(self) -> None:
         """A URL joins the one that runs there; it may name the instance to be."""
@@ -162,8 +161,8 @@ class FleetTests(OptionsTestCase):
             (f"http://h:80/instances/{INSTANCE_ID}/", "http://h:80"),
         ]:
             said = settingsOf("--local", url)
-            self.assertEqual(said.fleet, Local(api, url.rstrip("/")))
-            self.assertEqual(said.rules.grace, 20.0)
+            self.assertEqual(said.target, LocalTarget(api, url.rstrip("/")))
+            self.assertEqual(said.gameServer.grace, 20.0)
 
     def test_noURL(self) -> None:
         """A URL of another form is refused, with the form it must have."""
@@ -217,8 +216,8 @@ class ServerTests(OptionsTestCase):
     def test_wholeNumbers(self) -> None:
         """Counts are whole numbers in decimal."""
         self.assertEqual(len(settingsOf("--servers=3").listen), 3)
-        self.assertEqual(settingsOf("--max-players=65535").rules.maxPlayers, 65535)
-        self.assertEqual(settingsOf("--max-players-per-address=2").rules.maxPerAddress, 2)
+        self.assertEqual(settingsOf("--max-players=65535").gameServer.maxPlayers, 65535)
+        self.assertEqual(settingsOf("--max-players-per-address=2").gameServer.maxPerAddress, 2)
         for option in ("--servers", "--max-players", "--max-players-per-address"):
             for value in ("", "0", "-1", "+1", "1.5", "1e3", "two", "65536", " 1", "\u0665"):
                 self.assertRefused(
@@ -229,9 +228,9 @@ class ServerTests(OptionsTestCase):
 
     def test_seconds(self) -> None:
         """Durations are seconds, in decimal; a grace may be none at all."""
-        rules = settingsOf("--heartbeat=1", "--grace=0").rules
+        rules = settingsOf("--heartbeat=1", "--grace=0").gameServer
         self.assertEqual((rules.heartbeat, rules.grace), (1.0, 0.0))
-        rules = settingsOf("--group=g", "--heartbeat=0030.5", "--grace=999999").rules
+        rules = settingsOf("--group=g", "--heartbeat=0030.5", "--grace=999999").gameServer
         self.assertEqual((rules.heartbeat, rules.grace), (30.5, 999999.0))
         for option, least in (("--heartbeat", 1), ("--grace", 0)):
             for value in ("", "-1", "1m", "nan", "inf", "1e2", "1.", ".5", "1000000", "\u0665"):
@@ -243,10 +242,10 @@ class ServerTests(OptionsTestCase):
 
     def test_watching(self) -> None:
         """What a rebalance recommendation does; less than 1 s is not taken."""
-        said = settingsOf("--on-rebalance=drain", "--instance-status=0").watching
+        said = settingsOf("--on-rebalance=drain", "--instance-status=0").interruption
         self.assertEqual(said, InterruptionConfig(leaveOnRebalance=True, statusEvery=0.0))
-        self.assertEqual(settingsOf("--instance-status=1").watching.statusEvery, 1.0)
-        self.assertEqual(settingsOf("--idle-timeout=1.5").idleTimeout, 1.5)
+        self.assertEqual(settingsOf("--instance-status=1").interruption.statusEvery, 1.0)
+        self.assertEqual(settingsOf("--idle-timeout=1.5").gameServer.idleTimeout, 1.5)
         for words, sentence in (
             ("--on-rebalance=leave", "--on-rebalance is 'leave': write log or drain."),
             (
@@ -260,17 +259,19 @@ class ServerTests(OptionsTestCase):
 
     def test_acceptRate(self) -> None:
         """Connections a second, and at once."""
-        self.assertIsNone(settingsOf().rules.acceptRate)
+        self.assertIsNone(settingsOf().gameServer.acceptRate)
         self.assertEqual(
-            settingsOf("--accept-rate=100").rules.acceptRate, TokenBucket(100.0, 400.0)
+            settingsOf("--accept-rate=100").gameServer.acceptRate, TokenBucket(100.0, 400.0)
         )
-        self.assertEqual(settingsOf("--accept-rate=0.5,7").rules.acceptRate, TokenBucket(0.5, 7.0))
+        self.assertEqual(
+            settingsOf("--accept-rate=0.5,7").gameServer.acceptRate, TokenBucket(0.5, 7.0)
+        )
         self.assertRefused(["--accept-rate=fast"], "--accept-rate is 'fast': write RATE or RATE,")
 
     def test_admission(self) -> None:
         """Who may come in: everybody, or whom a claim sent."""
-        self.assertFalse(settingsOf("--admission=open").rules.claimedOnly)
-        self.assertTrue(settingsOf("--admission=claimed").rules.claimedOnly)
+        self.assertFalse(settingsOf("--admission=open").gameServer.claimedOnly)
+        self.assertTrue(settingsOf("--admission=claimed").gameServer.claimedOnly)
         self.assertRefused(["--admission=token"], "--admission is 'token': write open or claimed.")
 
     def test_apiRate(self) -> None:
@@ -301,8 +302,8 @@ class ServerTests(OptionsTestCase):
 
     def test_session(self) -> None:
         """After a session: again, or the end."""
-        self.assertFalse(settingsOf("--session=reregister").rules.oneSession)
-        self.assertTrue(settingsOf("--session=exit").rules.oneSession)
+        self.assertFalse(settingsOf("--session=reregister").gameServer.oneSession)
+        self.assertTrue(settingsOf("--session=exit").gameServer.oneSession)
         for value in ("", "EXIT", "once"):
             self.assertRefused(
                 ["--session", value], f"--session is '{value}': write reregister or exit."
@@ -327,13 +328,13 @@ class ServerTests(OptionsTestCase):
         )
 
     def test_gameServerData(self) -> None:
-        """FleetIQ takes 1 to 1024 characters of data."""
+        """FleetIQ accepts 1 to 1024 characters of data."""
         for data in ("x", "x" * 1024, '{"map": "도시"}'):
             self.assertEqual(settingsOf("--game-server-data", data).gameServerData, data)
         for data in ("", " \n", "a\nb", "x" * 1025, "x" * 2000):
             self.assertRefused(
                 ["--game-server-data", data],
-                f"--game-server-data has {len(data)} characters: FleetIQ takes 1 to 1024 in one"
+                f"--game-server-data has {len(data)} characters: FleetIQ accepts 1 to 1024 in one"
                 " line, and not blanks alone. Shorten it, or leave it out.",
             )
 
@@ -356,7 +357,9 @@ class ServerTests(OptionsTestCase):
 
     def test_showBytes(self) -> None:
         """A flag."""
-        self.assertTrue(settingsOf("--show-bytes").showBytes)
+        options = EchoOptions({})
+        options.parseOptions(["--show-bytes"])
+        self.assertTrue(options["show-bytes"])
 
 
 class WordTests(OptionsTestCase):
@@ -381,7 +384,7 @@ class WordTests(OptionsTestCase):
         )
 
     @settings(deadline=None, max_examples=150)
-    @given(st.sampled_from([words[0] for words in Options.optParameters]), st.text())
+    @given(st.sampled_from([words[0] for words in EchoOptions.optParameters]), st.text())
     def test_anyValue(self, option: str, value: str) -> None:
         """Any value of any option is taken, or refused in a sentence."""
         try:
@@ -394,7 +397,7 @@ class PidFileTests(OptionsTestCase):
     """In the foreground, a pid file only keeps a second program out of the folder."""
 
     def pidfile(self, **twistd: Any) -> str:
-        options, options.parent = Options({}), usage.Options()
+        options, options.parent = EchoOptions({}), usage.Options()
         options.parent.update(twistd)
         options.parseOptions([])
         return str(options.parent["pidfile"])
@@ -410,3 +413,83 @@ class PidFileTests(OptionsTestCase):
     def test_daemon(self) -> None:
         """A daemon has one."""
         self.assertEqual(self.pidfile(nodaemon=0, pidfile="twistd.pid"), "twistd.pid")
+
+
+class GameOptions(usage.Options):
+    """The options of a game."""
+
+    optParameters = [["map", None, "desert", "Map to play on."]]  # noqa: RUF012 # as usage.Options
+    optFlags = [["night", None, "Play at night."]]  # noqa: RUF012 # as usage.Options
+
+    def postOptions(self) -> None:
+        if self["map"] == "nowhere":
+            raise usage.UsageError("--map is 'nowhere': write desert or forest.")
+
+
+class GameTests(SynchronousTestCase):
+    """The options of commands for other games."""
+
+    def parse(self, *words: str, **arguments: Any) -> Any:
+        """Return the parsed options of the command C{chess}."""
+        make: dict[str, Any] = {
+            "factory": "echoserver.echo.makeFactory",
+            "gameOptions": GameOptions,
+            **arguments,
+        }
+        options = optionsFor("chess", make.pop("factory"), "Chess.", **make)({})
+        options.parseOptions(words)
+        return options
+
+    def error(self, *words: str, **arguments: Any) -> str:
+        """Return the message of the error."""
+        return str(self.assertRaises(SystemExit, self.parse, *words, **arguments).code)
+
+    def test_gameOptions(self) -> None:
+        """The game's options stand beside those of the game server."""
+        options = self.parse("--map=forest", "--night", "--max-players=2")
+        self.assertEqual(("forest", 1), (options["map"], options["night"]))
+        self.assertEqual(2, options.settings.gameServer.maxPlayers)
+        self.assertEqual("desert", self.parse()["map"])
+
+    def test_gamesPostOptions(self) -> None:
+        """The game checks its own options; the message names the command."""
+        message = "twistd chess: --map is 'nowhere': write desert or forest."
+        self.assertEqual(message, self.error("--map=nowhere"))
+
+    def test_clash(self) -> None:
+        """An option of the game with the name of one of ours is an error of the programmer."""
+
+        class Clash(usage.Options):
+            optParameters = [["grace", None, "1", "Ours."]]  # noqa: RUF012 # as usage.Options
+
+        error = self.assertRaises(TypeError, self.parse, gameOptions=Clash)
+        self.assertIn("grace", str(error))
+
+    def test_sessionPolicy(self) -> None:
+        """The policy is the command's default, or the option."""
+        for words, policy in (([], "manual"), (["--session-policy=claim"], "claim")):
+            options = self.parse(*words, sessionPolicy="manual")
+            self.assertEqual(policy, options.settings.gameServer.sessionPolicy)
+        self.assertIn("write players or manual or claim", self.error("--session-policy=x"))
+        options = self.parse("--claim-timeout=5")
+        self.assertEqual(5.0, options.settings.gameServer.claimTimeout)
+
+    def test_factory(self) -> None:
+        """With --factory any callable makes the factories."""
+        options = self.parse("--factory=echoserver.echo.makeFactory", factory=None)
+        self.assertEqual("makeFactory", options.makeFactory.__name__)
+
+    def test_wrongFactory(self) -> None:
+        """A factory that is missing, cannot be imported or called is one sentence."""
+        for words, part in (
+            ([], "--factory is missing"),
+            (["--factory=nothing.here"], "'nothing.here' cannot be imported (ModuleNotFound"),
+            (["--factory=nothing"], "cannot be imported"),
+            (["--factory=echoserver.echo.nothing"], "cannot be imported (AttributeError"),
+            (["--factory="], "cannot be imported"),
+            (["--factory=echoserver.echo.re"], "is not callable"),
+        ):
+            message = self.error(*words, factory=None)
+            self.assertTrue(message.startswith("twistd chess: --factory"), message)
+            self.assertIn(part, message)
+            self.assertNotIn("\n", message)
