@@ -379,8 +379,8 @@ class WordTests(OptionsTestCase):
         """A stray word is shown: blanks without quotes make them."""
         self.assertRefused(
             ["--game-server-data", "my", "data"],
-            "'data' is one word too many: options begin with --, and what has blanks stands in"
-            " quotes.",
+            "'data' is one word too many: options begin with --, and a value with"
+            " blanks stands in quotes.",
         )
 
     @settings(deadline=None, max_examples=150)
@@ -483,7 +483,7 @@ class GameTests(SynchronousTestCase):
         """A factory that is missing, cannot be imported or called is one sentence."""
         for words, part in (
             ([], "--factory is missing"),
-            (["--factory=nothing.here"], "'nothing.here' cannot be imported (ModuleNotFound"),
+            (["--factory=nothing.here"], "'nothing.here' cannot be imported (ObjectNotFound"),
             (["--factory=nothing"], "cannot be imported"),
             (["--factory=echoserver.echo.nothing"], "cannot be imported (AttributeError"),
             (["--factory="], "cannot be imported"),
