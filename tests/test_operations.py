@@ -79,13 +79,13 @@ class OperationsTests(SynchronousTestCase):
         self.assertEqual(len(graces), 3)
 
     def test_json(self) -> None:
-        """The policy and the container definition are JSON; the policy allows what README says."""
+        """The policy and the container definition are JSON; the policy allows what docs/aws.md says."""
         _, policy = (
             json.loads(each) for each in re.findall(r"```json\n(.*?)```", GUIDE, re.DOTALL)
         )
         [statement] = policy["Statement"]
         needs = re.search(
-            r"role needs (.*?) on the group", (ROOT / "README.md").read_text(), re.DOTALL
+            r"role needs (.*?) on the group", (ROOT / "docs/aws.md").read_text(), re.DOTALL
         )
         assert needs is not None
         self.assertEqual(statement["Action"], re.findall(r"`(gamelift:\w+)`", needs[1]))
