@@ -79,7 +79,7 @@ class OperationsTests(SynchronousTestCase):
         self.assertEqual(len(graces), 3)
 
     def test_json(self) -> None:
-        """The policy and the container definition are JSON; the policy allows what docs/aws.md says."""
+        """The policy and the container definition are JSON; the policy is that of docs/aws.md."""
         _, policy = (
             json.loads(each) for each in re.findall(r"```json\n(.*?)```", GUIDE, re.DOTALL)
         )

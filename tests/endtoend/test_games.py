@@ -9,7 +9,7 @@ from shutil import copytree, ignore_patterns
 from tests.endtoend.processes import ANY_PORT, Child, EndToEndTestCase, LocalFleetIQ, Player
 
 ROOT = Path(__file__).parents[2]
-GAME = """
+GAME = r"""
 from twisted.internet.protocol import Factory
 from twisted.protocols.basic import LineReceiver
 from twisted.protocols.wire import Echo
@@ -18,7 +18,7 @@ from echoserver.game import Game, GameServer, Player
 
 
 class Shout(LineReceiver):
-    delimiter = b"\\n"
+    delimiter = b"\n"
 
     def lineReceived(self, line: bytes) -> None:
         assert self.transport is not None

@@ -13,10 +13,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
+from echoserver.address import LOCAL_FLEETIQ_URL
 from echoserver.ec2.identity import Instance
 from echoserver.ec2.metadata import NoIdentity, NoMetadata
 from echoserver.gamelift.client import EndpointConfig, GameLift
-from echoserver.server.discovery import DEFAULT_URL, AWSTarget, Discovered, LocalTarget, both
+from echoserver.server.discovery import LOCAL_FLEETIQ_URL, AWSTarget, Discovered, LocalTarget, both
 from tests.awsdoubles import INSTANCE_ID, METADATA, gameLiftWith, told
 
 URL = "http://127.0.0.1:4571"
@@ -158,7 +159,7 @@ class LocalTests(SynchronousTestCase):
     def test_told(self) -> None:
         """How to play there: on the default port, no word too many."""
         for url, typed in [
-            (DEFAULT_URL, "play"),
+            (LOCAL_FLEETIQ_URL, "play"),
             (URL, f"--endpoint-url {URL} --group group play"),
         ]:
             with capturedLogs() as events:
