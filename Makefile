@@ -14,7 +14,7 @@ help:
 	@echo "make coverage  the tests, and which branches they miss"
 	@echo "make bench     how fast it is, beside its peers; ARGS=--full takes an hour"
 	@echo "make chaos     10,000 sessions while calls fail and processes die: what was lost"
-	@echo "make mutants   whether a test fails for each small change of the central rooms"
+	@echo "make mutants   whether a test fails for each small change of the central modules"
 	@echo "make sdks      whether AWS's SDKs drive the local FleetIQ; installs them into .sdks"
 
 run: .venv/made

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks.figures import Result, machine
 
-ROOMS = (
+BENCHMARKS = (
     "echo_rate",
     "connection_memory",
     "crowd",
@@ -28,15 +28,17 @@ ROOMS = (
 def main() -> int:
     """@return: 1 if a goal's floor was missed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("room", nargs="*", help=f"of {', '.join(ROOMS)}; all if none is named")
+    parser.add_argument(
+        "benchmark", nargs="*", help=f"one of {', '.join(BENCHMARKS)}; all if omitted"
+    )
     parser.add_argument("--full", action="store_true", help="an hour instead of some minutes")
     parser.add_argument("--into", type=Path, default=Path("build/benchmarks/measured"))
     asked = parser.parse_args()
-    if unknown := set(asked.room) - set(ROOMS):
-        parser.error(f"there is no {', '.join(sorted(unknown))}: choose of {', '.join(ROOMS)}")
+    if unknown := set(asked.benchmark) - set(BENCHMARKS):
+        parser.error(f"there is no {', '.join(sorted(unknown))}: choose of {', '.join(BENCHMARKS)}")
     asked.into.mkdir(parents=True, exist_ok=True)
     missed = False
-    for name in asked.room or ROOMS:
+    for name in asked.benchmark or BENCHMARKS:
         measure: Callable[[bool], Result] = import_module(f"benchmarks.{name}").measure
         result = measure(asked.full)
         sys.stdout.write(f"{result}\n")

@@ -60,7 +60,7 @@ class Chaos:
             for base in freePorts(settings.processes, settings.servers, SystemRandom()):
                 await fleet.start(base, settings.servers)
             await self.faults()
-            # Dice of their own: what happens to the fleet does not hang on who plays how long.
+            # A random source of its own: the faults do not depend on how long players play.
             players = Players(fleet, Random(f"players {settings.seed}"), settings.sessions)
             watching = create_task(self.watch())
             disturbing = gather(self.disturb(), self.passTime())

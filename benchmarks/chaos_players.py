@@ -13,7 +13,7 @@ from time import perf_counter
 
 from benchmarks.chaos_fleet import Fleet
 
-# A player who hears nothing for so long was cut, though nobody told him.
+# A player that receives nothing for this long has lost its connection.
 SILENCE = 30.0
 REFUSALS = (b"FULL\n", b"CLAIM FIRST\n")
 

@@ -1,4 +1,4 @@
-"""10,000 players who arrive at once: how long until each has had his first echo."""
+"""10,000 players that connect at once: how long until each has its first echo."""
 
 from __future__ import annotations
 

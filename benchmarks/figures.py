@@ -51,7 +51,7 @@ class Goal:
 @dataclass(frozen=True, slots=True)
 class Result:
     """
-    What one room measured.
+    The result of one benchmark.
 
     @ivar method: how, in a sentence or two.
     @ivar data: all of it, for JSON.

@@ -13,7 +13,7 @@ GOAL = 50.0
 
 
 def measure(full: bool) -> Result:
-    """Players one after the other, each in a session of his own."""
+    """Players one after the other, each in a session of its own."""
     waits = {
         name: _waits(ours(reactor), 300 if full else 60) for name, reactor in reactors().items()
     }

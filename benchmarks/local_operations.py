@@ -203,7 +203,7 @@ def _worst(world: tuple[Times, Times]) -> float:
 
 
 def _updateRate(requests: int) -> float:
-    """A second of the server's core, whoever else is on the machine."""
+    """A second of the server's core, whatever else runs on the machine."""
     with _server() as server:
         world = OverHttp(server)
         world.settle(FEW)

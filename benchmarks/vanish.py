@@ -37,8 +37,8 @@ sys.stdin.read()
 """
 KINDS = {
     "idle": "sends nothing",
-    "unread": "has unsent bytes: he never reads",
-    "streams": "sends and reads all the time: bytes are on their way to him",
+    "unread": "has unsent bytes: it never reads",
+    "streams": "sends and reads all the time: bytes are on their way to it",
 }
 
 

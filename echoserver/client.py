@@ -64,7 +64,7 @@ def claim(
     A call that may have happened is never repeated: it might reserve a second server.
 
     @param wait: for how many seconds to try again where that helps. It may with a
-        L{ConflictException}: somebody else's claim lapses after 60 s, unless he plays.
+        L{ConflictException}: another client's claim expires after 60 s, unless its player connects.
     @param random: from 0 to 1, spreads players who wait together.
     @param retrying: told of a failed try, and the seconds until the next.
     @return: fails with the L{CallFailed} of the last try.

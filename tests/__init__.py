@@ -1,1 +1,1 @@
-"""Tests, a file a room; doubles.py stands in at the seams, contract.py states what FleetIQ does."""
+"""Tests, a file for each module; doubles.py has the doubles, contract.py the facts."""

@@ -177,7 +177,7 @@ class RecordingListener:
 
 
 class LongRandom(Random):
-    """Dice that always give the longest pause and the shortest heartbeat."""
+    """A random source that gives the longest pause and the shortest heartbeat."""
 
     def uniform(self, a: float, b: float) -> float:
         return b

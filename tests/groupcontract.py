@@ -117,7 +117,7 @@ class GroupFacts(TestCase):
         self.assertEqual("ConflictException", code)
 
     async def test_groupsInPages(self) -> None:
-        """Groups are listed in pages; who was there all along is in one, whoever goes or comes."""
+        """Pages list each group that exists all along once, while others come and go."""
         for name in ("a", "b", "d"):
             await self.create(GameServerGroupName=f"{NAME}-{name}")
         seen: list[str] = []

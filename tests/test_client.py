@@ -1,4 +1,4 @@
-"""The player: where he goes, how he claims, and how he talks to a game server."""
+"""The player library: claim, connect, send."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class ClaimTests(SynchronousTestCase):
         self.assertEqual(self.told, [1, 2, 4, 8, 8, 7])
 
     def test_claimLapses(self) -> None:
-        """A server somebody else has claimed is tried again, since he may not come to play."""
+        """A claim conflict is retried: the other client's claim may expire."""
         taken = callFailed(ConflictException, retry=False)
         answers = Answers(taken, {"GameServer": {"GameServerId": "gs-1"}})
         claiming = self.claim(answers, gameServerId="gs-1", wait=30)

@@ -1,7 +1,6 @@
 """
-AWS's FleetIQ keeps the contract. Its tests are there only where FLEETIQ_LIVE_GROUP names a game
-server group: one without game servers, with two ACTIVE instances at least, in which whoever the
-credential chain finds may call every operation.
+The contract against AWS. The tests exist only if FLEETIQ_LIVE_GROUP names a game server group without
+game servers and with at least two ACTIVE instances, and the credentials allow every operation.
 """
 
 import os

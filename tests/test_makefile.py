@@ -150,7 +150,7 @@ class MakefileTests(SynchronousTestCase):
         self.assertKeeps("3.12")
 
     def test_noNetworkLater(self) -> None:
-        """Whoever changes setup.cfg without a network keeps the .venv until pip can work."""
+        """A change of setup.cfg without a network keeps the .venv until pip can work."""
         self.python("3.12", pip="[ -e network ] || exit 1")
         (self.clone / "network").touch()
         self.assertMakes("3.12")

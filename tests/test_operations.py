@@ -22,7 +22,7 @@ BETWEEN = "\0"
 
 
 def strings() -> str:
-    """What our rooms may say, with a mark wherever something is filled in."""
+    """Return the strings of our modules, with a mark wherever a value is filled in."""
     said = []
     for path in (ROOT / "echoserver").rglob("*.py"):
         if {"cli", "local"} & set(path.parts):

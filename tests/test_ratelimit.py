@@ -35,7 +35,7 @@ class BucketTests(SynchronousTestCase):
     @settings(deadline=None, max_examples=100)
     @given(RATES, BURSTS, STARTS, st.lists(st.floats(0.0, 2.0), min_size=1, max_size=60))
     def test_neverTooMany(self, rate: float, burst: int, start: float, pauses: list[float]) -> None:
-        """Whoever takes as soon as he may has burst + rate * seconds at most, in any stretch."""
+        """In any period at most burst + rate * seconds tokens are consumed."""
         bucket, now, taken = TokenBucket(rate, burst), start, []
         for pause in pauses:
             now += max(pause, bucket.delay(now))
@@ -48,7 +48,7 @@ class BucketTests(SynchronousTestCase):
     @settings(deadline=None, max_examples=100)
     @given(RATES, BURSTS, STARTS)
     def test_waitIsKept(self, rate: float, burst: int, start: float) -> None:
-        """All of the burst is there at once; who has waited as he was told has the next."""
+        """The burst is available at once; after the returned delay the next token is."""
         bucket = TokenBucket(rate, burst)
         for _ in range(burst):
             self.assertEqual(0.0, bucket.delay(start))

@@ -16,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.uvloopcase import uvloopReactor
 
-ROOMS = [
+MODULES = [
     *("base", "core", "fdset", "process", "socket", "stdio"),
     *("tcp", "threads", "time", "tls", "udp", "unix"),
 ]
@@ -61,8 +61,8 @@ def allOnUvloop() -> dict[str, type[Any]]:
     """Whatever Twisted runs on its asyncio reactor."""
     return {
         made.removesuffix(STOCK): onUvloop(case.__bases__[0])
-        for room in ROOMS
-        for made, case in vars(import_module(f"twisted.internet.test.test_{room}")).items()
+        for module in MODULES
+        for made, case in vars(import_module(f"twisted.internet.test.test_{module}")).items()
         if made.endswith(STOCK)
     }
 

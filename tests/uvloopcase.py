@@ -54,7 +54,7 @@ class Server(Protocol):
         self.happened(reason.type)
 
     def happened(self, event: Any) -> None:
-        """Write it down; whoever waits looks again."""
+        """Record it, and check what is waited for."""
         self.events.append(event)
         self.factory.look()
 
@@ -88,7 +88,7 @@ class UvloopTestCase(ReactorBuilder, SynchronousTestCase):
         return self.port
 
     def connected(self, protocol: type[Server] = Server) -> tuple[socket.socket, Any]:
-        """Somebody, as a plain socket, and the server's side of his connection."""
+        """Return a client as a plain socket, and the server's side of its connection."""
         if not hasattr(self, "port"):
             self.listen(protocol)
         there = len(self.factory.servers)

@@ -32,7 +32,7 @@ def _controls(char: str) -> bool:
 
 class Console:
     """
-    Where a command writes. Control characters are escaped, whoever they came from.
+    Where a command writes. Control characters are escaped.
 
     @ivar lost: why standard output can no longer be written to: C{BrokenPipeError} if its reader
         has left.

@@ -155,7 +155,7 @@ class Deregister(Command):
     """C{deregister ID ...}"""
 
     synopsis = "[options] ID ... | --instance INSTANCE"
-    longdesc = "Takes game servers out of the group. Whoever plays on one goes on playing."
+    longdesc = "Deregister game servers. Their players stay connected."
     optFlags = (["yes", None, "Deregister game servers in play, too."],)
     optParameters = (["instance", None, None, "All of this instance: what a crash left there."],)
 

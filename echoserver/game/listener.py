@@ -134,7 +134,7 @@ class DescriptorLimit:
 
     Without a free descriptor Twisted accepts connections and closes them. So accepting stops while
     64 are left, for calls to FleetIQ and for files; new connections wait in the accept queue. They
-    are counted again when as many connections were accepted as there was room for.
+    are counted again when as many connections were accepted as descriptors were free.
 
     @ivar enough: whether connections may be accepted.
     """

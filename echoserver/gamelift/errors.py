@@ -7,7 +7,7 @@ from typing import Any
 
 Reply = dict[str, Any]
 
-# GameLift's quota error, LimitExceededException, is among them as in botocore: room comes back.
+# GameLift's quota error, LimitExceededException, is among them as in botocore: capacity comes back.
 _THROTTLED = {
     "LimitExceededException",
     "RequestLimitExceeded",

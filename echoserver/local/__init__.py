@@ -1,1 +1,1 @@
-"""A FleetIQ that runs on a laptop: a world of its own, sharing no code with the rooms above."""
+"""FleetIQ on a laptop. It imports nothing of the other packages."""

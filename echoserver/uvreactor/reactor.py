@@ -68,7 +68,7 @@ class UvloopReactor(AsyncioSelectorReactor):
 
     def addReader(self, reader: Any) -> None:
         super().addReader(reader)
-        # Not in this turn: the reader shall hear of the error itself before he is watched afresh.
+        # In the next iteration, after the reader has seen the error itself.
         again = partial(self.loop.call_soon, self._watchAgain, reader)
         self.resets.watch(reader, reader.fileno(), again)
 
@@ -98,7 +98,7 @@ class UvloopReactor(AsyncioSelectorReactor):
         """
         Start a watch afresh.
 
-        libuv tells of an error on a descriptor once, and watches it no more; but whoever reads it
+        libuv reports an error on a descriptor once, and watches it no more; but a reader of it
         may first find what came before the error.
         """
         for watched, remove, add in (
@@ -114,7 +114,7 @@ class Resets:
     """
     Watches descriptors for errors alone, whether or not anybody reads or writes them.
 
-    By epoll, so on Linux; elsewhere nothing is watched, and a reset is noticed by whoever next
+    By epoll, so on Linux; elsewhere nothing is watched, and a reset is noticed by the one that next
     reads or writes.
     """
 

@@ -100,7 +100,7 @@ class PlayTests(CommandTestCase):
         )
 
     def test_nobodyReads(self) -> None:
-        """When the reader of what comes back has left, so does the player, whoever spoke last."""
+        """If the reader of the output is gone, the player quits."""
         self.makeStdout = Closed
         for words, typed, sent in (
             ((), b"hello\nmore\n", b"helloq"),
@@ -171,7 +171,7 @@ class PlayTests(CommandTestCase):
         self.assertTrue(self.said.endswith("with 'twistd -n fleetiq-echo --group g'.\n"))
 
     def test_waitedInVain(self) -> None:
-        """Who has waited is not told that he might."""
+        """After a wait the message does not suggest --wait."""
         self.door.answers("ClaimGameServer", *[callFailed(OutOfCapacityException)] * 2)
         self.door.answers("ListGameServers", {"GameServers": [SERVER]})
         playing = self.start("play", "--wait", "0.5")

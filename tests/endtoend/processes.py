@@ -35,7 +35,7 @@ _WITH_UVLOOP_POLICY = (
 
 
 class Watched:
-    """Something that changes by itself; whoever waits for a change hears of it, or why not."""
+    """Something that changes by itself, and whose changes can be waited for."""
 
     def __init__(self, clock: Any) -> None:
         self._clock = clock

@@ -1,4 +1,4 @@
-"""--admission claimed: FleetIQ says who may come in."""
+"""--admission claimed: FleetIQ decides on admission."""
 
 from collections.abc import Awaitable, Callable
 
@@ -13,12 +13,12 @@ class AdmissionTests(EndToEndTestCase):
     """A game server with a FleetIQ of its own."""
 
     async def test_claimed(self) -> None:
-        """Whom a claim sent plays, and others join him without a call; after it nobody comes in."""
+        """A claimed player is admitted, others join without a call; after the session none is."""
         child, fleet, port = await self.embedded("--admission=claimed")
         await self.playThrough(child, fleet, lambda: self.player(port))
 
     async def test_claimedOverTLS(self) -> None:
-        """So it is over TLS, where more than one piece may come before the answer."""
+        """The same over TLS, where several pieces may arrive before the decision."""
         pem = self.folder / "echo.pem"
         writeCertificate(pem)
         listen = f"--listen=ssl:0:privateKey={pem}:interface=127.0.0.1"
@@ -29,7 +29,7 @@ class AdmissionTests(EndToEndTestCase):
     async def playThrough(
         self, child: Child, fleet: LocalFleetIQ, player: Callable[[], Awaitable[Player]]
     ) -> None:
-        """A claim, its session, and a stranger after it."""
+        """A claim, its session, and a player without a claim after it."""
         await child.available()
         await fleet.claim()
         much = b"hello\n" * 100_000

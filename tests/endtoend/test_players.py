@@ -1,4 +1,4 @@
-"""Players on real sockets: their bytes, their goodbyes, and the ways they vanish."""
+"""Players on real sockets: their bytes, the quit command, and lost connections."""
 
 import socket
 from importlib.util import find_spec
@@ -67,7 +67,7 @@ class BytesTests(EndToEndTestCase):
 
     @skipUnless(CONNECTIONS.exists(), "only Linux tells of its timers")
     async def test_keptAlive(self) -> None:
-        """The kernel watches over each player from the start, whoever his reactor is."""
+        """Each connection has keep-alive from the start, on each reactor."""
         for reactor in ("default", "uvloop") if find_spec("uvloop") else ("default",):
             _, _, port = await self.embedded(reactor=reactor)
             player = await self.player(port)
@@ -78,7 +78,7 @@ class BytesTests(EndToEndTestCase):
             self.assertEqual("02", timer)
 
     async def test_outOfDescriptors(self) -> None:
-        """Nobody is accepted and closed for want of a descriptor: he waits until one is free."""
+        """Without a free descriptor a connection waits in the queue; it is not closed."""
         options = f"--listen={ANY_PORT} --local={ANY_PORT}"
         child = self.start("sh", "-c", f"ulimit -n 128; exec twistd -n fleetiq-echo {options}")
         port = await self.gamePort(child)

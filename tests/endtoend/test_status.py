@@ -43,7 +43,7 @@ class StatusTests(EndToEndTestCase):
         self.assertIn(line, metrics[1])
 
     async def test_notReady(self) -> None:
-        """While FleetIQ has no room it waits, says so, and is not ready."""
+        """While the group is full the server is not ready, and the log says so."""
         fleet = await self.local()
         await fleet.order(
             operation="RegisterGameServer", kind="error", code="LimitExceededException"

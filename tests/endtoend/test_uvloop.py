@@ -18,7 +18,7 @@ class UvloopTests(EndToEndTestCase):
     """Players notice no difference."""
 
     async def test_tcp(self) -> None:
-        """All comes back to a slow player who has closed his side; who vanishes has left."""
+        """A slow player that has closed its side gets all bytes; a reset ends the session."""
         child, _, port = await self.embedded(reactor="uvloop")
         player = await self.player(port)
         player.transport.bufferSize = 4096
@@ -35,7 +35,7 @@ class UvloopTests(EndToEndTestCase):
         self.assertNotIn("Traceback", child.story())
 
     async def test_wrapped(self) -> None:
-        """Over TLS, and behind the PROXY protocol, a goodbye is a goodbye."""
+        """Over TLS, and behind the PROXY protocol, the quit command works."""
         pem = self.folder / "echo.pem"
         writeCertificate(pem)
         tls = f"--listen=ssl:0:privateKey={pem}:interface=127.0.0.1"

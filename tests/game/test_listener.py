@@ -213,7 +213,7 @@ class DescriptorsTests(SynchronousTestCase):
         self.assertIn("again", again)
 
     def test_countsSeldom(self) -> None:
-        """They are counted again when as many were accepted as there was room for."""
+        """They are counted again when as many were accepted as descriptors were free."""
         for _ in range(1 + 1024 - RESERVED_DESCRIPTORS - 100 - 1):
             self.descriptors.accepted()
         self.assertEqual(1, self.counted)

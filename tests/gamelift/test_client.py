@@ -392,7 +392,7 @@ class DaemonThreadPoolTests(SynchronousTestCase):
             self.assertEqual(pool.max, 500)
 
     def test_end(self) -> None:
-        """A thread ends with its call if none waits; whoever has ended is not kept in mind."""
+        """A thread ends with its call if none waits, and is forgotten."""
         pool = IdleExitThreadPool()
         pool.start()
         self.addCleanup(pool.stop)

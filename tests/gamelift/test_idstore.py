@@ -35,7 +35,7 @@ class IdStoreTestCase(SynchronousTestCase):
 
 
 class KeepTests(IdStoreTestCase):
-    """What is kept is there for the next owner of the port, and only for him."""
+    """A saved id is there for the next owner of the port only."""
 
     def test_kept(self) -> None:
         """The id, until there is none; nothing else is in the folder."""

@@ -123,7 +123,7 @@ class WantedTests(SynchronousTestCase):
         self.assertEqual(Utilized(3), wanted(sessions(3, 1), Available(), leaving=True))
 
     def test_lostWhileLeaving(self) -> None:
-        """A registration lost while leaving or draining is not renewed, whoever plays."""
+        """A registration lost while draining is not renewed, even in a session."""
         for session in (sessions(3, 1), sessions(3, 0)):
             self.assertEqual(Absent(), wanted(session, Absent(), leaving=True))
             self.assertEqual(Absent(), wanted(session, Absent(), drainingSince=3))
@@ -148,7 +148,7 @@ class WantedTests(SynchronousTestCase):
     @settings(deadline=None, max_examples=200)
     @given(st.data())
     def test_rules(self, data: st.DataObject) -> None:
-        """Who leaves or drains never registers nor drops a session; who leaves is gone if idle."""
+        """A draining server never registers nor drops a session; an idle one is absent."""
         players = data.draw(st.integers(0, 2))
         session = sessions(data.draw(st.integers(int(players > 0), 4)), players)
         since = data.draw(st.none() | st.integers(0, session.ended))

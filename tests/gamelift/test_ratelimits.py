@@ -30,7 +30,7 @@ class RateLimiterTests(SynchronousTestCase):
         self.limiter.waiter(self.fail).mayCall(_PRIORITIES[Step.REGISTER])
 
     def wants(self, name: str, step: Step | None, urgentAt: float = inf) -> Waiter:
-        """Somebody who wants a step, until he has taken it; or who no longer wants one, if None."""
+        """Return a waiter that calls when it may; with None it gives up instead."""
 
         def ask() -> None:
             if step is None:

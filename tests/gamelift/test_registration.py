@@ -114,7 +114,7 @@ class RegistrationTests(SynchronousTestCase):
         return self.registration.state.known
 
     def test_endsWhileDegraded(self) -> None:
-        """Who ends while his calls fail keeps the process degraded no longer."""
+        """A registration that ends while its calls fail does not keep the process degraded."""
         self.start()
         self.fleet.fail(callFailed())
         self.assertIsNotNone(self.degraded.since)
@@ -499,7 +499,7 @@ class RegistrationTests(SynchronousTestCase):
         self.assertEqual(Available(), self.known)
 
     def test_claimedBeforeOrAfter(self) -> None:
-        """Nobody was sent to who is not registered, or had his session: that costs no call."""
+        """Before a registration and after a session there is no claim, and no call is made."""
         self.start()
         self.assertFalse(self.successResultOf(self.claimed()))
         self.fleet.reply()

@@ -70,7 +70,7 @@ class TwoGroupsTests(SynchronousTestCase):
         )
 
     def test_instancesOfAnotherGroup(self) -> None:
-        """Who names another group's instance does not see it, and his own once."""
+        """An instance of another group is not listed, an own one once."""
         ours, theirs = instanceIdOf("a", 0), instanceIdOf("b", 0)
         self.assertEqual([ours], self.instances("a", InstanceIds=[ours, theirs, ours]))
         self.assertEqual([], self.instances("a", InstanceIds=[theirs]))
@@ -105,7 +105,7 @@ class PageTests(SynchronousTestCase):
     def test_nobodyMissedOrTwice(
         self, stay: set[str], comeAndGo: list[set[str]], limit: int
     ) -> None:
-        """Whoever is there all along is on exactly one page, whoever else comes and goes."""
+        """An item that exists all along is on exactly one page, while others come and go."""
         seen: list[str] = []
         after, more, turn = None, True, 0
         while more:

@@ -45,7 +45,7 @@ class PlacementTests(SynchronousTestCase):
         self.assertEqual(1, self.best())
 
     def test_drainingComesLast(self) -> None:
-        """A DRAINING instance is used when no ACTIVE one has room, unless it is filtered out."""
+        """A DRAINING instance is used when no ACTIVE one is free, unless it is filtered out."""
         self.put("a", 1)
         self.put("b", 2)
         self.placement.setStatus("a", "DRAINING")

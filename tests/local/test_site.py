@@ -100,7 +100,7 @@ class GuardTests(SynchronousTestCase):
         self.assertEqual(200, response and response.status)
 
     def test_credentialsAreNotShown(self) -> None:
-        """Whoever signed a call, well or not, finds his key neither in the controls nor the log."""
+        """The key of a signature appears neither in the controls nor in the log."""
         fleetIQ = MemoryFleetIQ()
         scope = "Credential=AKIAHIDDEN/20260101/us-east-1/gamelift/aws4_request"
         signed = {

@@ -127,7 +127,7 @@ class ThreadTests(SynchronousTestCase):
         self.assertEqual(instanceIdOf("other", 0), other.instanceIds[0])
 
     def test_nothingIsLeft(self) -> None:
-        """One after the other, each leaves no thread and no open file, whoever keeps a client."""
+        """One after the other, each leaves no thread and no open file."""
         kept = []
 
         def use() -> None:

@@ -17,7 +17,7 @@ from echoserver.address import LOCAL_FLEETIQ_URL
 from echoserver.ec2.identity import Instance
 from echoserver.ec2.metadata import NoIdentity, NoMetadata
 from echoserver.gamelift.client import EndpointConfig, GameLift
-from echoserver.server.discovery import LOCAL_FLEETIQ_URL, AWSTarget, Discovered, LocalTarget, both
+from echoserver.server.discovery import AWSTarget, Discovered, LocalTarget, both
 from tests.awsdoubles import INSTANCE_ID, METADATA, gameLiftWith, told
 
 URL = "http://127.0.0.1:4571"

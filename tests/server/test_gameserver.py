@@ -30,7 +30,7 @@ class GameServerTests(GameServerTestCase):
         self.assertEqual(["register"], self.fleet.made)
 
     def test_session(self) -> None:
-        """UTILIZED with the first player; the second joins him; over when the last leaves."""
+        """UTILIZED with the first player; a second joins; the session ends with the last."""
         self.start()
         self.fleet.reply()
         first, second = self.endpoint.play(), self.endpoint.play()
@@ -80,7 +80,7 @@ class GameServerTests(GameServerTestCase):
                 self.assertEqual("register", self.fleet.theCall().operation)
 
     def test_maxPlayers(self) -> None:
-        """One too many is told Game.fullMessage and let go; when one leaves there is room."""
+        """One more than the limit receives FULL; after one has left the next is admitted."""
         self.start(GameServerConfig(maxPlayers=1))
         first = self.endpoint.play()
         self.assertEqual(Game.fullMessage, self.endpoint.play().value())
@@ -88,7 +88,7 @@ class GameServerTests(GameServerTestCase):
         self.assertEqual(b"hello", self.endpoint.play().value())
 
     def test_maxPlayersPerAddress(self) -> None:
-        """So is one too many from an address, and counted; others come in; he, when one leaves."""
+        """The limit per address rejects and counts; other addresses are admitted."""
         self.start(GameServerConfig(maxPerAddress=2))
         first, second = self.endpoint.play(), self.endpoint.play()
         self.assertEqual(Game.fullMessage, self.endpoint.play().value())
@@ -101,7 +101,7 @@ class GameServerTests(GameServerTestCase):
         self.assertEqual(b"hello", self.endpoint.play().value())
 
     def test_lateAddress(self) -> None:
-        """A player whose PROXY header comes late leaves the place that he took."""
+        """A player whose PROXY header arrives late is counted under its first address."""
         self.start(GameServerConfig(maxPerAddress=1))
         for _ in range(2):
             player = self.endpoint.play()
@@ -139,7 +139,7 @@ class GameServerTests(GameServerTestCase):
         self.assertEqual(["register", "describe"], self.fleet.made)
 
     def test_claimed(self) -> None:
-        """Who was sent is seated; so is who joins him, without a call; but no more than may."""
+        """A claimed player is admitted, and others without a call, up to the limit."""
         self.claimOnly()
         players = [self.endpoint.play() for _ in range(3)]
         self.fleet.reply(claimed=True)

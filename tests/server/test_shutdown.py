@@ -193,7 +193,7 @@ class StopTests(GameServerTestCase):
         self.assertEqual(["register", "utilize", "deregister"], self.fleet.made)
 
     def test_oneSessionUnread(self) -> None:
-        """Leaving by itself, it gives the last player his 10 s to read; a stop cuts them to 1."""
+        """After its one session the last player has 10 s to read; a stop reduces them to 1."""
         for stops in (False, True):
             self.start(GameServerConfig(oneSession=True))
             self.fleet.reply()
@@ -354,7 +354,7 @@ class DrainTests(GameServerTestCase):
         self.assertEqual(["register", "utilize", "heartbeat", "deregister"], self.fleet.made)
 
     def test_sessionIsEnded(self) -> None:
-        """Whoever is in 5 s before the deadline is let go, within 1 s."""
+        """Players that are connected 5 s before the deadline are closed within 1 s."""
         player = self.playing()
         another = self.endpoint.play()
         lines = self.leave(40.0)

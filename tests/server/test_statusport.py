@@ -84,7 +84,7 @@ class ProbeTests(StatusTestCase):
         self.assertIn("Cache-Control: no-store", self.head)
 
     def test_ready(self) -> None:
-        """Every game server is registered; UTILIZED counts, whoever said so."""
+        """Every game server is registered; UTILIZED counts, also if set externally."""
         for known in (Available(), Utilized(3), UtilizedExternally(0.0)):
             self.statuses = [READY, _but(known=known)]
             self.assertEqual(self.get("/readyz"), (200, "Every game server is ready.\n"))

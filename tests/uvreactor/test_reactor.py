@@ -85,7 +85,7 @@ class PortTests(UvloopTestCase):
         self.assertIsInstance(server.transport, Connection)
 
     def test_pause(self) -> None:
-        """While a port does not read nobody is accepted; who knocks meanwhile is, afterwards."""
+        """A paused port accepts no connection; those that wait are accepted afterwards."""
         port = self.listen()
         port.stopReading()
         with socket.create_connection(("127.0.0.1", port.getHost().port)):
@@ -128,7 +128,7 @@ class EndTests(UvloopTestCase):
         return ended
 
     def blocked(self, protocol: type[Server] = Server) -> tuple[socket.socket, Any]:
-        """Somebody to whom nothing more can be written: he does not read."""
+        """Return a client that does not read, so that nothing more can be written."""
         peer, server = self.connected(protocol)
         server.transport.write(MUCH)
         return peer, server
@@ -178,7 +178,7 @@ class EndTests(UvloopTestCase):
         self.assertEqual(self.lost(server), ConnectionLost)
 
     def test_finWhileBlocked(self) -> None:
-        """Whoever cannot be written to, and closes his side, is gone."""
+        """A client that does not read and closes its side is disconnected."""
         peer, server = self.blocked()
         peer.shutdown(socket.SHUT_WR)
         self.assertEqual(self.lost(server), ConnectionDone)
@@ -258,7 +258,7 @@ class EndTests(UvloopTestCase):
                 pass
 
     def test_stop(self) -> None:
-        """Whoever is connected when the reactor stops is told so, on both sides, at once."""
+        """When the reactor stops, connections are lost on both sides at once."""
         peer, server = self.connected()
         self.reactor.disconnectAll()
         self.assertEqual(peer.recv(1), b"")
@@ -305,11 +305,11 @@ class StockTests(UvloopTestCase):
         self.assertToldOfReset(Client())
 
     def test_writesAfterTheReset(self) -> None:
-        """So is one who writes before he has read all that came before the reset."""
+        """The same, if the protocol writes before it has read all data before the reset."""
         self.assertToldOfReset(Answering())
 
     def assertToldOfReset(self, client: Client) -> None:
-        """His connection is lost, and he hears it, whatever came before that."""
+        """The connection is lost, and the protocol is notified, whatever came before."""
         with socket.create_server(("127.0.0.1", 0)) as listening:
             factory = ClientFactory.forProtocol(lambda: client)
             self.reactor.connectTCP("127.0.0.1", listening.getsockname()[1], factory)

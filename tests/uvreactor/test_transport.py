@@ -235,7 +235,7 @@ class ProducerTests(UvloopTestCase):
         self.assertEqual(server.transport.write, direct)
 
     def test_pausedAtFirst(self) -> None:
-        """Who reads nothing from the first is told nothing until he does."""
+        """A protocol that pauses reading at the start gets no data until it resumes."""
         self.listen(PausedAtFirst)
         with socket.create_connection(("127.0.0.1", self.port.getHost().port)) as peer:
             peer.sendall(b"early")

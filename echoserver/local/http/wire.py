@@ -92,7 +92,7 @@ _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 def readObject(body: bytes) -> dict[str, Any]:
     """
-    The JSON object that a body is, whoever sent it.
+    Return the JSON object that a body contains.
 
     @raise ValueError: It is none; the text is a sentence.
     """
