@@ -21,16 +21,8 @@ ROOMS = [
     *("tcp", "threads", "time", "tls", "udp", "unix"),
 ]
 STOCK = "_AsyncioSelectorReactorTests"
-LOG_PREFIX = (
-    "log.msg does not know on whose behalf it is called: to tell it would make each echo longer by"
-    " 3.5 us, by half; twisted.logger does not use it"
-)
 CHANGED_USER = "fails on the stock reactors too, where others may not read root's Python"
 NOT_KEPT = {
-    "SSLClientTestsMixin.test_logPrefix": LOG_PREFIX,
-    "StartTLSClientTestsMixin.test_logPrefix": LOG_PREFIX,
-    "TCP4ClientTestsBuilder.test_logPrefix": LOG_PREFIX,
-    "TCP6ClientTestsBuilder.test_logPrefix": LOG_PREFIX,
     "ProcessTestsBuilder.test_changeUID": CHANGED_USER,
     "PTYProcessTestsBuilder.test_changeUID": CHANGED_USER,
 }

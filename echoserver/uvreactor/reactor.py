@@ -13,6 +13,7 @@ from typing import Any
 
 from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 from twisted.internet.process import reapAllProcesses
+from twisted.python import context
 
 from echoserver.uvreactor.tls import PlainConnection
 from echoserver.uvreactor.transport import Connection
@@ -33,6 +34,7 @@ class UvloopReactor(AsyncioSelectorReactor):
     @ivar loop: where all of it runs.
     @ivar connections: those that TCP ports have accepted and that are not lost.
     @ivar resets: tells who was reset while nobody read.
+    @ivar contexts: the stack of L{twisted.python.context} in the reactor's thread.
     """
 
     def __init__(self, eventloop: asyncio.AbstractEventLoop | None = None) -> None:
@@ -42,9 +44,12 @@ class UvloopReactor(AsyncioSelectorReactor):
         self.loop = eventloop
         self.connections: set[Connection] = set()
         self.resets = Resets(eventloop)
+        self.contexts: list[Any] = []
         super().__init__(eventloop)
 
     def startRunning(self, installSignalHandlers: bool = True) -> None:
+        # The stack is the thread's: take it in the thread that runs the reactor.
+        self.contexts = context.theContextTracker.currentContext().contexts
         super().startRunning(installSignalHandlers)
         if installSignalHandlers:
             # Twisted's own wakes it by Python's wake-up descriptor, which uvloop takes for itself.

@@ -7,7 +7,8 @@ import socket
 import struct
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import Any
+from functools import wraps
+from typing import Any, TypeVar
 from typing import Protocol as TypingProtocol
 
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -22,8 +23,12 @@ from twisted.internet.interfaces import (
 )
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.logger import Logger
+from twisted.python import context
 from twisted.python.failure import Failure
+from twisted.python.log import ILogContext
 from zope.interface import implementer
+
+T = TypeVar("T")
 
 _log = Logger(namespace="fleetiq.uvreactor")
 
@@ -170,6 +175,16 @@ class Early:
 BUFFER = 64 * 1024
 
 
+def inLogContext(method: Callable[..., T]) -> Callable[..., T]:
+    """Run a method of a connection with the log context of this connection."""
+
+    @wraps(method)
+    def run(connection: Connection, *args: Any) -> T:
+        return context.call(connection, method, connection, *args)  # type: ignore[no-any-return] # context.call has no types
+
+    return run
+
+
 def discard(data: bytes) -> None:
     """What C{write} does when nobody is there any more."""
 
@@ -263,6 +278,17 @@ class Connection(TCPSocket, asyncio.Protocol):
             prefix = type(protocol).__name__
         return f"{prefix},{self.sessionno},{self.getPeer().host}"
 
+    def __getitem__(self, key: object) -> dict[str, str]:
+        """
+        Return the log context of this connection.
+
+        While a callback of the protocol runs, this is the top of the stack of contexts that
+        L{twisted.python.context} looks keys up in; so the log prefix is made only when it is read.
+        """
+        if key is ILogContext:
+            return {"system": self.logPrefix()}
+        raise KeyError(key)
+
     # What uvloop tells.
 
     async def _handOver(self) -> None:
@@ -291,11 +317,17 @@ class Connection(TCPSocket, asyncio.Protocol):
             self._awaitWritten()
 
     def data_received(self, data: bytes) -> None:
+        contexts = self.server.reactor.contexts
+        # As context.call, which would make an echo a quarter longer.
+        contexts.append(self)
         try:
             self.protocol.dataReceived(data)
         except Exception:  # noqa: BLE001 # whatever a protocol raises ends its connection alone
             self._failed()
+        finally:
+            contexts.pop()
 
+    @inLogContext
     def eof_received(self) -> bool:
         protocol = IHalfCloseableProtocol(self.protocol, None)
         if protocol is None:
@@ -341,6 +373,7 @@ class Connection(TCPSocket, asyncio.Protocol):
             self._goingOn = True
             self.reactor.loop.call_soon(self._goOn)
 
+    @inLogContext
     def _goOn(self) -> None:
         self._goingOn = False
         if self._blocked or self._aborting or self.disconnected:
@@ -472,6 +505,7 @@ class Connection(TCPSocket, asyncio.Protocol):
         _log.failure("A protocol failed: {connection}.", connection=self)
         self.connectionLost(Failure())
 
+    @inLogContext
     def connectionLost(self, reason: Failure) -> None:
         """Close it now, whatever is left to be written, and tell the protocol."""
         if self.disconnected:
@@ -480,7 +514,6 @@ class Connection(TCPSocket, asyncio.Protocol):
         self.writeBy(discard)
         self.reactor.connections.discard(self)
         self.reactor.resets.forget(self)
-        protocol, self.protocol = self.protocol, None
         producer, self.producer = self.producer, None
         try:
             if producer is not None:
@@ -488,4 +521,7 @@ class Connection(TCPSocket, asyncio.Protocol):
         finally:
             self.hangUp(reset=reason.check(ConnectionAborted) is not None)
             self._uv.abort()
-            protocol.connectionLost(reason)
+            try:
+                self.protocol.connectionLost(reason)
+            finally:
+                self.protocol = None

@@ -10,11 +10,14 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import ISSLTransport
+from twisted.internet.interfaces import IHalfCloseableProtocol, ISSLTransport
 from twisted.internet.protocol import ClientFactory, Protocol, connectionDone
 from twisted.internet.ssl import CertificateOptions, PrivateCertificate
+from twisted.python import context
 from twisted.python.failure import Failure
+from twisted.python.log import ILogContext
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
 
 from echoserver.uvreactor.transport import Flag
 from tests.endtoend.certificates import writeCertificate
@@ -244,6 +247,84 @@ class ProducerTests(UvloopTestCase):
             self.assertEqual(server.events, ["made"])
             server.transport.resumeProducing()
             self.until(lambda: server.events == ["made", b"early"])
+
+
+@implementer(IHalfCloseableProtocol)
+class Logging(Server):
+    """
+    A protocol that records the log system of each callback.
+
+    @ivar systems: the log systems, by the names of the callbacks.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.systems: dict[str, str] = {}
+
+    def logPrefix(self) -> str:
+        return "Custom"
+
+    def record(self, callback: str) -> None:
+        """Record the log system of the running callback."""
+        self.systems[callback] = context.get(ILogContext)["system"]
+
+    def connectionMade(self) -> None:
+        self.record("connectionMade")
+        super().connectionMade()
+
+    def dataReceived(self, data: bytes) -> None:
+        self.record("dataReceived")
+        super().dataReceived(data)
+
+    def readConnectionLost(self) -> None:
+        self.record("readConnectionLost")
+        self.transport.loseWriteConnection()
+
+    def writeConnectionLost(self) -> None:
+        self.record("writeConnectionLost")
+        self.transport.loseConnection()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.record("connectionLost")
+        super().connectionLost(reason)
+
+
+class LogContextTests(UvloopTestCase):
+    """The context that C{twisted.python.log} reads while a protocol's callback runs."""
+
+    def test_system(self) -> None:
+        """As on Twisted's reactors, the port names itself first, and then the connection."""
+        peer, server = self.connected(Logging)
+        host, _ = peer.getsockname()
+        self.assertEqual(server.transport.logPrefix(), f"Custom,0,{host}")
+        peer.shutdown(socket.SHUT_WR)
+        self.until(lambda: server.transport.disconnected)
+        callbacks = ("dataReceived", "readConnectionLost", "writeConnectionLost", "connectionLost")
+        self.assertEqual(
+            server.systems,
+            {
+                "connectionMade": self.port.logPrefix(),
+                **dict.fromkeys(callbacks, f"Custom,0,{host}"),
+            },
+        )
+
+    def test_restored(self) -> None:
+        """After each callback, also one that raises, the context is what it was before."""
+        peer, server = self.connected(Impatient)
+        before = list(self.reactor.contexts)
+        peer.sendall(b"raise")
+        self.until(lambda: server.transport.disconnected)
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+        self.assertEqual(self.reactor.contexts, before)
+        self.assertEqual(context.get(ILogContext), {"system": "-"})
+
+    def test_otherContexts(self) -> None:
+        """Keys other than the log's are found below the connection's context."""
+        _, server = self.connected()
+        found = context.call(
+            {"a key": "a value"}, context.call, server.transport, context.get, "a key"
+        )
+        self.assertEqual(found, "a value")
 
 
 class SecureServer(Server):
