@@ -7,8 +7,6 @@ import socket
 from pathlib import Path
 from typing import Any
 
-from hypothesis import given
-from hypothesis import strategies as st
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IHalfCloseableProtocol, ISSLTransport
 from twisted.internet.protocol import ClientFactory, Protocol, connectionDone
@@ -16,10 +14,8 @@ from twisted.internet.ssl import CertificateOptions, PrivateCertificate
 from twisted.python import context
 from twisted.python.failure import Failure
 from twisted.python.log import ILogContext
-from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from echoserver.uvreactor.transport import Flag
 from tests.endtoend.certificates import writeCertificate
 from tests.uvloopcase import Server, UvloopTestCase
 
@@ -379,39 +375,3 @@ class StartTLSTests(UvloopTestCase):
         transport.loseConnection()
         self.until(lambda: transport.disconnected and client.ended)
         self.assertEqual((len(client.received), client.ended), (2_000_000, ConnectionDone))
-
-
-class Lamps:
-    """Three of them, and something else."""
-
-    __slots__ = ("flags",)
-
-    red = Flag()
-    name = "lamps"
-    green = Flag()
-    blue = Flag()
-
-    def __init__(self) -> None:
-        self.flags = 0
-
-
-class FlagTests(SynchronousTestCase):
-    """Each is its own."""
-
-    @given(st.lists(st.tuples(st.sampled_from(["red", "green", "blue"]), st.booleans())))
-    def test_asAttributes(self, sets: list[tuple[str, bool]]) -> None:
-        """They behave as attributes that are false at first."""
-        lamps, others = Lamps(), Lamps()
-        expected = {"red": False, "green": False, "blue": False}
-        for name, on in sets:
-            setattr(lamps, name, on)
-            expected[name] = on
-            self.assertEqual(expected, {each: getattr(lamps, each) for each in expected})
-        self.assertEqual(0, others.flags)
-
-    def test_order(self) -> None:
-        """The first that is declared is the lowest bit."""
-        lamps = Lamps()
-        for name, flags in (("red", 1), ("green", 3), ("blue", 7)):
-            setattr(lamps, name, True)
-            self.assertEqual(flags, lamps.flags)
