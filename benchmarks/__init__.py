@@ -1,1 +1,1 @@
-"""What is measured, and how: C{make bench}. One room measures one thing."""
+"""The benchmarks of C{make bench}. Each module has one benchmark."""
