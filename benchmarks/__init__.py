@@ -1,1 +1,1 @@
-"""The benchmarks of C{make bench}. Each module measures one thing."""
+"""The benchmarks of C{make bench}. Each module has one benchmark."""

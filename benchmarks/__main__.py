@@ -1,4 +1,4 @@
-"""C{make bench}: measures all, or what is named, and writes table, JSON and plots."""
+"""Run the benchmarks of C{make bench}, and write tables, JSON and plots."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from benchmarks.figures import Result, machine
 
 BENCHMARKS = (
     "echo_rate",
+    "game_layer",
     "connection_memory",
     "crowd",
     "first_echo",
@@ -26,24 +27,34 @@ BENCHMARKS = (
 
 
 def main() -> int:
-    """@return: 1 if a goal's floor was missed."""
+    """
+    Run the benchmarks that the command line names.
+
+    @return: 1 if a result is below the floor of its goal.
+    """
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
-        "benchmark", nargs="*", help=f"one of {', '.join(BENCHMARKS)}; all if omitted"
+        "benchmark", nargs="*", help=f"one or more of {', '.join(BENCHMARKS)}; default: all"
     )
-    parser.add_argument("--full", action="store_true", help="an hour instead of some minutes")
+    parser.add_argument(
+        "--full",
+        action="store_true",
+        help="more rounds: about an hour in all, instead of some minutes",
+    )
     parser.add_argument("--into", type=Path, default=Path("build/benchmarks/measured"))
-    asked = parser.parse_args()
-    if unknown := set(asked.benchmark) - set(BENCHMARKS):
-        parser.error(f"there is no {', '.join(sorted(unknown))}: choose of {', '.join(BENCHMARKS)}")
-    asked.into.mkdir(parents=True, exist_ok=True)
+    arguments = parser.parse_args()
+    if unknown := set(arguments.benchmark) - set(BENCHMARKS):
+        parser.error(
+            f"unknown benchmark {', '.join(sorted(unknown))}; choose from {', '.join(BENCHMARKS)}"
+        )
+    arguments.into.mkdir(parents=True, exist_ok=True)
     missed = False
-    for name in asked.benchmark or BENCHMARKS:
+    for name in arguments.benchmark or BENCHMARKS:
         measure: Callable[[bool], Result] = import_module(f"benchmarks.{name}").measure
-        result = measure(asked.full)
+        result = measure(arguments.full)
         sys.stdout.write(f"{result}\n")
         sys.stdout.flush()
-        _write(asked.into, name, result)
+        _write(arguments.into, name, result)
         missed = missed or any(goal.verdict == "MISSED" for goal in result.goals)
     return int(missed)
 

@@ -1,4 +1,4 @@
-"""The echo servers that are compared, by the names that tables and plots give them."""
+"""The echo servers that the benchmarks compare, by their names in tables and plots."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from importlib.util import find_spec
 
 from twisted.application.reactors import getReactorTypes
 
-from benchmarks.processes import Server, epollEcho, fleetiqEcho, peer, workshop
+from benchmarks.processes import Server, epollEcho, fleetiqEcho, gameServer, peer, workshop
 
 OURS = "fleetiq-echo"
 OURS_UVLOOP = "fleetiq-echo, uvloop reactor"
@@ -17,24 +17,44 @@ STOCK_OURS = "Twisted's Echo, our uvloop reactor"
 UVLOOP = "raw uvloop"
 EPOLL = "C, epoll"
 WORKSHOP = "the workshop's server"
+LAYER = "wire.Echo behind the game layer"
+BARE = "wire.Echo on a bare port"
 
 
 def ours(reactor: str = "default") -> Server:
-    """Our game server, registered: what follows is no start any more."""
+    """Start fleetiq-echo, and wait until it is registered."""
     server = fleetiqEcho(reactor=reactor)
-    server.says("AVAILABLE as")
+    server.waitForLine("AVAILABLE as")
     return server
 
 
 def reactors() -> dict[str, str]:
-    """Our server's names, by the reactors that are installed here."""
+    """Return the reactor of each name of fleetiq-echo, for the reactors that are installed."""
     known = {each.shortName for each in getReactorTypes()}
     both = {OURS: "default", OURS_UVLOOP: "uvloop"}
     return {name: reactor for name, reactor in both.items() if reactor in {"default", *known}}
 
 
+def layered(reactor: str) -> Server:
+    """Start Twisted's Echo with C{twistd fleetiq-game}, and wait until it is registered."""
+    factory = "--factory=benchmarks.peers.makeFactory"
+    server = gameServer("fleetiq-game", factory, reactor=reactor)
+    server.waitForLine("AVAILABLE as")
+    return server
+
+
+def layerContenders() -> dict[str, Callable[[], Server]]:
+    """Return a function that starts each server of L{benchmarks.game_layer}."""
+    found: dict[str, Callable[[], Server]] = {}
+    for reactor in reactors().values():
+        bare = "twisted" if reactor == "default" else "twisted-our-reactor"
+        found[f"{LAYER}, {reactor} reactor"] = partial(layered, reactor)
+        found[f"{BARE}, {reactor} reactor"] = partial(peer, bare)
+    return found
+
+
 def contenders() -> dict[str, Callable[[], Server]]:
-    """What starts each of them; what needs uvloop is left out where there is none."""
+    """Return a function that starts each server. Without uvloop, its servers are left out."""
     found: dict[str, Callable[[], Server]] = {
         name: partial(ours, reactor) for name, reactor in reactors().items()
     }

@@ -28,7 +28,7 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 from benchmarks.figures import machine
-from benchmarks.processes import ANY_PORT, Server, ask, connect
+from benchmarks.processes import ANY_PORT, Server, call, connect
 
 SCALE = 120
 HOUR = 3600 / SCALE
@@ -139,7 +139,7 @@ def atRest(url: str, processes: dict[str, Server]) -> dict[str, Look]:
     untilFree(url)
     # One call of each game server.
     slow = {"operation": "UpdateGameServer", "kind": "slow", "seconds": SLOW, "count": SERVERS}
-    ask(f"{url}/_local/faults", slow)
+    call(f"{url}/_local/faults", slow)
     pause(2 * SLOW)
     untilFree(url)
     return {name: lookAt(process) for name, process in processes.items()}
@@ -149,7 +149,7 @@ def untilFree(url: str) -> None:
     """Returns once every game server is registered and free."""
     ends = perf_counter() + REST_WITHIN
     while perf_counter() < ends:
-        servers = ask(f"{url}/_local/state")["gameServers"]
+        servers = call(f"{url}/_local/state")["gameServers"]
         free = [each for each in servers if each["UtilizationStatus"] == "AVAILABLE"]
         if len(servers) == len(free) == SERVERS:
             break
@@ -162,9 +162,9 @@ def lookAt(process: Server) -> Look:
     """What is seen most often."""
     looks = []
     for _ in range(LOOKS):
-        process.forget()
+        process.skipLines()
         os.kill(process.pid, signal.SIGUSR1)
-        delayed = int(process.says(r"delayed calls: (\d+)")[1][1])
+        delayed = int(process.waitForLine(r"delayed calls: (\d+)")[1][1])
         proc = Path(f"/proc/{process.pid}")
         looks.append(
             (len(list((proc / "task").iterdir())), len(list((proc / "fd").iterdir())), delayed)
@@ -180,7 +180,7 @@ def day(hours: int) -> dict[str, object]:
     scale, health = f"--time-scale={SCALE}", f"--health-timeout={HEALTH}"
     fleet = Server([*twistd, "fleetiq-local", f"--listen={ANY_PORT}", scale, health])
     with fleet:
-        url = fleet.says(r"FleetIQ for this machine on (\S+),")[1][1]
+        url = fleet.waitForLine(r"FleetIQ for this machine on (\S+),")[1][1]
         server = Server(
             [
                 *twistd,
@@ -192,7 +192,7 @@ def day(hours: int) -> dict[str, object]:
             ]
         )
         with server:
-            server.says("Ready.")
+            server.waitForLine("Ready.")
             return watch(hours, url, {"game server": server, "local FleetIQ": fleet})
 
 
@@ -201,9 +201,9 @@ def watch(hours: int, url: str, processes: dict[str, Server]) -> dict[str, objec
     players = Players(url, Random(1))
     memory: dict[str, list[float]] = {name: [] for name in processes}
     first: dict[str, Look] = {}
-    began = ask(f"{url}/_local/state")["now"]
+    began = call(f"{url}/_local/state")["now"]
     for hour in range(1, hours + 1):
-        while ask(f"{url}/_local/state")["now"] - began < hour * 3600:
+        while call(f"{url}/_local/state")["now"] - began < hour * 3600:
             pause(0.5)
         for name, process in processes.items():
             memory[name].append(round(process.memory(), 1))
@@ -220,7 +220,7 @@ def watch(hours: int, url: str, processes: dict[str, Server]) -> dict[str, objec
         "sessions": players.sessions,
         "bytes that came back": players.sent,
         "players' failures": players.failures,
-        "calls": ask(f"{url}/_local/state")["calls"],
+        "calls": call(f"{url}/_local/state")["calls"],
         "memory each hour, MiB": memory,
         "after the first hour": {name: asdict(look) for name, look in first.items()},
         "at the end": {name: asdict(look) for name, look in last.items()},

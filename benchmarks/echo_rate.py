@@ -1,4 +1,4 @@
-"""Echoes a second and how long each takes, by connections and size, beside every peer."""
+"""Echo rate and latency of all servers, by number of connections, size and payload."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import asdict
 from functools import partial
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 from benchmarks.contenders import (
     EPOLL,
@@ -25,32 +25,50 @@ from benchmarks.processes import Server, connect
 
 SIZES = (64, 1024, 16384)
 CONNECTIONS = (1, 100, 1000, 10_000)
-QUICK = ((1, 64), (100, 64), (1000, 64), (100, 16384))
-MAIN = (100, 64)
-FILES_OF_OUR_OWN = 100
+RESERVED_DESCRIPTORS = 100
+
+
+class Setup(NamedTuple):
+    """
+    The load of one comparison.
+
+    @ivar payload: the kind of messages, as in L{players}.
+    """
+
+    connections: int
+    size: int
+    payload: str = "line"
+
+
+QUICK = (Setup(1, 64), Setup(100, 64), Setup(1000, 64), Setup(100, 16384))
+MAIN = Setup(100, 64)
+# A message without a line end makes fleetiq-echo search for the quit command in another way.
+BINARY = Setup(100, 64, "binary")
+BINARY_SERVERS = (OURS, OURS_UVLOOP, STOCK, STOCK_OURS)
 
 Seen = dict[str, list[Load]]
 
 
 def measure(full: bool) -> Result:
-    """A quarter of an hour, or two minutes."""
-    setups = [(many, size) for many in CONNECTIONS for size in SIZES] if full else list(QUICK)
-    most = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - FILES_OF_OUR_OWN
-    setups = [(min(many, most), size) for many, size in setups]
+    """Take a quarter of an hour, or two minutes."""
+    setups = [Setup(many, size) for many in CONNECTIONS for size in SIZES] if full else list(QUICK)
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - RESERVED_DESCRIPTORS
+    setups = [Setup(min(many, most), size) for many, size, _ in setups] + [BINARY]
     with ExitStack() as stack:
         servers = {name: stack.enter_context(start()) for name, start in contenders().items()}
         for name, server in servers.items():
             if name != WORKSHOP:
-                # Somebody stays: no game session begins or ends meanwhile, with its calls.
+                # One player stays connected, so that no session starts or ends during the rounds.
                 stack.enter_context(connect(server.port))
         seen = {setup: _compare(servers, setup, full) for setup in setups}
     main = seen[MAIN]
     return Result(
         title="Echoes",
         method=(
-            "Closed loop: each connection sends a line, waits for all of it, sends again. The"
-            " server has one core, the load generator the other. Ratios are medians of those of"
-            " each round of 0.4 s; 'core' is the time the server's threads ran on a core, an echo."
+            "Closed loop: each connection sends a message, waits for its echo, and sends again."
+            " A message is a line, or binary data without a line end. The server has one core, the"
+            " load generator the other. Ratios are medians of the ratios of all rounds of 0.4 s;"
+            " 'core' is the CPU time of the server for each echo."
         ),
         columns=(
             *("connections x size", "x stock", "echoes a second", "p50 us", "p99", "p99.9"),
@@ -60,24 +78,27 @@ def measure(full: bool) -> Result:
         data=[
             _json(setup, name, runs) for setup, each in seen.items() for name, runs in each.items()
         ],
-        goals=_goals(main),
+        goals=[*_goals(main), *_binaryGoals(seen[BINARY])],
         plots={"echo-rate.svg": _bars(main), "echo-by-connections.svg": _lines(seen)},
     )
 
 
-def _compare(servers: dict[str, Server], setup: tuple[int, int], full: bool) -> Seen:
-    connections, size = setup
-    # The workshop's server plays with one player at a time.
-    names = [name for name in servers if connections == 1 or name != WORKSHOP]
-    # Many and short: this machine's good and bad seconds fall to all alike.
-    rounds = (40 if setup == MAIN else 7) if full else (15 if setup == MAIN else 4)
-    return alternate(names, rounds, partial(_run, servers, connections, size, 0.4))
+def _compare(servers: dict[str, Server], setup: Setup, full: bool) -> Seen:
+    # The workshop's server serves one player at a time.
+    names = [name for name in servers if setup.connections == 1 or name != WORKSHOP]
+    if setup == BINARY:
+        names = [name for name in BINARY_SERVERS if name in servers]
+    # Many short rounds: slow seconds of the machine affect all servers alike.
+    main = setup in (MAIN, BINARY)
+    rounds = (40 if main else 7) if full else (15 if main else 4)
+    return alternate(names, rounds, partial(_run, servers, setup, 0.4))
 
 
-def _run(
-    servers: dict[str, Server], connections: int, size: int, seconds: float, name: str
-) -> Load:
-    with players(servers[name], connections, size, seconds, lines=name != WORKSHOP) as load:
+def _run(servers: dict[str, Server], setup: Setup, seconds: float, name: str) -> Load:
+    connections, size, payload = setup
+    if name == WORKSHOP:
+        payload = "plain"
+    with players(servers[name], connections, size, seconds, payload=payload) as load:
         return load
 
 
@@ -89,8 +110,9 @@ def _core(runs: list[Load]) -> list[float]:
     return [load.core for load in runs]
 
 
-def _rows(setup: tuple[int, int], seen: Seen) -> list[list[str]]:
-    rows = [[f"{setup[0]:,} x {setup[1]:,} B", *[""] * 7]]
+def _rows(setup: Setup, seen: Seen) -> list[list[str]]:
+    kind = "" if setup.payload == "line" else f", {setup.payload}"
+    rows = [[f"{setup.connections:,} x {setup.size:,} B{kind}", *[""] * 7]]
     for name, runs in seen.items():
         times = [load.echoes for load in runs]
         rows.append(
@@ -129,28 +151,37 @@ def _goals(seen: Seen) -> list[Goal]:
     return goals
 
 
-def _json(setup: tuple[int, int], name: str, runs: list[Load]) -> dict[str, Any]:
+def _binaryGoals(seen: Seen) -> list[Goal]:
+    goals = []
+    for ours, echo, reactor in ((OURS, STOCK, "default"), (OURS_UVLOOP, STOCK_OURS, "uvloop")):
+        if ours in seen:
+            what = f"binary messages x Twisted's Echo, {reactor} reactor, time on a core"
+            goals.append(Goal(what, pairedRatio(_core(seen[echo]), _core(seen[ours])), 0.95, 0.90))
+    return goals
+
+
+def _json(setup: Setup, name: str, runs: list[Load]) -> dict[str, Any]:
     rounds = [asdict(load) for load in runs]
-    return {"connections": setup[0], "size": setup[1], "server": name, "rounds": rounds}
+    return {**setup._asdict(), "server": name, "rounds": rounds}
 
 
 def _bars(seen: Seen) -> str:
     return bars(
-        "Echoes a second, 100 connections x 64 bytes (the line: least to most of the rounds)",
+        "Echoes a second, 100 connections x 64 bytes (black line: minimum to maximum)",
         [(name, _rates(runs)) for name, runs in seen.items()],
         emphasized=(OURS, OURS_UVLOOP),
     )
 
 
-def _lines(seen: dict[tuple[int, int], Seen]) -> str:
+def _lines(seen: dict[Setup, Seen]) -> str:
     names = dict.fromkeys(name for each in seen.values() for name in each if name != WORKSHOP)
     series = [
         Series(
             name,
             [
-                (setup[0], median(_rates(each[name])))
+                (setup.connections, median(_rates(each[name])))
                 for setup, each in seen.items()
-                if setup[1] == MAIN[1] and name in each
+                if setup.size == MAIN.size and setup != BINARY and name in each
             ],
         )
         for name in names

@@ -1,4 +1,4 @@
-"""What a benchmark hands back: figures with their spread, a table, and whether goals are met."""
+"""The result of a benchmark: figures with their spread, a table, and goals."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ V = TypeVar("V")
 @dataclass(frozen=True, slots=True)
 class Goal:
     """
-    What a figure is to reach.
+    The goal of a figure.
 
-    @ivar floor: what is not negotiable; C{goal} if not given.
-    @ivar most: whether less is better.
+    @ivar seen: the measured figure.
+    @ivar floor: the least acceptable figure; C{goal} if it is None.
+    @ivar most: whether C{goal} is a maximum.
     """
 
     what: str
@@ -33,7 +34,7 @@ class Goal:
 
     @property
     def verdict(self) -> str:
-        """C{goal}, C{floor} or C{MISSED}."""
+        """Which bound the figure meets: C{goal}, C{floor} or C{MISSED}."""
         for name, bound in (("goal", self.goal), ("floor", self.floor)):
             if bound is not None and (self.seen <= bound if self.most else self.seen >= bound):
                 return name
@@ -53,9 +54,9 @@ class Result:
     """
     The result of one benchmark.
 
-    @ivar method: how, in a sentence or two.
-    @ivar data: all of it, for JSON.
-    @ivar plots: SVG by file name.
+    @ivar method: how it was measured, in one or two sentences.
+    @ivar data: all measured values, for JSON.
+    @ivar plots: SVG documents by file name.
     """
 
     title: str
@@ -80,7 +81,11 @@ class Result:
 
 
 def alternate(contenders: Sequence[T], rounds: int, measure: Callable[[T], V]) -> dict[T, list[V]]:
-    """Measure each once a round, forwards and backwards in turn: what drifts strikes all alike."""
+    """
+    Measure each contender once a round.
+
+    Every second round runs in reverse order, so that a drift of the machine affects all alike.
+    """
     seen: dict[T, list[V]] = {contender: [] for contender in contenders}
     for number in range(rounds):
         for contender in contenders if number % 2 == 0 else reversed(contenders):
@@ -89,24 +94,24 @@ def alternate(contenders: Sequence[T], rounds: int, measure: Callable[[T], V]) -
 
 
 def pairedRatio(ours: Sequence[float], base: Sequence[float]) -> float:
-    """The median of the ratios of each round."""
+    """Return the median of the ratios of all rounds."""
     return median(a / b for a, b in zip(ours, base, strict=True))
 
 
 def spread(values: Sequence[float], form: str = "{:.3g}") -> str:
-    """The median, and what lies between the least and the most."""
+    """Format the median, the minimum and the maximum."""
     least, most = form.format(min(values)), form.format(max(values))
     return f"{form.format(median(values))} ({least}..{most})"
 
 
 def share(values: Sequence[float], part: float) -> float:
-    """The value that C{part} of them do not exceed."""
+    """Return the quantile C{part} of the values."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(part * len(ordered)))]
 
 
 def machine() -> dict[str, str]:
-    """What was measured on."""
+    """Describe the machine and the versions of the main packages."""
     model = "unknown"
     info = Path("/proc/cpuinfo")
     if info.exists():

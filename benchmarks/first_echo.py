@@ -6,7 +6,7 @@ from time import perf_counter
 
 from benchmarks.contenders import OURS, WORKSHOP, ours, reactors
 from benchmarks.figures import Goal, Result, share, spread
-from benchmarks.processes import Server, ask, connect, workshop
+from benchmarks.processes import Server, call, connect, workshop
 
 SLOW = 5.0
 GOAL = 50.0
@@ -37,7 +37,7 @@ def measure(full: bool) -> Result:
 
 def _waits(server: Server, players: int) -> list[float]:
     with server:
-        ask(f"{server.url}/_local/faults", {"operation": "*", "kind": "slow", "seconds": SLOW})
+        call(f"{server.url}/_local/faults", {"operation": "*", "kind": "slow", "seconds": SLOW})
         return [_firstEcho(server.port) for _ in range(players)]
 
 

@@ -8,7 +8,7 @@ from time import perf_counter
 
 from benchmarks.figures import Result
 from benchmarks.many_servers import HEARTBEAT, beats
-from benchmarks.processes import ask, fleetiqEcho, fleetiqLocal
+from benchmarks.processes import call, fleetiqEcho, fleetiqLocal
 
 PROCESSES, EACH = 4, 250
 
@@ -22,9 +22,9 @@ def measure(full: bool) -> Result:
             stack.enter_context(fleetiqEcho(f"--servers={EACH}", f"--local={fleet.url}"))
             for _ in range(PROCESSES)
         ]
-        ready = max(server.says("Ready")[0] for server in servers) - began
-        since, busy, calls = perf_counter(), fleet.busy(), _calls(fleet.url)
-        own = [server.busy() for server in servers]
+        ready = max(server.waitForLine("Ready")[0] for server in servers) - began
+        since, busy, calls = perf_counter(), fleet.cpuSeconds(), _calls(fleet.url)
+        own = [server.cpuSeconds() for server in servers]
         Event().wait(2 * HEARTBEAT if full else 15.0)
         watched = perf_counter() - since
         seen = {
@@ -32,10 +32,10 @@ def measure(full: bool) -> Result:
             "processes": PROCESSES,
             "all AVAILABLE, s": ready,
             "FleetIQ, MiB": fleet.memory(),
-            "FleetIQ, % of a core": (fleet.busy() - busy) / watched * 100,
+            "FleetIQ, % of a core": (fleet.cpuSeconds() - busy) / watched * 100,
             "a process of ours, MiB": max(server.memory() for server in servers),
             "a process of ours, % of a core": max(
-                (server.busy() - before) / watched * 100
+                (server.cpuSeconds() - before) / watched * 100
                 for server, before in zip(servers, own, strict=True)
             ),
             "calls a second": (_calls(fleet.url) - calls) / watched,
@@ -51,5 +51,5 @@ def measure(full: bool) -> Result:
 
 
 def _calls(url: str) -> int:
-    calls: dict[str, int] = ask(f"{url}/_local/state")["calls"]
+    calls: dict[str, int] = call(f"{url}/_local/state")["calls"]
     return sum(calls.values())

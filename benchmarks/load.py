@@ -1,4 +1,4 @@
-"""Runs the load generator, C{loadgenerator.c}, and reads what it measured."""
+"""Run the load generator, C{loadgenerator.c}, and read its result."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from benchmarks.processes import LOAD_CORE, Server, built, pin
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """How long something took, in microseconds, over C{count} times."""
+    """Percentiles of C{count} durations, in microseconds."""
 
     count: int
     p50: float
@@ -27,13 +27,15 @@ class Times:
 @dataclass(frozen=True, slots=True)
 class Load:
     """
-    What one run of the generator measured.
+    The result of one run of the load generator.
 
     @ivar arrivals: from connect() to the first echo.
-    @ivar echoes: from a message to the end of its echo, in the closed loop.
+    @ivar echoes: from sending a message to the end of its echo, in the closed loop.
+    @ivar present: the number of players that had an echo.
+    @ivar failed: the number of players that were rejected or disconnected.
     @ivar arrivedAfter: seconds from the first connect() to the last first echo.
     @ivar rate: echoes a second in the closed loop.
-    @ivar core: microseconds that the server's threads ran on a core, an echo of the closed loop.
+    @ivar core: CPU microseconds of the server's threads for each echo of the closed loop.
     """
 
     arrivals: Times
@@ -53,21 +55,21 @@ def players(
     seconds: float = 0.0,
     *,
     arriving: int = 32,
-    lines: bool = True,
+    payload: str = "line",
 ) -> Iterator[Load]:
     """
-    Let players come and play; they stay connected until the context ends.
+    Connect players and measure their echoes. They stay connected until the context ends.
 
-    @param seconds: of the closed loop; 0 for none.
-    @param arriving: how many at most are between connect() and their first echo.
-    @param lines: whether each message is a line.
+    @param seconds: the duration of the closed loop, or 0 for none.
+    @param arriving: how many players at most are between connect() and their first echo.
+    @param payload: the kind of messages: C{line}, C{binary} or C{plain}, as in C{loadgenerator.c}.
     """
     command = [
         str(built("loadgenerator")),
-        *map(str, (server.port, connections, size, seconds, arriving)),
+        *map(str, (server.port, connections, size, seconds, arriving, payload)),
     ]
     with subprocess.Popen(
-        command if lines else [*command, "plain"],
+        command,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -75,19 +77,19 @@ def players(
         pin(generator.pid, LOAD_CORE)
         assert generator.stdout is not None
         generator.stdout.readline()
-        before = server.busy()
-        told = json.loads(generator.stdout.readline())
-        yield _read(told, server.busy() - before)
+        before = server.cpuSeconds()
+        result = json.loads(generator.stdout.readline())
+        yield _read(result, server.cpuSeconds() - before)
 
 
-def _read(told: dict[str, Any], busy: float) -> Load:
-    echoes = Times(**told["echoes"])
+def _read(result: dict[str, Any], busy: float) -> Load:
+    echoes = Times(**result["echoes"])
     return Load(
-        arrivals=Times(**told["arrivals"]),
+        arrivals=Times(**result["arrivals"]),
         echoes=echoes,
-        present=told["present"],
-        failed=told["failed"],
-        arrivedAfter=told["arrivedAfter"],
-        rate=echoes.count / told["seconds"] if told["seconds"] else 0.0,
-        core=busy / max(1, told["exchanged"]) * 1e6,
+        present=result["present"],
+        failed=result["failed"],
+        arrivedAfter=result["arrivedAfter"],
+        rate=echoes.count / result["seconds"] if result["seconds"] else 0.0,
+        core=busy / max(1, result["exchanged"]) * 1e6,
     )

@@ -1,11 +1,15 @@
 /*
- * Players for a benchmark: loadgenerator PORT CONNECTIONS SIZE SECONDS ARRIVING [plain]
+ * Players for a benchmark: loadgenerator PORT CONNECTIONS SIZE SECONDS ARRIVING PAYLOAD
  *
- * Connects to 127.0.0.1, at most ARRIVING players at a time on their way from connect() to their
- * first echo. Then each player, in a closed loop, sends SIZE bytes, waits for all of them, and
- * sends again, for SECONDS after a warm-up of a fifth of that. Prints a line when all have arrived,
- * and one of JSON (times in microseconds), and stays connected until its standard input ends. Each message is a line; with
- * "plain" none has a line end, and players leave with a q of its own, as the workshop's do.
+ * Connects to 127.0.0.1. At most ARRIVING players are between connect() and their first echo. Then each
+ * player, in a closed loop, sends SIZE bytes, waits for all of them, and sends again, for SECONDS after a
+ * warm-up of a fifth of that. Prints a line when all players have had an echo, then a line of JSON (times in
+ * microseconds), and stays connected until its standard input ends.
+ *
+ * PAYLOAD is one of:
+ *   line    each message ends with a line end
+ *   binary  each message has pseudo-random bytes without a line end
+ *   plain   no message has a line end; players end with a message of one q, as the workshop's client does
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -33,7 +37,7 @@ struct player {
 
 struct times {
     float *all; /* microseconds */
-    size_t count, room;
+    size_t count, capacity;
 };
 
 static int poller;
@@ -58,9 +62,9 @@ static void die(const char *what) {
 }
 
 static void record(struct times *times, int64_t nanoseconds) {
-    if (times->count == times->room) {
-        times->room = times->room ? 2 * times->room : 1 << 16;
-        times->all = realloc(times->all, times->room * sizeof *times->all);
+    if (times->count == times->capacity) {
+        times->capacity = times->capacity ? 2 * times->capacity : 1 << 16;
+        times->all = realloc(times->all, times->capacity * sizeof *times->all);
         if (!times->all)
             die("realloc");
     }
@@ -95,8 +99,8 @@ static void beginNext(void) {
     watch(player, EPOLLOUT, EPOLL_CTL_ADD);
 }
 
-/* Somebody has arrived or never will: the next may set out. */
-static void settled(void) {
+/* A player has had its first echo, or has failed: start the next. */
+static void startNext(void) {
     if (begun < connections)
         beginNext();
 }
@@ -104,12 +108,12 @@ static void settled(void) {
 static void lose(struct player *player) {
     failed++;
     if (!player->arrived)
-        settled();
+        startNext();
     close(player->fd);
     player->fd = -1;
 }
 
-static void pour(struct player *player) {
+static void sendRest(struct player *player) {
     ssize_t sent = send(player->fd, message + size - player->unsent, player->unsent, MSG_NOSIGNAL);
     if (sent < 0 && errno != EAGAIN) {
         lose(player);
@@ -123,29 +127,29 @@ static void pour(struct player *player) {
         watch(player, EPOLLIN, EPOLL_CTL_MOD);
 }
 
-static void say(struct player *player) {
+static void sendMessage(struct player *player) {
     player->unsent = player->awaited = size;
     if (player->arrived)
         player->began = now();
-    pour(player);
+    sendRest(player);
 }
 
-static void heard(struct player *player, int64_t at) {
+static void echoed(struct player *player, int64_t at) {
     if (!player->arrived) {
         player->arrived = 1;
         present++;
         record(&arrivals, at - player->began);
-        settled();
+        startNext();
         return;
     }
     exchanged++;
     if (counting)
         record(&echoes, at - player->began);
     if (looping)
-        say(player);
+        sendMessage(player);
 }
 
-static void take(struct player *player, uint32_t events) {
+static void handle(struct player *player, uint32_t events) {
     if (!player->connected) {
         int error = 0;
         socklen_t length = sizeof error;
@@ -155,11 +159,11 @@ static void take(struct player *player, uint32_t events) {
             return;
         }
         player->connected = 1;
-        say(player);
+        sendMessage(player);
         return;
     }
     if (events & EPOLLOUT && player->unsent)
-        pour(player);
+        sendRest(player);
     if (player->fd < 0 || !(events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
         return;
     ssize_t got = recv(player->fd, drain, size, 0);
@@ -170,22 +174,22 @@ static void take(struct player *player, uint32_t events) {
     }
     player->awaited -= (size_t)got < player->awaited ? (size_t)got : player->awaited;
     if (!player->awaited)
-        heard(player, now());
+        echoed(player, now());
 }
 
-static void turn(int milliseconds) {
+static void pollOnce(int milliseconds) {
     struct epoll_event events[MOST_EVENTS];
     int count = epoll_wait(poller, events, MOST_EVENTS, milliseconds);
     for (int i = 0; i < count; i++)
-        take(events[i].data.ptr, events[i].events);
+        handle(events[i].data.ptr, events[i].events);
 }
 
 static void runUntil(int64_t end) {
     while (now() < end && failed < connections)
-        turn(20);
+        pollOnce(20);
 }
 
-static void tell(const char *name, struct times *times) {
+static void printTimes(const char *name, struct times *times) {
     qsort(times->all, times->count, sizeof *times->all, ascending);
     printf("\"%s\": {\"count\": %zu, \"p50\": %.1f, \"p95\": %.1f, \"p99\": %.1f, \"p999\": %.1f, "
            "\"longest\": %.1f}, ",
@@ -193,9 +197,24 @@ static void tell(const char *name, struct times *times) {
            percentile(times, 0.99), percentile(times, 0.999), percentile(times, 1));
 }
 
+/* The same bytes in each run. */
+static void fillRandomly(char *bytes, size_t count) {
+    uint32_t state = 2463534242u;
+    for (size_t i = 0; i < count; i++) {
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        bytes[i] = (char)(state >> 24);
+        if (bytes[i] == '\n' || bytes[i] == '\r')
+            bytes[i] = 0;
+    }
+}
+
 int main(int argc, char **argv) {
-    if (argc < 6) {
-        fputs("loadgenerator PORT CONNECTIONS SIZE SECONDS ARRIVING [plain]\n", stderr);
+    const char *payload = argc == 7 ? argv[6] : "";
+    int line = !strcmp(payload, "line"), binary = !strcmp(payload, "binary"), plain = !strcmp(payload, "plain");
+    if (!line && !binary && !plain) {
+        fputs("loadgenerator PORT CONNECTIONS SIZE SECONDS ARRIVING line|binary|plain\n", stderr);
         return 2;
     }
     connections = atoi(argv[2]);
@@ -211,14 +230,16 @@ int main(int argc, char **argv) {
     if (!players || !message || !drain || poller < 0)
         die("start");
     memset(message, 'x', size);
-    if (argc == 6)
+    if (line)
         message[size - 1] = '\n';
+    if (binary)
+        fillRandomly(message, size);
 
     int64_t start = now();
     while (begun < connections && begun < arriving)
         beginNext();
     while (present + failed < connections && now() < start + 60000000000LL)
-        turn(20);
+        pollOnce(20);
     double arrived = (double)(now() - start) / 1e9;
 
     puts("arrived");
@@ -228,7 +249,7 @@ int main(int argc, char **argv) {
         looping = 1;
         for (int i = 0; i < connections; i++)
             if (players[i].arrived && players[i].fd >= 0)
-                say(&players[i]);
+                sendMessage(&players[i]);
         runUntil(now() + (int64_t)(seconds * 0.2e9));
         counting = 1;
         int64_t from = now();
@@ -237,15 +258,15 @@ int main(int argc, char **argv) {
         counting = looping = 0;
     }
     printf("{");
-    tell("arrivals", &arrivals);
-    tell("echoes", &echoes);
+    printTimes("arrivals", &arrivals);
+    printTimes("echoes", &echoes);
     printf("\"present\": %d, \"failed\": %d, \"arrivedAfter\": %.3f, \"seconds\": %.6f, "
            "\"exchanged\": %ld}\n",
            present, failed, arrived, elapsed, exchanged);
     fflush(stdout);
     while (read(0, drain, 1) > 0)
         ;
-    for (int i = 0; argc > 6 && i < connections; i++)
+    for (int i = 0; plain && i < connections; i++)
         if (players[i].arrived && players[i].fd >= 0 && send(players[i].fd, "q", 1, MSG_NOSIGNAL) < 0)
             failed++;
     return 0;

@@ -11,7 +11,7 @@ from time import perf_counter
 from typing import Any
 
 from benchmarks.figures import Goal, Result, share, spread
-from benchmarks.processes import Server, ask, connect, fleetiqLocal
+from benchmarks.processes import Server, call, connect, fleetiqLocal
 from echoserver.local.http.operations import Actions
 from echoserver.local.model.fleet import Fleet
 from echoserver.local.model.groups import ACTIVATING_SECONDS, DELETING_SECONDS, NEW_SECONDS
@@ -134,7 +134,7 @@ class OverHttp(World):
         return read(self._caller)
 
     def advance(self, seconds: float) -> None:
-        ask(f"{self._url}/_local/clock", {"advance": seconds})
+        call(f"{self._url}/_local/clock", {"advance": seconds})
 
 
 def measure(full: bool) -> Result:
@@ -210,13 +210,13 @@ def _updateRate(requests: int) -> float:
         callers = [connect(portOf(server)) for _ in range(CALLERS)]
         update = {**LOCAL, "GameServerId": "game-server-1", "HealthCheck": "HEALTHY"}
         request = written("UpdateGameServer", update)
-        began = server.busy()
+        began = server.cpuSeconds()
         for _ in range(requests // CALLERS):
             for caller in callers:
                 caller.sendall(request)
             for caller in callers:
                 read(caller)
-        took = server.busy() - began
+        took = server.cpuSeconds() - began
         for caller in callers:
             caller.close()
     return requests / took

@@ -67,9 +67,9 @@ def measure(full: bool) -> Result:
 
 def _crowd(servers: int, seconds: float) -> Crowd:
     with fleetiqEcho(f"--servers={servers}", f"--heartbeat={HEARTBEAT:.0f}") as server:
-        ready, _ = server.says("Ready")
-        server.forget()
-        busy, began = server.busy(), perf_counter()
+        ready, _ = server.waitForLine("Ready")
+        server.skipLines()
+        busy, began = server.cpuSeconds(), perf_counter()
         Event().wait(seconds)
         watched = perf_counter() - began
         seen = beats([server], began)
@@ -77,7 +77,7 @@ def _crowd(servers: int, seconds: float) -> Crowd:
             servers=servers,
             ready=ready - server.began,
             memory=server.memory(),
-            idle=(server.busy() - busy) / watched * 100,
+            idle=(server.cpuSeconds() - busy) / watched * 100,
             watched=watched,
             beats=sum(seen.values()),
             mostBeats=max(seen.values(), default=0),

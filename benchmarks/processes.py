@@ -1,4 +1,4 @@
-"""The processes that are measured: how they are started, what they cost, and how they end."""
+"""Start, measure and stop the processes of the benchmarks."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _WRITING_BYTECODE = {name: os.environ[name] for name in os.environ if "BYTECODE"
 
 class Server:
     """
-    A child process that serves, on a core of its own where there are two.
+    A server in a child process, pinned to its own core if there are two.
 
-    @ivar port: where players connect, once it is known.
-    @ivar url: of its local FleetIQ, if it has one.
-    @ivar fleet: that one, if it is a process to be ended with this one.
+    @ivar port: the port for players, 0 until it is known.
+    @ivar url: the URL of its local FleetIQ, empty if it has none.
+    @ivar fleet: the process of its local FleetIQ, if it has to be stopped with this one.
     """
 
     port = 0
@@ -46,13 +46,13 @@ class Server:
             stderr=subprocess.STDOUT,
             text=True,
             cwd=self._folder.name,
-            # With PYTHONDONTWRITEBYTECODE every start would compile anew.
+            # With PYTHONDONTWRITEBYTECODE each start would compile the modules again.
             env={**_WRITING_BYTECODE, "PYTHONPATH": str(Path(__file__).parents[1]), **environ},
         )
         pin(self._process.pid, SERVER_CORE)
         self._lines: list[tuple[float, str]] = []
-        self._heard = 0
-        self._news = Condition()
+        self._next = 0
+        self._changed = Condition()
         self._ended = False
         self._reader = Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -65,11 +65,11 @@ class Server:
 
     @property
     def pid(self) -> int:
-        """Of the process."""
+        """The process id."""
         return self._process.pid
 
     def stop(self) -> None:
-        """End it, by force after some seconds."""
+        """Terminate the process. Kill it after 15 s."""
         self._process.terminate()
         try:
             self._process.wait(15)
@@ -81,109 +81,123 @@ class Server:
         if self.fleet is not None:
             self.fleet.stop()
 
-    def says(self, pattern: str, within: float = DEADLINE) -> tuple[float, re.Match[str]]:
-        """When (C{perf_counter}) it said the next line with this in it, and the match."""
+    def waitForLine(self, pattern: str, within: float = DEADLINE) -> tuple[float, re.Match[str]]:
+        """
+        Wait for the next log line that matches.
+
+        @return: the C{perf_counter} time of the line, and the match.
+        """
         found: list[tuple[float, re.Match[str]]] = []
 
-        def look() -> bool:
-            while self._heard < len(self._lines) and not found:
-                at, line = self._lines[self._heard]
-                self._heard += 1
+        def search() -> bool:
+            while self._next < len(self._lines) and not found:
+                at, line = self._lines[self._next]
+                self._next += 1
                 if match := re.search(pattern, line):
                     found.append((at, match))
             return bool(found) or self._ended
 
-        with self._news:
-            self._news.wait_for(look, within)
+        with self._changed:
+            self._changed.wait_for(search, within)
         if not found:
-            told = "".join(line for _, line in self._lines[-20:])
-            raise SystemExit(f"No line {pattern!r} came within {within:.0f} s; the last:\n{told}")
+            last = "".join(line for _, line in self._lines[-20:])
+            raise SystemExit(f"No line {pattern!r} within {within:.0f} s. The last lines:\n{last}")
         return found[0]
 
-    def forget(self) -> None:
-        """Pass over what it has said until now."""
-        with self._news:
-            self._heard = len(self._lines)
+    def skipLines(self) -> None:
+        """Skip the log lines until now."""
+        with self._changed:
+            self._next = len(self._lines)
 
-    def told(self, pattern: str) -> list[tuple[float, re.Match[str]]]:
-        """When it said each of the lines with this in it, and the matches."""
-        with self._news:
-            looked = [(at, re.search(pattern, line)) for at, line in self._lines]
-        return [(at, found) for at, found in looked if found]
+    def matches(self, pattern: str) -> list[tuple[float, re.Match[str]]]:
+        """Return the time and the match of each log line that matches."""
+        with self._changed:
+            searched = [(at, re.search(pattern, line)) for at, line in self._lines]
+        return [(at, found) for at, found in searched if found]
 
     def times(self, pattern: str) -> list[float]:
-        """When it said each of the lines with this in it."""
-        with self._news:
+        """Return the time of each log line that matches."""
+        with self._changed:
             return [at for at, line in self._lines if re.search(pattern, line)]
 
     def memory(self) -> float:
-        """Resident memory, MiB."""
+        """Return the resident memory in MiB."""
         status = Path(f"/proc/{self._process.pid}/status").read_text()
         found = re.search(r"VmRSS:\s+(\d+) kB", status)
         return int(found[1]) / 1024 if found else 0.0
 
-    def busy(self) -> float:
-        """Seconds that all its threads have run on a core so far."""
+    def cpuSeconds(self) -> float:
+        """Return the CPU time of all its threads so far, in seconds."""
         tasks = Path(f"/proc/{self._process.pid}/task").glob("*/schedstat")
         return sum(int(task.read_text().split()[0]) for task in tasks) / 1e9
 
     def _read(self) -> None:
         for line in self._process.stdout or ():
-            with self._news:
+            with self._changed:
                 self._lines.append((perf_counter(), line))
-                self._news.notify_all()
-        with self._news:
+                self._changed.notify_all()
+        with self._changed:
             self._ended = True
-            self._news.notify_all()
+            self._changed.notify_all()
 
 
 def pin(pid: int, core: int) -> None:
-    """Keep a process on one core, where the system can and there are two."""
+    """Pin a process to one core, if the system can and there are two."""
     if hasattr(os, "sched_setaffinity") and (os.cpu_count() or 1) > 1:
         os.sched_setaffinity(pid, {core})
 
 
 def beside(name: str) -> str:
-    """A command of our own environment."""
+    """Return the path of a command of this Python environment."""
     return str(Path(sys.executable).with_name(name))
 
 
 def peer(name: str) -> Server:
-    """One of L{benchmarks.peers}."""
-    return _printsPort([sys.executable, "-m", "benchmarks.peers", name])
+    """Start a server of L{benchmarks.peers}."""
+    return _startAndReadPort([sys.executable, "-m", "benchmarks.peers", name])
 
 
 def epollEcho() -> Server:
-    """The C loop."""
-    return _printsPort([str(built("epollecho"))])
+    """Start the server in C."""
+    return _startAndReadPort([str(built("epollecho"))])
 
 
-def _printsPort(command: Sequence[str]) -> Server:
+def _startAndReadPort(command: Sequence[str]) -> Server:
     server = Server(command)
-    server.port = int(server.says(r"^(\d+)$")[1][1])
+    server.port = int(server.waitForLine(r"^(\d+)$")[1][1])
+    return server
+
+
+def gameServer(*command: str, reactor: str = "default") -> Server:
+    """
+    Start a game server, with an embedded local FleetIQ unless the options have C{--local}.
+
+    @param command: the twistd plugin and its options.
+    """
+    plugin, *options = command
+    where = () if any("--local" in option for option in options) else (f"--local={ANY_PORT}",)
+    listen = () if any("--listen" in option for option in options) else (f"--listen={ANY_PORT}",)
+    twistd = (beside("twistd"), f"--reactor={reactor}", "-n", plugin)
+    server = Server([*twistd, *listen, *where, *options])
+    server.url = server.waitForLine(r"LOCAL FleetIQ on (\S+),")[1][1]
+    server.port = int(server.waitForLine(r"Listening for players on \S+:(\d+)")[1][1])
     return server
 
 
 def fleetiqEcho(*options: str, reactor: str = "default") -> Server:
-    """Our game server, with a FleetIQ of its own unless C{--local} is among the options."""
-    where = () if any("--local" in option for option in options) else (f"--local={ANY_PORT}",)
-    listen = () if any("--listen" in option for option in options) else (f"--listen={ANY_PORT}",)
-    twistd = (beside("twistd"), f"--reactor={reactor}", "-n", "fleetiq-echo")
-    server = Server([*twistd, *listen, *where, *options])
-    server.url = server.says(r"LOCAL FleetIQ on (\S+),")[1][1]
-    server.port = int(server.says(r"Listening for players on \S+:(\d+)")[1][1])
-    return server
+    """Start C{twistd fleetiq-echo}."""
+    return gameServer("fleetiq-echo", *options, reactor=reactor)
 
 
 def fleetiqLocal(*options: str) -> Server:
-    """A local FleetIQ in a process of its own."""
+    """Start a local FleetIQ in its own process."""
     server = Server([beside("twistd"), "-n", "fleetiq-local", f"--listen={ANY_PORT}", *options])
-    server.url = server.says(r"FleetIQ for this machine on (\S+),")[1][1]
+    server.url = server.waitForLine(r"FleetIQ for this machine on (\S+),")[1][1]
     return server
 
 
 def workshop() -> Server:
-    """The workshop's server as its text has it, with a local FleetIQ in the place of AWS."""
+    """Start the server of the workshop's text, with a local FleetIQ instead of AWS."""
     fleet = fleetiqLocal()
     script = Path(__file__).parents[1] / "tests/endtoend/workshopserver.py"
     server = Server(
@@ -193,20 +207,20 @@ def workshop() -> Server:
         AWS_SECRET_ACCESS_KEY="local",
     )
     server.fleet, server.url = fleet, fleet.url
-    server.port = int(server.says(r"waiting for Client on port (\d+)")[1][1])
+    server.port = int(server.waitForLine(r"waiting for Client on port (\d+)")[1][1])
     return server
 
 
 def built(name: str) -> Path:
-    """A C program of this folder, built."""
+    """Return the path of a compiled C program of this directory."""
     program = Path(__file__).parents[1] / "build/benchmarks" / name
     if not program.exists():
-        raise SystemExit(f"{program} is not built: type make bench.")
+        raise SystemExit(f"{program} is not built. Type: make bench")
     return program
 
 
-def ask(url: str, order: object = None) -> Any:
-    """What a local FleetIQ's control answers."""
+def call(url: str, order: object = None) -> Any:
+    """Call a control of a local FleetIQ, and return its response."""
     body = None if order is None else json.dumps(order).encode()
     request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
     with urllib.request.urlopen(request) as reply:
@@ -214,7 +228,7 @@ def ask(url: str, order: object = None) -> Any:
 
 
 def connect(port: int) -> socket.socket:
-    """A player of our own, for what is not measured by the load generator."""
+    """Connect a player of this process, without the load generator."""
     player = socket.create_connection(("127.0.0.1", port))
     player.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return player

@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmarks.contenders import OURS, WORKSHOP, reactors
 from benchmarks.figures import Goal, Result, spread
-from benchmarks.processes import Server, ask, connect, fleetiqEcho, fleetiqLocal, workshop
+from benchmarks.processes import Server, call, connect, fleetiqEcho, fleetiqLocal, workshop
 
 AVAILABLE = r" AVAILABLE$"
 CALLS = 3.0
@@ -49,7 +49,7 @@ def _joined(reactor: str) -> Server:
 def _sessions(server: Server, sessions: int) -> dict[str, Any]:
     with server:
         assert server.fleet is not None
-        server.fleet.says(AVAILABLE)
+        server.fleet.waitForLine(AVAILABLE)
         before = _calls(server)
         waits = [_session(server.port, server.fleet) for _ in range(sessions)]
         after = _calls(server)
@@ -61,13 +61,13 @@ def _session(port: int, fleet: Server) -> float:
     with connect(port) as player:
         player.sendall(b"hello")
         player.recv(64)
-        fleet.says("UTILIZED")
+        fleet.waitForLine("UTILIZED")
         began = perf_counter()
         player.sendall(b"q")
-        available, _ = fleet.says(AVAILABLE)
+        available, _ = fleet.waitForLine(AVAILABLE)
     return (available - began) * 1000
 
 
 def _calls(server: Server) -> dict[str, int]:
-    calls: dict[str, int] = ask(f"{server.url}/_local/state")["calls"]
+    calls: dict[str, int] = call(f"{server.url}/_local/state")["calls"]
     return calls

@@ -14,7 +14,7 @@ from statistics import median
 from benchmarks.contenders import ours
 from benchmarks.figures import Goal, Result, alternate, spread
 from benchmarks.load import players
-from benchmarks.processes import Server, ask, fleetiqEcho
+from benchmarks.processes import Server, call, fleetiqEcho
 
 SERVERS = 500
 # By default a heartbeat comes after 54 to 60 s. In the quick way a sixth of the servers beats six
@@ -52,7 +52,7 @@ def beating(quicker: int) -> Iterator[Server]:
     """500 game servers heartbeat to the FleetIQ in their own process."""
     servers, heartbeat = SERVERS // quicker, HEARTBEAT // quicker
     with fleetiqEcho(f"--servers={servers}", f"--heartbeat={heartbeat}") as server:
-        server.says("Ready")
+        server.waitForLine("Ready")
         yield server
 
 
@@ -60,7 +60,7 @@ def beating(quicker: int) -> Iterator[Server]:
 def slow(quicker: int) -> Iterator[Server]:
     """The same while every call takes 5 s."""
     with beating(quicker) as server:
-        ask(f"{server.url}/_local/faults", {"operation": "*", "kind": "slow", "seconds": SLOW})
+        call(f"{server.url}/_local/faults", {"operation": "*", "kind": "slow", "seconds": SLOW})
         yield server
 
 

@@ -73,6 +73,6 @@ def _untilEnd(command: list[str]) -> float:
 
 def _started(start: Callable[[], Server]) -> tuple[float, float]:
     with start() as server:
-        available, _ = server.says("AVAILABLE as")
+        available, _ = server.waitForLine("AVAILABLE as")
         bound = server.times("Listening for players")[0]
         return (bound - server.began) * 1000, (available - server.began) * 1000

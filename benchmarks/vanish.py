@@ -79,7 +79,7 @@ def main() -> int:
         twistd = (beside("twistd"), "-n", "fleetiq-echo")
         options = (f"--listen=tcp:5000:interface={host}", "--local=tcp:0:interface=127.0.0.1")
         with Server(("ip", "netns", "exec", SERVER, *twistd, *options)) as server:
-            server.says("Ready")
+            server.waitForLine("Ready")
             players = {}
             for kind in KINDS:
                 command = (sys.executable, "-c", PLAYER, kind, host, "5000")
@@ -91,13 +91,13 @@ def main() -> int:
                 )
                 assert child.stdout is not None
                 players[kind] = child, child.stdout.readline().split()[1]
-            server.says("players: 3")
+            server.waitForLine("; 3 in")
             forward(False)
             dropped = perf_counter()
             late = False
-            server.says("players: 0", WITHIN + 60)
+            server.waitForLine("; 0 in", WITHIN + 60)
             for kind, (_, port) in players.items():
-                [(at, found)] = server.told(rf":{port} left: (.*)\.$")
+                [(at, found)] = server.matches(rf":{port} left: (.*)\.$")
                 seconds = at - dropped
                 late = late or seconds > WITHIN
                 sys.stdout.write(f"{seconds:6.1f} s  {KINDS[kind]}; {found[1]}\n")

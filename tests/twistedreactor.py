@@ -1,8 +1,8 @@
 """
 Twisted's own tests of reactors, run on the uvloop reactor by C{make conformance-reactor}.
 
-Twisted runs them on each of its reactors, AsyncioSelectorReactor among them; so it says what ours
-owes. What it does not keep is in L{NOT_KEPT}, with the reason.
+These are all the tests that Twisted runs on its C{AsyncioSelectorReactor}. L{EXPECTED_FAILURES} has
+the tests that fail on the uvloop reactor, each with the reason.
 """
 
 from __future__ import annotations
@@ -20,50 +20,42 @@ MODULES = [
     *("base", "core", "fdset", "process", "socket", "stdio"),
     *("tcp", "threads", "time", "tls", "udp", "unix"),
 ]
-STOCK = "_AsyncioSelectorReactorTests"
-LOG_PREFIX = (
-    "log.msg does not know on whose behalf it is called: to tell it would make each echo longer by"
-    " 3.5 us, by half; twisted.logger does not use it"
-)
-CHANGED_USER = "fails on the stock reactors too, where others may not read root's Python"
-NOT_KEPT = {
-    "SSLClientTestsMixin.test_logPrefix": LOG_PREFIX,
-    "StartTLSClientTestsMixin.test_logPrefix": LOG_PREFIX,
-    "TCP4ClientTestsBuilder.test_logPrefix": LOG_PREFIX,
-    "TCP6ClientTestsBuilder.test_logPrefix": LOG_PREFIX,
+SUFFIX = "_AsyncioSelectorReactorTests"
+CHANGED_USER = "fails on Twisted's reactors too, where other users may not read root's Python"
+EXPECTED_FAILURES = {
     "ProcessTestsBuilder.test_changeUID": CHANGED_USER,
     "PTYProcessTestsBuilder.test_changeUID": CHANGED_USER,
 }
 
 
 def expectedToFail(test: Callable[[Any], object], reason: str) -> Callable[[Any], object]:
-    """The same test: what it does is reported, and the day it passes is seen."""
+    """Return the test, marked as an expected failure. Trial reports it when it passes."""
 
     @wraps(test)
     def expected(case: Any) -> object:
         return test(case)
 
-    expected.todo = reason  # type: ignore[attr-defined] # how trial is told
+    expected.todo = reason  # type: ignore[attr-defined] # trial's marker
     return expected
 
 
 def onUvloop(builder: type[Any]) -> type[Any]:
-    """The tests of a builder, on the uvloop reactor."""
+    """Return a test case with the tests of a builder, on the uvloop reactor."""
     body = {"__module__": __name__, "reactorFactory": uvloopReactor, "timeout": 20}
-    for name, reason in NOT_KEPT.items():
-        of, test = name.split(".")
-        if of == builder.__name__:
+    for name, reason in EXPECTED_FAILURES.items():
+        className, test = name.split(".")
+        if className == builder.__name__:
             body[test] = expectedToFail(getattr(builder, test), reason)
     return type(builder.__name__, (builder, SynchronousTestCase), body)
 
 
 def allOnUvloop() -> dict[str, type[Any]]:
-    """Whatever Twisted runs on its asyncio reactor."""
+    """Return a test case for each one that Twisted makes for its asyncio reactor, by name."""
     return {
-        made.removesuffix(STOCK): onUvloop(case.__bases__[0])
+        name.removesuffix(SUFFIX): onUvloop(case.__bases__[0])
         for module in MODULES
-        for made, case in vars(import_module(f"twisted.internet.test.test_{module}")).items()
-        if made.endswith(STOCK)
+        for name, case in vars(import_module(f"twisted.internet.test.test_{module}")).items()
+        if name.endswith(SUFFIX)
     }
 
 

@@ -1,4 +1,4 @@
-"""Tests on a uvloop reactor of their own, with real sockets."""
+"""A test case that runs a uvloop reactor with real sockets."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 def uvloopReactor(case: Any) -> UvloopReactor:
-    """A reactor with a loop of its own, which is closed when the test is over."""
+    """Return a reactor with its own loop, which is closed after the test."""
     reactor = UvloopReactor()
     case.addCleanup(reactor.loop.close)
     case.addCleanup(asyncio.set_event_loop, None)
@@ -30,9 +30,9 @@ def uvloopReactor(case: Any) -> UvloopReactor:
 
 class Server(Protocol):
     """
-    A server's side of a connection, that writes down what happens to it.
+    The server's side of a connection. It records events.
 
-    @ivar events: in order; bytes that come one after another are one event.
+    @ivar events: the events in order. Consecutive received bytes are one event.
     """
 
     factory: Servers
@@ -43,36 +43,36 @@ class Server(Protocol):
 
     def connectionMade(self) -> None:
         self.factory.servers.append(self)
-        self.happened("made")
+        self.record("made")
 
     def dataReceived(self, data: bytes) -> None:
         if isinstance(self.events[-1], bytes):
             data = self.events.pop() + data
-        self.happened(data)
+        self.record(data)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self.happened(reason.type)
+        self.record(reason.type)
 
-    def happened(self, event: Any) -> None:
-        """Record it, and check what is waited for."""
+    def record(self, event: Any) -> None:
+        """Record an event, and have L{UvloopTestCase.until} check its condition."""
         self.events.append(event)
-        self.factory.look()
+        self.factory.onEvent()
 
 
 class Servers(Factory):
-    """Makes L{Server}s, or what else it is told to."""
+    """A factory of L{Server}s, or of another protocol that records events."""
 
     noisy = False
 
     def __init__(self, protocol: type[Server] = Server) -> None:
         self.protocol = protocol  # type: ignore[assignment] # a class is a callable too
         self.servers: list[Any] = []
-        self.look: Any = lambda: None
+        self.onEvent: Any = lambda: None
         self.tls: Any = None
 
 
 class UvloopTestCase(ReactorBuilder, SynchronousTestCase):
-    """Runs a reactor until what is waited for has happened, and plays the other side itself."""
+    """A test case that runs the reactor until a condition holds, and is the peer itself."""
 
     reactorFactory = uvloopReactor
     timeout = 20
@@ -82,65 +82,67 @@ class UvloopTestCase(ReactorBuilder, SynchronousTestCase):
         self.reactor: Any = self.buildReactor()
 
     def listen(self, protocol: type[Server] = Server) -> Any:
-        """Listen on any port of the loopback."""
+        """Listen on a free port of the loopback interface."""
         self.factory = Servers(protocol)
         self.port = self.reactor.listenTCP(0, self.factory, interface="127.0.0.1")
         return self.port
 
     def connected(self, protocol: type[Server] = Server) -> tuple[socket.socket, Any]:
-        """Return a client as a plain socket, and the server's side of its connection."""
+        """Connect a plain socket. Return it, and the server's side of the connection."""
         if not hasattr(self, "port"):
             self.listen(protocol)
-        there = len(self.factory.servers)
+        before = len(self.factory.servers)
         peer = socket.create_connection(("127.0.0.1", self.port.getHost().port), timeout=10)
         self.addCleanup(peer.close)
-        self.until(lambda: len(self.factory.servers) > there)
+        self.until(lambda: len(self.factory.servers) > before)
         server = self.factory.servers[-1]
-        # uvloop has taken over once something has come.
+        # When the first byte arrives, uvloop has taken over the socket.
         peer.sendall(b"!")
         if server.transport.reading:
             self.until(lambda: server.events[-1] == b"!")
             del server.events[-1]
         return peer, server
 
-    def until(self, happened: Any) -> None:
-        """Run the reactor until this is so; each event of a server, and each turn, has it asked."""
+    def until(self, condition: Any) -> None:
+        """Run the reactor until the condition holds, or fail after 10 s."""
         done: Deferred[None] = Deferred()
 
-        def look() -> None:
-            if not done.called and happened():
+        def check() -> None:
+            if not done.called and condition():
                 done.callback(None)
-                # uvloop takes over meanwhile whom the port has just accepted.
+                # In the meantime uvloop takes over the connection that was just accepted.
                 self.reactor.callLater(0.001, self.reactor.crash)
 
-        def often() -> None:
-            look()
+        def poll() -> None:
+            check()
             if not done.called:
-                self.reactor.callLater(0.005, often)
+                self.reactor.callLater(0.005, poll)
 
         if hasattr(self, "factory"):
-            self.factory.look = look
-        tooLate = self.reactor.callLater(10, self.reactor.crash)
-        self.reactor.callWhenRunning(often)
+            self.factory.onEvent = check
+        timeout = self.reactor.callLater(10, self.reactor.crash)
+        self.reactor.callWhenRunning(poll)
         self.reactor.run(installSignalHandlers=False)
         if not done.called:
             seen = [server.events for server in self.factory.servers]
-            self.fail(f"It did not happen in 10 s; the servers saw {str(seen)[:500]}.")
-        tooLate.cancel()
+            self.fail(
+                f"The condition did not hold within 10 s; events of the servers: {str(seen)[:500]}."
+            )
+        timeout.cancel()
 
     def turns(self) -> None:
-        """Run the reactor for a while in which nothing has to happen."""
-        over: list[None] = []
-        self.reactor.callLater(0.03, over.append, None)
-        self.until(lambda: over)
+        """Run the reactor for 0.03 s."""
+        done: list[None] = []
+        self.reactor.callLater(0.03, done.append, None)
+        self.until(lambda: done)
 
     def inThread(self, work: Callable[[], T]) -> Callable[[], T]:
-        """Begin this while the reactor runs; what comes back waits for what it brings."""
+        """Start a function in a thread. Return a function that waits for its result."""
         pool = ThreadPoolExecutor(1)
         self.addCleanup(pool.shutdown)
         return pool.submit(work).result
 
     def reset(self, peer: socket.socket) -> None:
-        """Vanish with an RST."""
+        """Close the peer's socket with an RST."""
         peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         peer.close()

@@ -1,9 +1,10 @@
 """
 A Twisted reactor whose TCP servers run on uvloop: C{twistd --reactor=uvloop}.
 
-It is L{AsyncioSelectorReactor} over a uvloop loop, but for two things: connections to its TCP
-ports are read and written by uvloop's own transports, and no reset is missed. Nothing in here
-knows of the rest of this project.
+L{UvloopReactor} is Twisted's C{AsyncioSelectorReactor} on a uvloop loop, with two differences.
+uvloop's transports read and write the connections of TCP ports. On Linux, the reset of a connection
+is noticed even while the connection is not read. This package imports no other package of the
+project.
 """
 
 from twisted.internet.main import installReactor
@@ -14,5 +15,5 @@ __all__ = ["UvloopReactor", "install"]
 
 
 def install() -> None:
-    """Make this the process's reactor."""
+    """Install this reactor as C{twisted.internet.reactor}."""
     installReactor(UvloopReactor())

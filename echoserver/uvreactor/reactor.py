@@ -1,4 +1,4 @@
-"""A Twisted reactor on a uvloop loop, with TCP servers on uvloop transports."""
+"""A Twisted reactor on a uvloop loop, whose TCP servers use uvloop's transports."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any
 
 from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 from twisted.internet.process import reapAllProcesses
+from twisted.python import context
 
 from echoserver.uvreactor.tls import PlainConnection
 from echoserver.uvreactor.transport import Connection
@@ -21,18 +22,19 @@ try:
     import uvloop
 except ImportError:
     raise ImportError(
-        "uvloop is not installed here: type 'pip install uvloop' (there is none for Windows and"
-        " PyPy), or leave --reactor=uvloop out"
+        "uvloop is not installed: type 'pip install uvloop' (not available for Windows and PyPy),"
+        " or remove the option --reactor=uvloop"
     ) from None
 
 
 class UvloopReactor(AsyncioSelectorReactor):
     """
-    TCP ports hand what they accept to uvloop; all else is the stock reactor's.
+    Twisted's asyncio reactor on a uvloop loop, with TCP server connections on uvloop's transports.
 
-    @ivar loop: where all of it runs.
-    @ivar connections: those that TCP ports have accepted and that are not lost.
-    @ivar resets: tells who was reset while nobody read.
+    @ivar loop: the uvloop loop.
+    @ivar connections: the open connections that TCP ports have accepted.
+    @ivar errors: reports errors of descriptors that are not read at the moment.
+    @ivar contexts: the stack of L{twisted.python.context} in the thread of the reactor.
     """
 
     def __init__(self, eventloop: asyncio.AbstractEventLoop | None = None) -> None:
@@ -41,47 +43,50 @@ class UvloopReactor(AsyncioSelectorReactor):
             asyncio.set_event_loop(eventloop)
         self.loop = eventloop
         self.connections: set[Connection] = set()
-        self.resets = Resets(eventloop)
+        self.errors = ErrorWatcher(eventloop)
+        self.contexts: list[Any] = []
         super().__init__(eventloop)
 
     def startRunning(self, installSignalHandlers: bool = True) -> None:
+        # Each thread has its own stack of contexts, and the reactor can run in another thread.
+        self.contexts = context.theContextTracker.currentContext().contexts
         super().startRunning(installSignalHandlers)
         if installSignalHandlers:
-            # Twisted's own wakes it by Python's wake-up descriptor, which uvloop takes for itself.
+            # Twisted's own handler uses signal.set_wakeup_fd, which uvloop occupies.
             signal.signal(signal.SIGCHLD, self._childEnded)
 
     def _childEnded(self, *_: object) -> None:
         self.loop.call_soon_threadsafe(reapAllProcesses)
 
     def listenTCP(self, port: Any, factory: Any, backlog: int = 50, interface: str = "") -> Any:
-        listening = super().listenTCP(port, factory, backlog, interface)
-        listening.transport = PlainConnection
-        return listening
+        listeningPort = super().listenTCP(port, factory, backlog, interface)
+        listeningPort.transport = PlainConnection
+        return listeningPort
 
     def adoptStreamPort(
         self, fileDescriptor: int, addressFamily: AddressFamily, factory: Any
     ) -> Any:
-        listening = super().adoptStreamPort(fileDescriptor, addressFamily, factory)
+        listeningPort = super().adoptStreamPort(fileDescriptor, addressFamily, factory)
         if addressFamily in (AddressFamily.AF_INET, AddressFamily.AF_INET6):
-            listening.transport = PlainConnection
-        return listening
+            listeningPort.transport = PlainConnection
+        return listeningPort
 
     def addReader(self, reader: Any) -> None:
         super().addReader(reader)
-        # In the next iteration, after the reader has seen the error itself.
-        again = partial(self.loop.call_soon, self._watchAgain, reader)
-        self.resets.watch(reader, reader.fileno(), again)
+        # Re-register in the next iteration, after the reader has seen the error.
+        report = partial(self.loop.call_soon, self._reregister, reader)
+        self.errors.watch(reader, reader.fileno(), report)
 
     def addWriter(self, writer: Any) -> None:
         try:
             super().addWriter(writer)
         except RuntimeError:
-            # An error has just ended uvloop's watch over this descriptor.
-            self._watchAgain(writer)
+            # uvloop has just removed this descriptor because of an error.
+            self._reregister(writer)
             super().addWriter(writer)
 
     def removeReader(self, reader: Any) -> None:
-        self.resets.forget(reader)
+        self.errors.unwatch(reader)
         super().removeReader(reader)
 
     def removeAll(self) -> list[Any]:
@@ -94,61 +99,69 @@ class UvloopReactor(AsyncioSelectorReactor):
     def getReaders(self) -> list[Any]:
         return [*super().getReaders(), *(each for each in self.connections if each.reading)]
 
-    def _watchAgain(self, descriptor: Any) -> None:
+    def _reregister(self, descriptor: Any) -> None:
         """
-        Start a watch afresh.
+        Remove a descriptor from the loop, and add it again.
 
-        libuv reports an error on a descriptor once, and watches it no more; but a reader of it
-        may first find what came before the error.
+        libuv reports an error of a descriptor once, and then no longer polls the descriptor. But a
+        reader can have data to read before it finds the error.
         """
-        for watched, remove, add in (
+        for registered, remove, add in (
             (super().getReaders(), self.removeReader, self.addReader),
             (super().getWriters(), self.removeWriter, self.addWriter),
         ):
-            if descriptor in watched:
+            if descriptor in registered:
                 remove(descriptor)
                 add(descriptor)
 
 
-class Resets:
+class ErrorWatcher:
     """
-    Watches descriptors for errors alone, whether or not anybody reads or writes them.
+    Report errors of descriptors, whether or not the loop polls them for reading or writing.
 
-    By epoll, so on Linux; elsewhere nothing is watched, and a reset is noticed by the one that next
-    reads or writes.
+    It uses epoll, so it works on Linux only. On other systems nothing is watched, and the next read
+    or write finds the error.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._epoll: select.epoll | None = None
         self._descriptors: dict[object, int] = {}
-        self._tell: dict[int, Callable[[], object]] = {}
+        self._reports: dict[int, Callable[[], object]] = {}
 
-    def watch(self, who: object, descriptor: int, tell: Callable[[], object]) -> None:
-        """Have C{tell} called, in a turn of its own, when there is an error on this descriptor."""
-        if who in self._descriptors or descriptor in self._tell or not hasattr(select, "epoll"):
+    def watch(self, owner: object, descriptor: int, report: Callable[[], object]) -> None:
+        """
+        Call C{report} when there is an error on the descriptor.
+
+        @param owner: the key for L{unwatch}.
+        """
+        if (
+            owner in self._descriptors
+            or descriptor in self._reports
+            or not hasattr(select, "epoll")
+        ):
             return
         if self._epoll is None:
             self._epoll = select.epoll()
-            self._loop.add_reader(self._epoll.fileno(), self._look)
-        # A file has no errors to wait for, and epoll says so.
+            self._loop.add_reader(self._epoll.fileno(), self._poll)
+        # epoll rejects regular files, which have no such errors.
         with suppress(OSError):
-            # Edges: a connection that both sides have shut shows that for ever, and means nothing.
+            # Edge-triggered: a socket that is shut down both ways reports EPOLLHUP all the time.
             self._epoll.register(descriptor, select.EPOLLET)
-            self._descriptors[who] = descriptor
-            self._tell[descriptor] = tell
+            self._descriptors[owner] = descriptor
+            self._reports[descriptor] = report
 
-    def forget(self, who: object) -> None:
-        """InterruptionPoller no more; call it while the descriptor is open."""
-        descriptor = self._descriptors.pop(who, None)
+    def unwatch(self, owner: object) -> None:
+        """Stop watching the owner's descriptor. Call this before the descriptor is closed."""
+        descriptor = self._descriptors.pop(owner, None)
         if descriptor is not None and self._epoll is not None:
-            del self._tell[descriptor]
+            del self._reports[descriptor]
             with suppress(OSError):
                 self._epoll.unregister(descriptor)
 
-    def _look(self) -> None:
+    def _poll(self) -> None:
         assert self._epoll is not None
         for descriptor, events in self._epoll.poll(0):
-            tell = self._tell.get(descriptor)
-            if tell is not None and events & select.EPOLLERR:
-                tell()
+            report = self._reports.get(descriptor)
+            if report is not None and events & select.EPOLLERR:
+                report()

@@ -1,4 +1,10 @@
-"""TLS that begins in the middle of a connection."""
+"""
+TLS on an existing connection (STARTTLS).
+
+L{PlainConnection.startTLS} puts a L{TLSMemoryBIOProtocol} between the connection and its protocol.
+The connection becomes a L{SecureConnection}, the transport above TLS. TLS itself writes to a
+L{TLSLowerTransport}, the same connection below TLS.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +13,7 @@ from typing import Any
 
 from twisted.internet.interfaces import ISSLTransport, ITLSTransport
 from twisted.internet.protocol import Factory
-from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from zope.interface import implementer
 
 from echoserver.uvreactor.transport import Connection
@@ -15,33 +21,33 @@ from echoserver.uvreactor.transport import Connection
 
 @implementer(ITLSTransport)
 class PlainConnection(Connection):
-    """What a TCP port makes of each socket it accepts: TLS has not started."""
+    """A connection without TLS, as a TCP port makes it for each accepted socket."""
 
     __slots__ = ()
 
     def startTLS(self, contextFactory: Any, normal: bool = True) -> None:
-        """Put TLS between this and its protocol, as the server unless C{normal} is false."""
+        """Start TLS, as the TLS server if C{normal} is true, else as the TLS client."""
         producer, streaming = self.producer, self.streamingProducer
         if producer is not None:
             self.unregisterProducer()
         factory = TLSMemoryBIOFactory(contextFactory, not normal, Factory())
-        tls: Any = factory.protocol(factory, self.protocol, False)
+        tls: Any = TLSMemoryBIOProtocol(factory, self.protocol, False)
         self.protocol = tls
-        # For the protocol it stays the transport it has.
-        self.__class__ = SecureConnection  # type: ignore[assignment] # the same, but for methods
-        tls.makeConnection(Beneath(self))
+        # The protocol keeps its transport object, so the object changes its class.
+        self.__class__ = SecureConnection  # type: ignore[assignment] # both have the same slots
+        tls.makeConnection(TLSLowerTransport(self))
         if producer is not None:
             self.registerProducer(producer, streaming)
 
 
 @implementer(ISSLTransport)
 class SecureConnection(Connection):
-    """What it becomes: the socket's protocol is TLS now, and this is the transport above TLS."""
+    """A connection above TLS: C{protocol} is the L{TLSMemoryBIOProtocol}."""
 
     __slots__ = ()
 
-    def writeBy(self, write: Callable[[bytes], None]) -> None:
-        self.send = write
+    def setWrite(self, write: Callable[[bytes], None]) -> None:
+        self.rawWrite = write
 
     def write(self, data: bytes) -> None:
         if self.connected:
@@ -65,8 +71,8 @@ class SecureConnection(Connection):
         return self.protocol.getPeerCertificate()
 
 
-class Beneath:
-    """What TLS itself writes to: the connection as it was before."""
+class TLSLowerTransport:
+    """The connection below TLS: the transport of the L{TLSMemoryBIOProtocol}."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -75,10 +81,10 @@ class Beneath:
         return getattr(self._connection, name)
 
     def write(self, data: bytes) -> None:
-        self._connection.send(data)
+        self._connection.rawWrite(data)
 
     def writeSequence(self, iovec: Iterable[bytes]) -> None:
-        self._connection.send(b"".join(iovec))
+        self._connection.rawWrite(b"".join(iovec))
 
     def loseConnection(self) -> None:
         Connection.loseConnection(self._connection)

@@ -1,4 +1,9 @@
-"""A TCP transport of Twisted on a transport of uvloop."""
+"""
+A TCP transport of Twisted over a transport of uvloop.
+
+uvloop takes over an accepted socket some iterations after Twisted has accepted it. Until then a
+L{PendingTransport} stands in for uvloop's transport.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +12,8 @@ import socket
 import struct
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import Any
-from typing import Protocol as TypingProtocol
+from functools import wraps
+from typing import Any, TypeVar
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.error import ConnectionAborted
@@ -22,52 +27,80 @@ from twisted.internet.interfaces import (
 )
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.logger import Logger
+from twisted.python import context
 from twisted.python.failure import Failure
+from twisted.python.log import ILogContext
 from zope.interface import implementer
+
+T = TypeVar("T")
+
+# The number of unsent bytes above which a push producer is paused, as in twisted.internet.abstract.
+BUFFER_SIZE = 64 * 1024
 
 _log = Logger(namespace="fleetiq.uvreactor")
 
 
-class Flagged(TypingProtocol):
+class PendingTransport:
     """
-    What has flags.
+    Stand in for uvloop's transport until uvloop has taken over the socket.
 
-    @ivar flags: all of them, 0 at the start. What has eight or fewer costs nothing besides: Python
-        keeps small numbers once.
-    """
-
-    flags: int
-
-
-class Flag:
-    """
-    One bit of C{flags}, the first that is declared the lowest; all are declared in one class. A
-    dozen of them take 8 bytes of each object, where a dozen attributes take 96.
+    It keeps what is written, and passes it on in L{flushTo}.
     """
 
-    def __set_name__(self, owner: type, name: str) -> None:
-        declared = [each for each in vars(owner).values() if isinstance(each, Flag)]
-        self._bit = 1 << declared.index(self)
+    def __init__(
+        self,
+        skt: socket.socket,
+        pauseReading: Callable[[], None],
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self._socket = skt
+        self._pauseReading = pauseReading
+        self._loop = loop
+        self._written: list[bytes] = []
+        self._noDelay = False
 
-    def __get__(self, it: Flagged, owner: type) -> bool:
-        return bool(it.flags & self._bit)
+    def saveOptions(self) -> None:
+        """Save the socket options that uvloop changes."""
+        self._noDelay = bool(self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
 
-    def __set__(self, it: Flagged, yes: bool) -> None:
-        it.flags = it.flags | self._bit if yes else it.flags & ~self._bit
+    def flushTo(self, transport: Any) -> None:
+        """Restore the socket options, and write to uvloop's transport what was kept."""
+        if not self._noDelay:
+            with suppress(OSError):
+                self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, False)
+        transport.writelines(self._written)
+
+    def write(self, data: bytes) -> None:
+        if isinstance(data, str):
+            raise TypeError("Data must be bytes")
+        self._written.append(data)
+
+    def set_write_buffer_limits(self, high: int, low: int = 0) -> None:
+        """Do nothing: the limits apply to uvloop's buffer."""
+
+    def pause_reading(self) -> None:
+        """Pause later: uvloop starts to read when it takes over, before the scheduled call."""
+        self._loop.call_soon(self._pauseReading)
+
+    def resume_reading(self) -> None:
+        """Do nothing: uvloop starts to read when it takes over."""
+
+    def abort(self) -> None:
+        self._socket.close()
 
 
 @implementer(ISystemHandle)
 class TCPSocket:
     """
-    What a transport over TCP says of its socket.
+    The addresses and options of a connected TCP socket.
 
-    @ivar socket: for its options; its bytes are somebody else's.
-    @ivar client: the peer's address as the socket had it, or nothing if uvloop knows it.
+    @ivar socket: the socket. uvloop reads and writes it.
+    @ivar client: the peer's address as C{accept} returned it. Empty if uvloop's transport has it.
     """
 
-    __slots__ = ("client", "socket")
+    __slots__ = ("_transport", "client", "socket")
 
-    _uv: Any
+    _transport: Any
 
     def __init__(self, skt: socket.socket, client: tuple[Any, ...]) -> None:
         self.socket = skt
@@ -80,7 +113,7 @@ class TCPSocket:
         return self.socket.fileno()
 
     def getPeer(self) -> IPv4Address | IPv6Address:
-        return address(self.client or self._uv.get_extra_info("peername"))
+        return address(self.client or self._transport.get_extra_info("peername"))
 
     def getHost(self) -> IPv4Address | IPv6Address:
         name = self.socket.getsockname()
@@ -93,7 +126,7 @@ class TCPSocket:
         return bool(self.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
 
     def setTcpNoDelay(self, enabled: bool) -> None:
-        # A socket that was reset already takes no options on some systems, and needs none.
+        # On some systems a reset socket rejects options. It does not need them either.
         with suppress(OSError):
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, enabled)
 
@@ -103,8 +136,8 @@ class TCPSocket:
     def setTcpKeepAlive(self, enabled: bool) -> None:
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, enabled)
 
-    def hangUp(self, reset: bool) -> None:
-        """Tell the peer that it is over: at once, or by a reset when the socket is closed."""
+    def shutdownSocket(self, *, reset: bool) -> None:
+        """Send a FIN at once, or have the later close send an RST."""
         with suppress(OSError):
             if reset:
                 linger = struct.pack("ii", 1, 0)
@@ -114,104 +147,65 @@ class TCPSocket:
 
 
 def address(name: tuple[Any, ...]) -> IPv4Address | IPv6Address:
-    """A socket's name, as Twisted writes it."""
+    """Return Twisted's address for a socket name."""
     return IPv4Address("TCP", *name) if len(name) == 2 else IPv6Address("TCP", *name)
 
 
-class Early:
-    """
-    Does what a transport of uvloop's can do before there is one.
-
-    @ivar held: what has been written.
-    """
-
-    def __init__(
-        self,
-        skt: socket.socket,
-        pauseReading: Callable[[], None],
-        loop: asyncio.AbstractEventLoop,
-    ) -> None:
-        self.held: list[bytes] = []
-        self._socket = skt
-        self._pauseReading = pauseReading
-        self._loop = loop
-        self._noDelay = False
-
-    def aboutToBeTaken(self) -> None:
-        """Keep what uvloop is going to change."""
-        self._noDelay = bool(self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
-
-    def handOver(self, transport: Any) -> None:
-        """It is uvloop's now."""
-        if not self._noDelay:
-            with suppress(OSError):
-                self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, False)
-        transport.writelines(self.held)
-
-    def write(self, data: bytes) -> None:
-        if isinstance(data, str):
-            raise TypeError("Data must be bytes")
-        self.held.append(data)
-
-    def set_write_buffer_limits(self, high: int, low: int = 0) -> None:
-        """None hold yet."""
-
-    def pause_reading(self) -> None:
-        """Come again: uvloop reads from the moment it takes over, and this is right after that."""
-        self._loop.call_soon(self._pauseReading)
-
-    def resume_reading(self) -> None:
-        """It is what uvloop begins with."""
-
-    def abort(self) -> None:
-        self._socket.close()
-
-
-BUFFER = 64 * 1024
-
-
 def discard(data: bytes) -> None:
-    """What C{write} does when nobody is there any more."""
+    """Drop the data: C{write} of a connection that has ended."""
+
+
+def inLogContext(method: Callable[..., T]) -> Callable[..., T]:
+    """Run a method of a connection in the log context of this connection."""
+
+    @wraps(method)
+    def run(connection: Connection, *args: Any) -> T:
+        result: T = context.call(connection, method, connection, *args)
+        return result
+
+    return run
 
 
 @implementer(IConsumer, ILoggingContext, IPushProducer, ITCPTransport)
 class Connection(TCPSocket, asyncio.Protocol):
     """
-    What a TCP port makes of each socket it accepts.
+    A connection of a TCP server: the transport of Twisted's protocol, the protocol of uvloop's
+    transport.
 
-    uvloop takes the socket over in one of the next turns; what is written until then is kept.
-    From then on C{write} I{is} uvloop's, as long as nobody waits for the end of what is written.
+    C{write} I{is} the C{write} of uvloop's transport. Only while the connection has to know when
+    its buffer is empty (for a pull producer or a close), C{write} is a method of this class.
 
-    @ivar reading: whether bytes are handed to the protocol as they come.
-    @ivar send: writes what goes out as it is; it is C{write}, until TLS starts.
+    @ivar connected: whether the connection has not ended.
+    @ivar disconnecting: whether C{loseConnection} was called.
+    @ivar reading: whether received data is passed to the protocol.
+    @ivar rawWrite: writes to the socket. It is C{write} until TLS starts.
+    @ivar server: the port that accepted the connection.
+    @ivar sessionno: the number of the connection on its port.
     """
 
-    # A player costs less memory so than on Twisted's own transports.
+    # Without slots, and thus with a __dict__, a connection takes more memory than Twisted's own.
     __slots__ = (
-        "_uv",
-        "flags",
+        "_aborting",
+        "_bufferFull",
+        "_flushedScheduled",
+        "_producerPaused",
+        "_readEnded",
+        "_waitingForFlush",
+        "_writeDisconnected",
+        "_writeDisconnecting",
+        "connected",
+        "disconnecting",
         "producer",
         "protocol",
-        "send",
+        "rawWrite",
+        "reading",
         "server",
         "sessionno",
+        "streamingProducer",
         "write",
     )
 
-    # Those of a connection at rest come first: their number is a small one.
-    connected = Flag()
-    reading = Flag()
-    streamingProducer = Flag()
-    disconnecting = Flag()
-    _aborting = Flag()
-    _awaiting = Flag()
-    _blocked = Flag()
-    _goingOn = Flag()
-    _producerPaused = Flag()
-    _readEnded = Flag()
-    _writeDisconnected = Flag()
-    _writeDisconnecting = Flag()
-
+    rawWrite: Callable[[bytes], None]
     write: Callable[[bytes], None]
 
     def __init__(
@@ -227,33 +221,38 @@ class Connection(TCPSocket, asyncio.Protocol):
         self.protocol = protocol
         self.server = server
         self.sessionno = sessionno
-        self.flags = 0
         self.connected = self.reading = True
+        self.disconnecting = self._aborting = False
         self.producer: Any = None
-        self._uv: Any = Early(skt, self._pauseReading, reactor.loop)
+        self.streamingProducer = self._producerPaused = False
+        self._bufferFull = self._waitingForFlush = self._flushedScheduled = False
+        self._readEnded = self._writeDisconnecting = self._writeDisconnected = False
+        self._transport: Any = PendingTransport(skt, self._pauseReading, reactor.loop)
         self._writeDirectly()
         reactor.connections.add(self)
-        reactor.loop.create_task(self._handOver())
+        reactor.loop.create_task(self._attach())
 
     @property
     def reactor(self) -> Any:
-        """The port's."""
+        """The reactor of the port."""
         return self.server.reactor
 
     @property
     def disconnected(self) -> bool:
-        """Whether it has ended."""
+        """Whether the connection has ended."""
         return not self.connected
-
-    @property
-    def logstr(self) -> str:
-        """What Twisted's own transports call their log prefix."""
-        return self.logPrefix()
 
     def __repr__(self) -> str:
         if self.disconnected:
             return f"<connection #{self.sessionno}, lost>"
         return f"<{type(self.protocol).__name__} #{self.sessionno} on {self.getHost().port}>"
+
+    # The log context.
+
+    @property
+    def logstr(self) -> str:
+        """The log prefix, under the name that Twisted's own transports give it."""
+        return self.logPrefix()
 
     def logPrefix(self) -> str:
         protocol = self.protocol
@@ -263,39 +262,57 @@ class Connection(TCPSocket, asyncio.Protocol):
             prefix = type(protocol).__name__
         return f"{prefix},{self.sessionno},{self.getPeer().host}"
 
-    # What uvloop tells.
+    def __getitem__(self, key: object) -> dict[str, str]:
+        """
+        Return the log context of this connection.
 
-    async def _handOver(self) -> None:
+        While a callback of the protocol runs, the connection is on top of the stack of contexts in
+        which L{twisted.python.context} looks up keys. The log prefix is made only when it is read.
+        """
+        if key is ILogContext:
+            return {"system": self.logPrefix()}
+        raise KeyError(key)
+
+    # asyncio.Protocol: what uvloop calls.
+
+    async def _attach(self) -> None:
+        """Have uvloop take over the socket."""
         try:
-            await self.reactor.loop.connect_accepted_socket(self._taken, self.socket)
-        except Exception as failed:  # noqa: BLE001 # whatever it is, the connection has ended
-            self.connection_lost(failed)
+            await self.reactor.loop.connect_accepted_socket(self._saveOptions, self.socket)
+        except Exception as error:  # noqa: BLE001 # every error here ends the connection
+            self.connection_lost(error)
 
-    def _taken(self) -> Connection:
-        self._uv.aboutToBeTaken()
+    def _saveOptions(self) -> Connection:
+        self._transport.saveOptions()
         return self
 
     def connection_made(self, transport: Any) -> None:
         if self.disconnected:
             transport.abort()
             return
-        early, self._uv = self._uv, transport
-        # uvloop keeps IPv4 addresses as they are: no need to have them twice.
+        pending, self._transport = self._transport, transport
+        # uvloop stores IPv4 addresses unchanged: a second copy is not needed.
         if len(self.client) == 2 and transport.get_extra_info("peername") is not None:
             self.client = ()
         if self._aborting:
             return
         self._writeDirectly()
-        early.handOver(transport)
-        if self._awaiting:
-            self._awaitWritten()
+        pending.flushTo(transport)
+        if self._waitingForFlush:
+            self._waitForFlush()
 
     def data_received(self, data: bytes) -> None:
+        contexts = self.server.reactor.contexts
+        # This is context.call, whose own calls would make an echo a quarter longer.
+        contexts.append(self)
         try:
             self.protocol.dataReceived(data)
-        except Exception:  # noqa: BLE001 # whatever a protocol raises ends its connection alone
-            self._failed()
+        except Exception:  # noqa: BLE001 # an exception of a protocol ends its connection only
+            self._protocolRaised()
+        finally:
+            contexts.pop()
 
+    @inLogContext
     def eof_received(self) -> bool:
         protocol = IHalfCloseableProtocol(self.protocol, None)
         if protocol is None:
@@ -306,44 +323,62 @@ class Connection(TCPSocket, asyncio.Protocol):
         try:
             protocol.readConnectionLost()
         except Exception:  # noqa: BLE001 # as above
-            self._failed()
+            self._protocolRaised()
         return True
 
     def pause_writing(self) -> None:
-        self._blocked = True
+        self._bufferFull = True
         self._pauseProducer()
 
     def resume_writing(self) -> None:
-        self._blocked = False
-        self._goOn()
+        self._bufferFull = False
+        self._flushed()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self.disconnected:
-            lost = exc is not None and not isinstance(exc, OSError)
-            self.connectionLost(Failure(exc if lost else CONNECTION_LOST))
+            known = exc is None or isinstance(exc, OSError)
+            self.connectionLost(Failure(CONNECTION_LOST if known else exc))
 
-    # What waits until all is written.
+    # Writing.
 
-    def _awaitWritten(self) -> None:
-        """From now on L{_goOn} is called whenever nothing is left to be written."""
-        self._awaiting = True
-        if not isinstance(self._uv, Early):
-            self.writeBy(self._writeAndGoOn)
-            self._uv.set_write_buffer_limits(high=0)
-            self._goOnSoon()
+    def setWrite(self, write: Callable[[bytes], None]) -> None:
+        """Set the function that writes from now on."""
+        self.rawWrite = self.write = write
 
-    def _writeAndGoOn(self, data: bytes) -> None:
-        self._uv.write(data)
-        self._goOnSoon()
+    def _writeDirectly(self) -> None:
+        self.setWrite(self._transport.write)
+        self._transport.set_write_buffer_limits(high=BUFFER_SIZE, low=0)
 
-    def _goOnSoon(self) -> None:
-        if not self._blocked and not self._goingOn and not isinstance(self._uv, Early):
-            self._goingOn = True
-            self.reactor.loop.call_soon(self._goOn)
+    def writeSequence(self, iovec: Iterable[bytes]) -> None:
+        try:
+            data = b"".join(iovec)
+        except TypeError:
+            raise TypeError("Data must be bytes") from None
+        self.write(data)
 
-    def _goOn(self) -> None:
-        self._goingOn = False
-        if self._blocked or self._aborting or self.disconnected:
+    def _waitForFlush(self) -> None:
+        """Call L{_flushed} whenever the buffer is empty, from now on."""
+        self._waitingForFlush = True
+        if not isinstance(self._transport, PendingTransport):
+            self.setWrite(self._writeAndSchedule)
+            self._transport.set_write_buffer_limits(high=0)
+            self._scheduleFlushed()
+
+    def _writeAndSchedule(self, data: bytes) -> None:
+        self._transport.write(data)
+        self._scheduleFlushed()
+
+    def _scheduleFlushed(self) -> None:
+        pending = isinstance(self._transport, PendingTransport)
+        if not self._bufferFull and not self._flushedScheduled and not pending:
+            self._flushedScheduled = True
+            self.reactor.loop.call_soon(self._flushed)
+
+    @inLogContext
+    def _flushed(self) -> None:
+        """Do what waited for the empty buffer: resume the producer, or else close."""
+        self._flushedScheduled = False
+        if self._bufferFull or self._aborting or self.disconnected:
             return
         try:
             if self.producer is not None and (self._producerPaused or not self.streamingProducer):
@@ -354,54 +389,18 @@ class Connection(TCPSocket, asyncio.Protocol):
             elif self._writeDisconnecting and not self._writeDisconnected:
                 self._closeWriteConnection()
         except Exception:  # noqa: BLE001 # as above
-            self._failed()
+            self._protocolRaised()
 
     def _closeWriteConnection(self) -> None:
         self._writeDisconnected = True
-        self.writeBy(discard)
+        self.setWrite(discard)
         with suppress(OSError):
             self.socket.shutdown(socket.SHUT_WR)
         protocol = IHalfCloseableProtocol(self.protocol, None)
         if protocol is not None:
             protocol.writeConnectionLost()
 
-    # What the protocol may ask for.
-
-    def writeBy(self, write: Callable[[bytes], None]) -> None:
-        """Bytes go this way from now on."""
-        self.send = self.write = write
-
-    def writeSequence(self, iovec: Iterable[bytes]) -> None:
-        try:
-            data = b"".join(iovec)
-        except TypeError:
-            raise TypeError("Data must be bytes") from None
-        self.write(data)
-
-    def _writeDirectly(self) -> None:
-        self.writeBy(self._uv.write)
-        self._uv.set_write_buffer_limits(high=BUFFER, low=0)
-
-    def loseConnection(self) -> None:
-        if self.connected and not self.disconnecting:
-            if self._writeDisconnected:
-                self.connectionLost(Failure(CONNECTION_DONE))
-            else:
-                self.disconnecting = True
-                self.stopReading()
-                self._awaitWritten()
-
-    def loseWriteConnection(self) -> None:
-        if self.connected:
-            self._writeDisconnecting = True
-            self._awaitWritten()
-
-    def abortConnection(self) -> None:
-        if self.connected and not self._aborting:
-            self._aborting = True
-            self.stopReading()
-            self.writeBy(discard)
-            self.reactor.callLater(0, self.connectionLost, Failure(ConnectionAborted()))
+    # IConsumer.
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
         if self.producer is not None:
@@ -415,9 +414,9 @@ class Connection(TCPSocket, asyncio.Protocol):
         self.producer = producer
         self.streamingProducer = streaming
         if not streaming:
-            self._awaitWritten()
+            self._waitForFlush()
             producer.resumeProducing()
-        elif self._blocked:
+        elif self._bufferFull:
             self._pauseProducer()
 
     def _pauseProducer(self) -> None:
@@ -425,37 +424,42 @@ class Connection(TCPSocket, asyncio.Protocol):
             self._producerPaused = True
             try:
                 self.producer.pauseProducing()
-            except Exception:  # noqa: BLE001 # whatever it is, uvloop cannot tell anybody
-                _log.failure("A producer failed to pause.")
+            except Exception:  # noqa: BLE001 # uvloop, the caller, has no use for it
+                _log.failure(
+                    "A producer of {connection} raised in pauseProducing. The connection goes on.",
+                    connection=self,
+                )
 
     def unregisterProducer(self) -> None:
         self.producer = None
         self._producerPaused = False
-        if self.connected and self._awaiting:
+        if self.connected and self._waitingForFlush:
             if self.disconnecting or self._writeDisconnecting:
-                self._goOnSoon()
+                self._scheduleFlushed()
             else:
-                self._awaiting = False
+                self._waitingForFlush = False
                 self._writeDirectly()
 
     def stopConsuming(self) -> None:
         self.unregisterProducer()
         self.loseConnection()
 
+    # IPushProducer.
+
     def stopReading(self) -> None:
         self.reading = False
-        self.reactor.resets.watch(self, self.socket.fileno(), self._reset)
+        self.reactor.errors.watch(self, self.socket.fileno(), self._connectionReset)
         self._pauseReading()
 
     def _pauseReading(self) -> None:
         if self.connected and not self.reading:
-            self._uv.pause_reading()
+            self._transport.pause_reading()
 
     def startReading(self) -> None:
         if self.connected and not self.disconnecting and not self._readEnded:
             self.reading = True
-            self.reactor.resets.forget(self)
-            self._uv.resume_reading()
+            self.reactor.errors.unwatch(self)
+            self._transport.resume_reading()
 
     pauseProducing = stopReading
     resumeProducing = startReading
@@ -463,29 +467,54 @@ class Connection(TCPSocket, asyncio.Protocol):
     def stopProducing(self) -> None:
         self.loseConnection()
 
-    # How it ends.
+    # The end of the connection.
 
-    def _reset(self) -> None:
+    def loseConnection(self) -> None:
+        if self.connected and not self.disconnecting:
+            if self._writeDisconnected:
+                self.connectionLost(Failure(CONNECTION_DONE))
+            else:
+                self.disconnecting = True
+                self.stopReading()
+                self._waitForFlush()
+
+    def loseWriteConnection(self) -> None:
+        if self.connected:
+            self._writeDisconnecting = True
+            self._waitForFlush()
+
+    def abortConnection(self) -> None:
+        if self.connected and not self._aborting:
+            self._aborting = True
+            self.stopReading()
+            self.setWrite(discard)
+            self.reactor.callLater(0, self.connectionLost, Failure(ConnectionAborted()))
+
+    def _connectionReset(self) -> None:
         self.connectionLost(Failure(CONNECTION_LOST))
 
-    def _failed(self) -> None:
-        _log.failure("A protocol failed: {connection}.", connection=self)
+    def _protocolRaised(self) -> None:
+        """Log the current exception, and end the connection."""
+        _log.failure("A protocol raised: {connection}. Its connection ends.", connection=self)
         self.connectionLost(Failure())
 
+    @inLogContext
     def connectionLost(self, reason: Failure) -> None:
-        """Close it now, whatever is left to be written, and tell the protocol."""
+        """Close the socket now, drop unsent data, and call the protocol's C{connectionLost}."""
         if self.disconnected:
             return
         self.connected = self.reading = False
-        self.writeBy(discard)
+        self.setWrite(discard)
         self.reactor.connections.discard(self)
-        self.reactor.resets.forget(self)
-        protocol, self.protocol = self.protocol, None
+        self.reactor.errors.unwatch(self)
         producer, self.producer = self.producer, None
         try:
             if producer is not None:
                 producer.stopProducing()
         finally:
-            self.hangUp(reset=reason.check(ConnectionAborted) is not None)
-            self._uv.abort()
-            protocol.connectionLost(reason)
+            self.shutdownSocket(reset=reason.check(ConnectionAborted) is not None)
+            self._transport.abort()
+            try:
+                self.protocol.connectionLost(reason)
+            finally:
+                self.protocol = None

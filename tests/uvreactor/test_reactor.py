@@ -1,4 +1,4 @@
-"""The uvloop reactor: its TCP ports, how connections end, and that no end is missed."""
+"""Tests of the uvloop reactor: its TCP ports, and how the end of a connection is noticed."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ MUCH = b"x" * (8 * 1024 * 1024)
 
 @implementer(IHalfCloseableProtocol)
 class HalfCloseable(Server):
-    """Hears of each half."""
+    """A protocol that records the end of each direction."""
 
     def readConnectionLost(self) -> None:
-        self.happened("read closed")
+        self.record("read closed")
 
     def writeConnectionLost(self) -> None:
-        self.happened("write closed")
+        self.record("write closed")
 
 
 class Pausing(Server):
-    """Reads nothing from the first."""
+    """A protocol that pauses its transport in C{connectionMade}."""
 
     def connectionMade(self) -> None:
         self.transport.pauseProducing()
@@ -45,16 +45,16 @@ class Pausing(Server):
 
 
 class PortTests(UvloopTestCase):
-    """What C{listenTCP} and C{adoptStreamPort} promise."""
+    """Ports made by C{listenTCP} and C{adoptStreamPort}."""
 
-    def test_taken(self) -> None:
-        """A port in use is said at once."""
+    def test_portInUse(self) -> None:
+        """Listening on a port in use raises L{CannotListenError} immediately."""
         port = self.listen()
         with self.assertRaises(CannotListenError):
             self.reactor.listenTCP(port.getHost().port, Servers(), interface="127.0.0.1")
 
     def test_connection(self) -> None:
-        """A connection is uvloop's, and all that Twisted promises of one over TCP."""
+        """A connection is a L{Connection}, and provides L{ITCPTransport}."""
         peer, server = self.connected()
         verifyObject(IListeningPort, self.port)
         verifyObject(ITCPTransport, server.transport)
@@ -64,7 +64,7 @@ class PortTests(UvloopTestCase):
         self.assertIn(f"#0 on {self.port.getHost().port}>", repr(server.transport))
 
     def test_ipv6(self) -> None:
-        """Addresses are IPv6's on an IPv6 port."""
+        """A connection of an IPv6 port has IPv6 addresses."""
         self.factory = Servers()
         self.port = self.reactor.listenTCP(0, self.factory, interface="::1")
         peer = socket.create_connection(self.port.socket.getsockname()[:2])
@@ -75,7 +75,7 @@ class PortTests(UvloopTestCase):
         self.assertEqual(server.transport.getHost(), self.port.getHost())
 
     def test_adopted(self) -> None:
-        """A listening socket that somebody else has made is served the same way."""
+        """A port made from an existing listening socket makes the same connections."""
         listening = socket.create_server(("127.0.0.1", 0))
         self.addCleanup(listening.close)
         listening.setblocking(False)
@@ -85,7 +85,7 @@ class PortTests(UvloopTestCase):
         self.assertIsInstance(server.transport, Connection)
 
     def test_pause(self) -> None:
-        """A paused port accepts no connection; those that wait are accepted afterwards."""
+        """A paused port accepts nothing. When it resumes, it accepts the waiting connections."""
         port = self.listen()
         port.stopReading()
         with socket.create_connection(("127.0.0.1", port.getHost().port)):
@@ -95,7 +95,7 @@ class PortTests(UvloopTestCase):
             self.until(lambda: self.factory.servers)
 
     def test_stopListening(self) -> None:
-        """It fires when nobody can connect; those who are connected stay."""
+        """C{stopListening} fires when new connections are refused; open connections stay open."""
         peer, server = self.connected()
         number = self.port.getHost().port
         stopped: list[object] = []
@@ -106,47 +106,47 @@ class PortTests(UvloopTestCase):
         peer.sendall(b"still here")
         self.until(lambda: server.events == ["made", b"still here"])
 
-    def test_nobodyServes(self) -> None:
+    def test_noProtocol(self) -> None:
         """A connection for which the factory has no protocol is closed."""
         self.listen()
-        self.factory.buildProtocol = lambda _: None  # type: ignore[assignment] # that is it
+        self.factory.buildProtocol = lambda _: None  # type: ignore[assignment] # replaces the method
         with socket.create_connection(("127.0.0.1", self.port.getHost().port)) as peer:
             self.turns()
             self.assertEqual(peer.recv(1), b"")
 
 
 class EndTests(UvloopTestCase):
-    """Each way in which a connection ends is heard of, whatever the server is about."""
+    """The end of a connection is noticed in each state of the server."""
 
     def lost(self, server: Any, *before: object) -> type[Exception]:
-        """Wait for the end of a connection, before which only this has happened."""
+        """Wait for the end of a connection. Check the events before, and return the reason."""
         self.until(lambda: server.transport.disconnected)
         *events, reason = server.events
         self.assertEqual(events, ["made", *before])
         self.assertEqual(self.reactor.connections, set())
-        ended: type[Exception] = reason
-        return ended
+        result: type[Exception] = reason
+        return result
 
     def blocked(self, protocol: type[Server] = Server) -> tuple[socket.socket, Any]:
-        """Return a client that does not read, so that nothing more can be written."""
+        """Return a peer that does not read, and its server, whose buffer is full."""
         peer, server = self.connected(protocol)
         server.transport.write(MUCH)
         return peer, server
 
     def test_fin(self) -> None:
-        """Who closes has left cleanly."""
+        """A FIN ends the connection with L{ConnectionDone}."""
         peer, server = self.connected()
         peer.close()
         self.assertEqual(self.lost(server), ConnectionDone)
 
     def test_rst(self) -> None:
-        """Who resets has not."""
+        """An RST ends the connection with L{ConnectionLost}."""
         peer, server = self.connected()
         self.reset(peer)
         self.assertEqual(self.lost(server), ConnectionLost)
 
     def test_finWhilePaused(self) -> None:
-        """What came before a FIN is the server's to read first: the FIN comes after it."""
+        """A paused server reads the data before the FIN first, then sees the FIN."""
         peer, server = self.connected()
         server.transport.pauseProducing()
         peer.sendall(b"the last words")
@@ -157,14 +157,14 @@ class EndTests(UvloopTestCase):
         self.assertEqual(self.lost(server, b"the last words"), ConnectionDone)
 
     def test_rstWhilePaused(self) -> None:
-        """A reset is heard of at once, though nobody reads and nothing is to be written."""
+        """A paused server with nothing to write notices an RST immediately."""
         peer, server = self.connected()
         server.transport.pauseProducing()
         self.reset(peer)
         self.assertEqual(self.lost(server), ConnectionLost)
 
     def test_rstBehindUnreadBytes(self) -> None:
-        """Nor do bytes that nobody has read hide it."""
+        """Unread data does not hide an RST from a paused server."""
         peer, server = self.connected()
         server.transport.pauseProducing()
         peer.sendall(b"unread" * 10000)
@@ -172,44 +172,44 @@ class EndTests(UvloopTestCase):
         self.assertEqual(self.lost(server), ConnectionLost)
 
     def test_rstWhilePausedFromTheFirst(self) -> None:
-        """Nor does it matter that nothing was ever read."""
+        """A server that has been paused since C{connectionMade} notices an RST."""
         peer, server = self.connected(Pausing)
         self.reset(peer)
         self.assertEqual(self.lost(server), ConnectionLost)
 
     def test_finWhileBlocked(self) -> None:
-        """A client that does not read and closes its side is disconnected."""
+        """A server whose buffer is full notices a FIN."""
         peer, server = self.blocked()
         peer.shutdown(socket.SHUT_WR)
         self.assertEqual(self.lost(server), ConnectionDone)
 
     def test_rstWhileBlocked(self) -> None:
-        """So is who resets."""
+        """A server whose buffer is full notices an RST."""
         peer, server = self.blocked()
         self.reset(peer)
         self.assertEqual(self.lost(server), ConnectionLost)
 
     def test_rstWhileBlockedAndPaused(self) -> None:
-        """Though nobody reads."""
+        """A paused server whose buffer is full notices an RST."""
         peer, server = self.blocked()
         server.transport.pauseProducing()
         self.reset(peer)
         self.assertEqual(self.lost(server), ConnectionLost)
 
     def test_halfClose(self) -> None:
-        """Who has no more to say can still be written to."""
+        """After a FIN, a half-closeable protocol can still write, and then close its direction."""
         peer, server = self.connected(HalfCloseable)
         peer.shutdown(socket.SHUT_WR)
         self.until(lambda: server.events[-1] == "read closed")
-        server.transport.write(b"an answer")
+        server.transport.write(b"a reply")
         server.transport.loseWriteConnection()
         self.until(lambda: server.events[-1] == "write closed")
-        self.assertEqual((peer.recv(100), peer.recv(100)), (b"an answer", b""))
+        self.assertEqual((peer.recv(100), peer.recv(100)), (b"a reply", b""))
         server.transport.loseConnection()
         self.assertEqual(self.lost(server, "read closed", "write closed"), ConnectionDone)
 
     def test_halfCloseWhilePaused(self) -> None:
-        """It is heard of when the server reads on."""
+        """A paused half-closeable protocol sees the FIN when it resumes."""
         peer, server = self.connected(HalfCloseable)
         server.transport.pauseProducing()
         peer.shutdown(socket.SHUT_WR)
@@ -217,26 +217,26 @@ class EndTests(UvloopTestCase):
         self.until(lambda: server.events[-1] == "read closed")
 
     def test_rstAfterHalfClose(self) -> None:
-        """A reset is heard of after the end of what could be read."""
+        """An RST after a FIN is noticed."""
         peer, server = self.connected(HalfCloseable)
         peer.shutdown(socket.SHUT_WR)
         self.until(lambda: server.events[-1] == "read closed")
-        # Reading on after the end is no second end.
+        # Resuming after the FIN does not report a second FIN.
         server.transport.resumeProducing()
         self.turns()
         self.reset(peer)
         self.assertEqual(self.lost(server, "read closed"), ConnectionLost)
 
-    def test_rstAfterTheLastWord(self) -> None:
-        """A reset is heard of while a close waits for a producer who is paused."""
+    def test_rstWhileClosing(self) -> None:
+        """An RST is noticed while C{loseConnection} waits for a paused producer."""
         peer, server = self.blocked(HalfCloseable)
         server.transport.registerProducer(server.transport, True)
         server.transport.loseConnection()
         self.reset(peer)
         self.assertEqual(self.lost(server), ConnectionLost)
 
-    def test_bothHalvesClosedButNotAll(self) -> None:
-        """What was sent before both sides said the end can be read, late as it may be."""
+    def test_bothHalvesClosed(self) -> None:
+        """After both sides have sent a FIN, unread data can still be read."""
         peer, server = self.connected(HalfCloseable)
         server.transport.pauseProducing()
         peer.sendall(b"read me")
@@ -248,7 +248,7 @@ class EndTests(UvloopTestCase):
         self.assertEqual(server.events, ["made", "write closed", b"read me", "read closed"])
 
     def test_abort(self) -> None:
-        """Nothing is written any more, and the peer sees a reset."""
+        """C{abortConnection} drops unsent data, and the peer sees an RST."""
         peer, server = self.blocked()
         server.transport.abortConnection()
         self.assertEqual(self.lost(server), ConnectionAborted)
@@ -258,7 +258,7 @@ class EndTests(UvloopTestCase):
                 pass
 
     def test_stop(self) -> None:
-        """When the reactor stops, connections are lost on both sides at once."""
+        """C{disconnectAll} ends open connections immediately, on both sides."""
         peer, server = self.connected()
         self.reactor.disconnectAll()
         self.assertEqual(peer.recv(1), b"")
@@ -266,7 +266,7 @@ class EndTests(UvloopTestCase):
 
 
 class Client(Protocol):
-    """Reads nothing until told; writes down how it ended."""
+    """A client that records the reason of its end."""
 
     ended: type[BaseException] | None = None
 
@@ -274,8 +274,8 @@ class Client(Protocol):
         self.ended = reason.type
 
 
-class Answering(Client):
-    """Writes when it has read."""
+class Replying(Client):
+    """A client that writes after it has received data."""
 
     def dataReceived(self, data: bytes) -> None:
         transport: Any = self.transport
@@ -283,7 +283,7 @@ class Answering(Client):
 
 
 class Port(DatagramProtocol):
-    """Writes down what came, and what did not arrive."""
+    """A UDP protocol that records datagrams and refusals."""
 
     transport: Any
 
@@ -297,57 +297,57 @@ class Port(DatagramProtocol):
         self.events.append("refused")
 
 
-class StockTests(UvloopTestCase):
-    """What is not a TCP port's connection is the stock reactor's, but misses no error either."""
+class StockTransportTests(UvloopTestCase):
+    """Transports of Twisted itself, such as clients, notice every error too."""
 
     def test_resetOfAClient(self) -> None:
-        """A client who finds bytes before a reset is told of the reset, too."""
-        self.assertToldOfReset(Client())
+        """A client that receives data before an RST notices the RST."""
+        self.assertNoticesReset(Client())
 
     def test_writesAfterTheReset(self) -> None:
-        """The same, if the protocol writes before it has read all data before the reset."""
-        self.assertToldOfReset(Answering())
+        """A client that writes before it has read all data before the RST notices the RST."""
+        self.assertNoticesReset(Replying())
 
-    def assertToldOfReset(self, client: Client) -> None:
-        """The connection is lost, and the protocol is notified, whatever came before."""
+    def assertNoticesReset(self, client: Client) -> None:
+        """Check that the client's connection is lost when the peer sends data and an RST."""
         with socket.create_server(("127.0.0.1", 0)) as listening:
             factory = ClientFactory.forProtocol(lambda: client)
             self.reactor.connectTCP("127.0.0.1", listening.getsockname()[1], factory)
             self.until(lambda: client.connected)
             peer, _ = listening.accept()
-            # More than one doRead takes: the reset stays behind what it leaves.
+            # One doRead does not read all of it: the RST comes after the rest.
             peer.sendall(b"x" * 200_000)
             self.reset(peer)
             self.until(lambda: client.ended)
         self.assertEqual(client.ended, ConnectionLost)
 
     def test_refusedDatagram(self) -> None:
-        """A datagram that found nobody does not make the port deaf."""
+        """After a refused datagram, a UDP port still receives."""
         port = Port()
         listening = self.reactor.listenUDP(0, port, interface="127.0.0.1")
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
             peer.bind(("127.0.0.1", 0))
-            nobody = peer.getsockname()
-        port.transport.connect(*nobody)
-        port.transport.write(b"anybody?")
+            unused = peer.getsockname()
+        port.transport.connect(*unused)
+        port.transport.write(b"hello")
         self.until(lambda: port.events == ["refused"])
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
-            peer.bind(nobody)
+            peer.bind(unused)
             peer.sendto(b"here", ("127.0.0.1", listening.getHost().port))
             self.until(lambda: port.events == ["refused", b"here"])
 
 
 class WithoutUvloopTests(SynchronousTestCase):
-    """Where there is no uvloop."""
+    """The package where uvloop is not installed."""
 
-    def test_sentence(self) -> None:
-        """The reactor says what to type."""
-        held = {name: sys.modules.pop(name) for name in list(sys.modules) if "uvreactor" in name}
+    def test_hint(self) -> None:
+        """The import error contains the command that installs uvloop."""
+        modules = {name: sys.modules.pop(name) for name in list(sys.modules) if "uvreactor" in name}
         uvloop = sys.modules["uvloop"]
-        sys.modules["uvloop"] = None  # type: ignore[assignment] # how Python marks what is not there
+        sys.modules["uvloop"] = None  # type: ignore[assignment] # makes the import fail
         try:
             with self.assertRaises(ImportError) as caught:
                 __import__("echoserver.uvreactor")
         finally:
-            sys.modules.update(held, uvloop=uvloop)
+            sys.modules.update(modules, uvloop=uvloop)
         self.assertIn("type 'pip install uvloop'", str(caught.exception))

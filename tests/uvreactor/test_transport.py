@@ -1,5 +1,4 @@
-"""The transport of the uvloop reactor: what is written, who is held back, TLS in the middle.
-Truths of an object that share one attribute."""
+"""Tests of the uvloop reactor's transport: writes, producers, the log context, and STARTTLS."""
 
 from __future__ import annotations
 
@@ -7,16 +6,15 @@ import socket
 from pathlib import Path
 from typing import Any
 
-from hypothesis import given
-from hypothesis import strategies as st
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import ISSLTransport
+from twisted.internet.interfaces import IHalfCloseableProtocol, ISSLTransport
 from twisted.internet.protocol import ClientFactory, Protocol, connectionDone
 from twisted.internet.ssl import CertificateOptions, PrivateCertificate
+from twisted.python import context
 from twisted.python.failure import Failure
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.python.log import ILogContext
+from zope.interface import implementer
 
-from echoserver.uvreactor.transport import Flag
 from tests.endtoend.certificates import writeCertificate
 from tests.uvloopcase import Server, UvloopTestCase
 
@@ -24,7 +22,7 @@ MUCH = b"x" * (8 * 1024 * 1024)
 
 
 def read(peer: socket.socket, most: int = 1 << 30) -> bytes:
-    """All that comes until the end, or until it is as much."""
+    """Read until the end, or until C{most} bytes have been received."""
     received = bytearray()
     while len(received) < most and (data := peer.recv(1 << 20)):
         received += data
@@ -33,18 +31,18 @@ def read(peer: socket.socket, most: int = 1 << 30) -> bytes:
 
 class Producer:
     """
-    Writes, on demand.
+    A producer that writes C{chunks} chunks, and then unregisters itself.
 
-    @ivar asked: what was asked of it, in order.
+    @ivar calls: the calls it received, in order.
     """
 
     def __init__(self, transport: Any, chunks: int = 0) -> None:
         self.transport = transport
         self.chunks = chunks
-        self.asked: list[str] = []
+        self.calls: list[str] = []
 
     def resumeProducing(self) -> None:
-        self.asked.append("resume")
+        self.calls.append("resume")
         if self.chunks:
             self.chunks -= 1
             self.transport.write(b"x" * 100_000)
@@ -52,24 +50,24 @@ class Producer:
             self.transport.unregisterProducer()
 
     def pauseProducing(self) -> None:
-        self.asked.append("pause")
+        self.calls.append("pause")
 
     def stopProducing(self) -> None:
-        self.asked.append("stop")
+        self.calls.append("stop")
 
 
 class Greeting(Server):
-    """Has all to say before uvloop has taken over."""
+    """A protocol that writes and closes before uvloop has taken over."""
 
     def connectionMade(self) -> None:
         super().connectionMade()
         self.transport.write(b"hello")
-        self.transport.writeSequence([b", ", b"and goodbye"])
+        self.transport.writeSequence([b", ", b"and the end"])
         self.transport.loseConnection()
 
 
-class Hasty(Server):
-    """Leaves before uvloop has taken over."""
+class Aborting(Server):
+    """A protocol that aborts before uvloop has taken over."""
 
     def connectionMade(self) -> None:
         super().connectionMade()
@@ -77,8 +75,8 @@ class Hasty(Server):
         self.transport.abortConnection()
 
 
-class HandingOn(Server):
-    """Has a producer say all, which begins before uvloop has taken over."""
+class Delegating(Server):
+    """A protocol that registers producers before uvloop has taken over."""
 
     def connectionMade(self) -> None:
         super().connectionMade()
@@ -89,15 +87,15 @@ class HandingOn(Server):
 
 
 class PausedAtFirst(Server):
-    """Reads nothing until told."""
+    """A protocol that pauses its transport in C{connectionMade}."""
 
     def connectionMade(self) -> None:
         super().connectionMade()
         self.transport.pauseProducing()
 
 
-class Impatient(Server):
-    """Raises at what it reads."""
+class Raising(Server):
+    """A protocol that raises when it receives C{raise}."""
 
     def dataReceived(self, data: bytes) -> None:
         super().dataReceived(data)
@@ -106,33 +104,33 @@ class Impatient(Server):
 
 
 class WritingTests(UvloopTestCase):
-    """What is written, and when the end follows."""
+    """Writing, and closing after all data is written."""
 
-    def test_atOnce(self) -> None:
-        """What is written before uvloop has taken the socket over is sent, and then the close."""
+    def test_beforeTakeover(self) -> None:
+        """Data written before uvloop has taken over is sent, and then the FIN."""
         self.listen(Greeting)
         with socket.create_connection(("127.0.0.1", self.port.getHost().port)) as peer:
             self.until(lambda: self.factory.servers and self.factory.servers[0].events[1:])
-            self.assertEqual(read(peer), b"hello, and goodbye")
+            self.assertEqual(read(peer), b"hello, and the end")
 
-    def test_byProducers(self) -> None:
-        """Nor does it get lost, or stay, when producers come and go before that."""
-        self.listen(HandingOn)
+    def test_producersBeforeTakeover(self) -> None:
+        """Data is sent, and the FIN too, if producers were registered before uvloop took over."""
+        self.listen(Delegating)
         with socket.create_connection(("127.0.0.1", self.port.getHost().port)) as peer:
             self.until(lambda: self.factory.servers and self.factory.servers[0].events[1:])
             self.assertEqual(read(peer), b"hello")
 
-    def test_abortedAtOnce(self) -> None:
-        """What was written before an abort that comes as early is not sent."""
-        self.listen(Hasty)
+    def test_abortBeforeTakeover(self) -> None:
+        """An abort before uvloop has taken over drops written data."""
+        self.listen(Aborting)
         with socket.create_connection(("127.0.0.1", self.port.getHost().port)) as peer:
             self.until(lambda: self.factory.servers and self.factory.servers[0].events[1:])
             self.turns()
             with self.assertRaises(ConnectionResetError):
                 peer.recv(1)
 
-    def test_closedToWhatComes(self) -> None:
-        """What comes after loseConnection is nobody's, while all that was written still goes."""
+    def test_readAfterLoseConnection(self) -> None:
+        """After C{loseConnection}, received data is dropped while written data is still sent."""
         peer, server = self.connected()
         server.transport.write(MUCH)
         server.transport.loseConnection()
@@ -142,7 +140,7 @@ class WritingTests(UvloopTestCase):
         self.assertFalse(server.transport.disconnected)
 
     def test_loseConnection(self) -> None:
-        """All that was written, and is written meanwhile, comes before the close."""
+        """Data written before and after C{loseConnection} is sent before the FIN."""
         peer, server = self.connected()
         server.transport.write(MUCH)
         server.transport.loseConnection()
@@ -152,34 +150,34 @@ class WritingTests(UvloopTestCase):
         self.assertEqual(thread(), MUCH + b"the end")
 
     def test_notBytes(self) -> None:
-        """Text is refused, and the connection lives on."""
+        """Writing text raises L{TypeError}, and the connection stays open."""
         _, server = self.connected()
         for write in (server.transport.write, lambda text: server.transport.writeSequence([text])):
             with self.assertRaises(TypeError):
                 write("text")
         self.assertTrue(server.transport.connected)
 
-    def test_afterTheEnd(self) -> None:
-        """What is written to nobody is lost, and nothing is raised."""
+    def test_writeAfterEnd(self) -> None:
+        """After the end of the connection, calls on the transport do nothing."""
         peer, server = self.connected()
         peer.close()
         self.until(lambda: server.transport.disconnected)
-        server.transport.write(b"nobody")
-        server.transport.writeSequence([b"nobody"])
+        server.transport.write(b"dropped")
+        server.transport.writeSequence([b"dropped"])
         server.transport.loseConnection()
         server.transport.loseWriteConnection()
         server.transport.abortConnection()
 
     def test_protocolThatRaises(self) -> None:
-        """It is logged, and ends its own connection."""
-        peer, server = self.connected(Impatient)
+        """An exception of a protocol is logged, and ends its connection."""
+        peer, server = self.connected(Raising)
         peer.sendall(b"raise")
         self.until(lambda: server.transport.disconnected)
         self.assertEqual(server.events[-1], ValueError)
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
     def test_noDelay(self) -> None:
-        """Options are as they were set, though uvloop has its own idea of one."""
+        """Socket options stay as they were set, although uvloop changes TCP_NODELAY."""
         _, server = self.connected()
         self.assertFalse(server.transport.getTcpNoDelay())
         server.transport.setTcpNoDelay(True)
@@ -189,32 +187,32 @@ class WritingTests(UvloopTestCase):
 
 
 class ProducerTests(UvloopTestCase):
-    """Who is held back while nothing can be written."""
+    """Producers, and when they are paused and resumed."""
 
     def test_push(self) -> None:
-        """A push producer is paused while too much is to be written, and resumed after it."""
+        """A push producer is paused while the buffer is full, and resumed when it is empty."""
         peer, server = self.connected()
         producer = Producer(server.transport)
         server.transport.registerProducer(producer, True)
         server.transport.write(MUCH)
-        self.assertEqual(producer.asked, ["pause"])
+        self.assertEqual(producer.calls, ["pause"])
         thread = self.inThread(lambda: read(peer, len(MUCH)))
-        self.until(lambda: producer.asked == ["pause", "resume"])
+        self.until(lambda: producer.calls == ["pause", "resume"])
         self.assertEqual(thread(), MUCH)
 
     def test_registeredLate(self) -> None:
-        """A push producer who comes when too much is to be written is paused at once."""
+        """A push producer is paused immediately if the buffer is full when it is registered."""
         _, server = self.connected()
         server.transport.write(MUCH)
         producer = Producer(server.transport)
         server.transport.registerProducer(producer, True)
-        self.assertEqual(producer.asked, ["pause"])
+        self.assertEqual(producer.calls, ["pause"])
         server.transport.abortConnection()
         self.until(lambda: server.transport.disconnected)
-        self.assertEqual(producer.asked, ["pause", "stop"])
+        self.assertEqual(producer.calls, ["pause", "stop"])
 
     def test_pull(self) -> None:
-        """A pull producer is asked for more whenever all is written, and the close waits for it."""
+        """A pull producer is resumed whenever the buffer is empty; the close waits for it."""
         peer, server = self.connected()
         producer = Producer(server.transport, chunks=20)
         server.transport.registerProducer(producer, False)
@@ -222,10 +220,10 @@ class ProducerTests(UvloopTestCase):
         thread = self.inThread(lambda: read(peer))
         self.until(lambda: server.transport.disconnected)
         self.assertEqual(len(thread()), 2_000_000)
-        self.assertEqual(producer.asked, ["resume"] * 21)
+        self.assertEqual(producer.calls, ["resume"] * 21)
 
-    def test_oneAtATime(self) -> None:
-        """A second producer is refused; when the first has gone writing is uvloop's own again."""
+    def test_secondProducer(self) -> None:
+        """A second producer raises. Without a producer, C{write} is uvloop's again."""
         _, server = self.connected()
         direct = server.transport.write
         server.transport.registerProducer(Producer(server.transport, chunks=1), False)
@@ -235,7 +233,7 @@ class ProducerTests(UvloopTestCase):
         self.assertEqual(server.transport.write, direct)
 
     def test_pausedAtFirst(self) -> None:
-        """A protocol that pauses reading at the start gets no data until it resumes."""
+        """A protocol that pauses in C{connectionMade} receives data only when it resumes."""
         self.listen(PausedAtFirst)
         with socket.create_connection(("127.0.0.1", self.port.getHost().port)) as peer:
             peer.sendall(b"early")
@@ -246,8 +244,86 @@ class ProducerTests(UvloopTestCase):
             self.until(lambda: server.events == ["made", b"early"])
 
 
+@implementer(IHalfCloseableProtocol)
+class Logging(Server):
+    """
+    A protocol that records the log system of each callback.
+
+    @ivar systems: the log systems, by the names of the callbacks.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.systems: dict[str, str] = {}
+
+    def logPrefix(self) -> str:
+        return "Custom"
+
+    def recordSystem(self, callback: str) -> None:
+        """Record the log system of the running callback."""
+        self.systems[callback] = context.get(ILogContext)["system"]
+
+    def connectionMade(self) -> None:
+        self.recordSystem("connectionMade")
+        super().connectionMade()
+
+    def dataReceived(self, data: bytes) -> None:
+        self.recordSystem("dataReceived")
+        super().dataReceived(data)
+
+    def readConnectionLost(self) -> None:
+        self.recordSystem("readConnectionLost")
+        self.transport.loseWriteConnection()
+
+    def writeConnectionLost(self) -> None:
+        self.recordSystem("writeConnectionLost")
+        self.transport.loseConnection()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.recordSystem("connectionLost")
+        super().connectionLost(reason)
+
+
+class LogContextTests(UvloopTestCase):
+    """The context that L{twisted.python.log} reads while a callback of a protocol runs."""
+
+    def test_system(self) -> None:
+        """The system is the port's in C{connectionMade}, then the connection's."""
+        peer, server = self.connected(Logging)
+        host, _ = peer.getsockname()
+        self.assertEqual(server.transport.logPrefix(), f"Custom,0,{host}")
+        peer.shutdown(socket.SHUT_WR)
+        self.until(lambda: server.transport.disconnected)
+        callbacks = ("dataReceived", "readConnectionLost", "writeConnectionLost", "connectionLost")
+        self.assertEqual(
+            server.systems,
+            {
+                "connectionMade": self.port.logPrefix(),
+                **dict.fromkeys(callbacks, f"Custom,0,{host}"),
+            },
+        )
+
+    def test_restored(self) -> None:
+        """After a callback, even one that raises, the context is restored."""
+        peer, server = self.connected(Raising)
+        before = list(self.reactor.contexts)
+        peer.sendall(b"raise")
+        self.until(lambda: server.transport.disconnected)
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+        self.assertEqual(self.reactor.contexts, before)
+        self.assertEqual(context.get(ILogContext), {"system": "-"})
+
+    def test_otherContexts(self) -> None:
+        """Other keys are still found in the contexts below the connection's."""
+        _, server = self.connected()
+        found = context.call(
+            {"a key": "a value"}, context.call, server.transport, context.get, "a key"
+        )
+        self.assertEqual(found, "a value")
+
+
 class SecureServer(Server):
-    """Starts TLS when it is told to."""
+    """A server that starts TLS when it receives STARTTLS."""
 
     def dataReceived(self, data: bytes) -> None:
         super().dataReceived(data)
@@ -257,7 +333,7 @@ class SecureServer(Server):
 
 
 class SecureClient(Protocol):
-    """Tells it to, and speaks to it over TLS."""
+    """A client that sends STARTTLS, and records what it receives."""
 
     received = b""
     ended: type[BaseException] | None = None
@@ -273,10 +349,10 @@ class SecureClient(Protocol):
 
 
 class StartTLSTests(UvloopTestCase):
-    """TLS that begins in the middle."""
+    """TLS that starts on an existing connection."""
 
     def test_startTLS(self) -> None:
-        """Before it bytes are as they are, and after it encrypted, with producers and the close."""
+        """After C{startTLS}, writes, producers and the close work above TLS."""
         pem = Path(self.mktemp())
         writeCertificate(pem)
         self.listen(SecureServer)
@@ -298,39 +374,3 @@ class StartTLSTests(UvloopTestCase):
         transport.loseConnection()
         self.until(lambda: transport.disconnected and client.ended)
         self.assertEqual((len(client.received), client.ended), (2_000_000, ConnectionDone))
-
-
-class Lamps:
-    """Three of them, and something else."""
-
-    __slots__ = ("flags",)
-
-    red = Flag()
-    name = "lamps"
-    green = Flag()
-    blue = Flag()
-
-    def __init__(self) -> None:
-        self.flags = 0
-
-
-class FlagTests(SynchronousTestCase):
-    """Each is its own."""
-
-    @given(st.lists(st.tuples(st.sampled_from(["red", "green", "blue"]), st.booleans())))
-    def test_asAttributes(self, sets: list[tuple[str, bool]]) -> None:
-        """They behave as attributes that are false at first."""
-        lamps, others = Lamps(), Lamps()
-        expected = {"red": False, "green": False, "blue": False}
-        for name, on in sets:
-            setattr(lamps, name, on)
-            expected[name] = on
-            self.assertEqual(expected, {each: getattr(lamps, each) for each in expected})
-        self.assertEqual(0, others.flags)
-
-    def test_order(self) -> None:
-        """The first that is declared is the lowest bit."""
-        lamps = Lamps()
-        for name, flags in (("red", 1), ("green", 3), ("blue", 7)):
-            setattr(lamps, name, True)
-            self.assertEqual(flags, lamps.flags)
