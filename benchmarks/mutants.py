@@ -5,7 +5,8 @@ Check that a test fails for each small change of the modules where a mistake cos
 
 Cosmic Ray changes one thing at a time (an operator, a number, a keyword, a decorator) in a copy of
 the project below build/, and runs the module's tests. Mutants that no test notices have to be in
-mutants.md, with the reason, and nothing else may be there. Ends with 0 if so; takes 10 to 25 minutes.
+mutants.md, with the reason, and nothing else may be there. Ends with 0 if so. It takes 10 to 25
+minutes.
 """
 
 from __future__ import annotations

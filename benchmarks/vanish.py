@@ -91,11 +91,11 @@ def main() -> int:
                 )
                 assert child.stdout is not None
                 players[kind] = child, child.stdout.readline().split()[1]
-            server.waitForLine("; 3 in")
+            server.waitForLine("players: 3")
             forward(False)
             dropped = perf_counter()
             late = False
-            server.waitForLine("; 0 in", WITHIN + 60)
+            server.waitForLine("players: 0", WITHIN + 60)
             for kind, (_, port) in players.items():
                 [(at, found)] = server.matches(rf":{port} left: (.*)\.$")
                 seconds = at - dropped

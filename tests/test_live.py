@@ -1,6 +1,6 @@
 """
-The contract against AWS. The tests exist only if FLEETIQ_LIVE_GROUP names a game server group without
-game servers and with at least two ACTIVE instances, and the credentials allow every operation.
+The contract against AWS. The tests exist only if FLEETIQ_LIVE_GROUP names a game server group
+without game servers, with at least two ACTIVE instances, and the credentials allow every operation.
 """
 
 import os
