@@ -15,7 +15,8 @@ from echoserver.gamelift.pace import Pace
 from echoserver.gamelift.registration import Degraded, RegistrationConfig
 from echoserver.gamelift.service import RegistrationRequest
 from echoserver.ratelimit import TokenBucket
-from echoserver.server.gameserver import GameServer, GameServerConfig
+from echoserver.server.config import GameServerConfig
+from echoserver.server.gameserver import GameServer
 from tests.doubles import LongRandom, MemoryEndpoint, PendingFleet
 
 IDENTITY = RegistrationRequest("i-0123456789abcdef0", "localhost:5000", 5000)

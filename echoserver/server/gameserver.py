@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from math import inf
 from random import Random
 from typing import Protocol as TypingProtocol
@@ -24,7 +23,7 @@ from echoserver.game.listener import Descriptors, Gate, describe, keepAlive
 from echoserver.game.session import Neighbours, Session
 from echoserver.gamelift.lifecycle import Absent, Known, Wanted, wanted
 from echoserver.gamelift.registration import Registration, RegistrationConfig
-from echoserver.ratelimit import TokenBucket
+from echoserver.server.config import GameServerConfig
 from echoserver.server.shutdown import Shutdown
 from echoserver.server.status import GameServerStatus, withRegistration
 
@@ -56,29 +55,6 @@ class Players(TypingProtocol):
         @param deadline: when whoever is still in is let go, in seconds of the reactor's clock; None
             if nobody knows.
         """
-
-
-@dataclass(frozen=True, slots=True)
-class GameServerConfig:
-    """
-    How a game server behaves.
-
-    @ivar heartbeat: seconds of silence towards FleetIQ before a heartbeat.
-    @ivar grace: seconds that a running session gets when the server is told to stop.
-    @ivar maxPlayers: None is no limit.
-    @ivar maxPerAddress: players from one address; None is no limit.
-    @ivar acceptRate: connections a second, and at once; None is no limit.
-    @ivar claimedOnly: who comes first must come while FleetIQ says CLAIMED.
-    @ivar oneSession: leave after the first session instead of registering again.
-    """
-
-    heartbeat: float = 60.0
-    grace: float = 20.0
-    maxPlayers: int | None = None
-    maxPerAddress: int | None = None
-    acceptRate: TokenBucket | None = None
-    claimedOnly: bool = False
-    oneSession: bool = False
 
 
 class GameServer(Service):
@@ -183,7 +159,7 @@ class GameServer(Service):
                 self._departure.begin(self._rules.grace)
             self._changed()
 
-    def leave(self, deadline: float | None, reason: str) -> None:
+    def terminate(self, deadline: float | None, reason: str) -> None:
         """
         The instance goes away: leave as soon as nobody plays, and 5 s before that at the latest.
 
@@ -204,7 +180,7 @@ class GameServer(Service):
             self._drainingSince = self._session.ended
             self._tellPlayers(None, reason)
 
-    def stay(self) -> None:
+    def cancelDrain(self) -> None:
         """FleetIQ no longer drains the instance."""
         self._drainingSince = None
         self._changed()
@@ -217,7 +193,7 @@ class GameServer(Service):
                 port=self._portNumber,
                 players=session.players,
                 session=session.number,
-                received=self._received + sum(player.received for player in self._in),
+                receivedBytes=self._received + sum(player.received for player in self._in),
                 refused=self._refused,
                 accepting=shutdown.port is not None and self._gate.open,
                 draining=shutdown.begun or self._drainingSince is not None,

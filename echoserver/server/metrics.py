@@ -67,14 +67,14 @@ class Metrics:
 
         yield gauge("players", "Players who are in.", lambda each: each.players)
         yield counter("sessions", "Game sessions that have begun.", lambda each: each.session)
-        yield counter("received_bytes", "Bytes from players.", lambda each: each.received)
+        yield counter("received_bytes", "Bytes from players.", lambda each: each.receivedBytes)
         yield counter(
             "refused", "Players who were told FULL or CLAIM FIRST.", lambda each: each.refused
         )
         yield gauge(
             "heartbeat_age_seconds",
             "Since FleetIQ last heard of its health; absent while it is not registered.",
-            lambda each: None if each.reported is None else now - each.reported,
+            lambda each: None if each.lastReport is None else now - each.lastReport,
         )
         states = GaugeMetricFamily(
             "fleetiq_game_servers", "Game servers, by what FleetIQ knows.", labels=["state"]

@@ -22,7 +22,7 @@ from twisted.python.failure import Failure
 
 from echoserver.clock import WallClock
 from echoserver.ec2.interruption import InterruptionPoller
-from echoserver.ec2.metadata import InstanceMetadata, NoIdentity, NoMetadata, newClient
+from echoserver.ec2.metadata import InstanceMetadata, NoIdentity, NoMetadata, makeHTTPClient
 from echoserver.game.connections import EchoFactory
 from echoserver.game.game import Player
 from echoserver.game.listener import Descriptors, describe, raiseLimit
@@ -30,7 +30,8 @@ from echoserver.gamelift.client import GameLift, IdleExitThreadPool
 from echoserver.gamelift.errors import CallFailed
 from echoserver.gamelift.idstore import prepare
 from echoserver.gamelift.service import FleetIQ
-from echoserver.server.discovery import AWS, Local, find
+from echoserver.server.config import Settings
+from echoserver.server.discovery import AWSTarget, EmbeddedTarget, LocalTarget, discover
 from echoserver.server.endpoints import (
     endpointOf,
     localNotListening,
@@ -38,7 +39,6 @@ from echoserver.server.endpoints import (
     statusNotListening,
 )
 from echoserver.server.gameserver import GameServer
-from echoserver.server.options import Embedded, Settings
 from echoserver.server.registrar import Registrar
 
 _log = Logger(namespace="fleetiq.server")
@@ -89,7 +89,7 @@ class ServerProcess(Service):
                 endpointOf(reactor, description),
                 partial(EchoFactory, reactor, seen=seen, idleTimeout=settings.idleTimeout),
                 descriptors,
-                settings.rules,
+                settings.gameServer,
             )
             for description in settings.listen
         ]
@@ -100,10 +100,10 @@ class ServerProcess(Service):
         if self._settings.stateDir is not None:
             self._prepare(Path(self._settings.stateDir))
         self._pool.start()
-        fleet = self._settings.fleet
-        if isinstance(fleet, Embedded):
+        fleet = self._settings.target
+        if isinstance(fleet, EmbeddedTarget):
             fleet = self._embedded(fleet.listen)
-        if isinstance(fleet, Local):
+        if isinstance(fleet, LocalTarget):
             _log.info("LOCAL FleetIQ on {url}, AWS is not contacted.", url=fleet.url)
         bound = []
         if self._statusEndpoint is not None:
@@ -134,7 +134,7 @@ class ServerProcess(Service):
         except ValueError as error:
             raise self._toldByTwistd(f"twistd fleetiq-echo: --state-dir: {error}") from error
 
-    def _embedded(self, listen: str) -> Local:
+    def _embedded(self, listen: str) -> LocalTarget:
         from echoserver.local.service import LocalFleetIQ
 
         try:
@@ -144,7 +144,7 @@ class ServerProcess(Service):
             raise self._toldByTwistd(f"twistd fleetiq-echo: --local: {error}") from error
         except CannotListenError as error:
             raise self._toldByTwistd(localNotListening(error)) from error
-        return Local(self._local.url, self._local.url)
+        return LocalTarget(self._local.url, self._local.url)
 
     def _openStatus(self, endpoint: IStreamServerEndpoint) -> None:
         from echoserver.server.statusport import Status
@@ -177,15 +177,17 @@ class ServerProcess(Service):
             self._end(WRONG_SETTING, sentence)
         return 0
 
-    async def _start(self, fleet: AWS | Local, bound: list[Deferred[int]]) -> None:
-        http = newClient(self._reactor)
+    async def _start(self, fleet: AWSTarget | LocalTarget, bound: list[Deferred[int]]) -> None:
+        http = makeHTTPClient(self._reactor)
         url = partial(fleet.metadataURL, self._environ)
         metadata = InstanceMetadata(self._reactor, http, url)
         inThread = partial(deferToThreadPool, self._reactor, self._pool)
-        where = fleet.where(self._environ)
+        where = fleet.endpointConfig(self._environ)
         gameLift = GameLift(self._reactor, inThread, where, ended=self._ended)
-        found = await find(fleet, http, metadata, gameLift, self._settings.connectionInfo)
-        self._where = found.shown(gameLift)
+        found = await discover(
+            fleet, http, metadata, gameLift, self._settings.connectionInfo, self._environ
+        )
+        self._where = found.asDict(gameLift)
         ports = await gatherResults(bound)
         fleetIQ = FleetIQ(gameLift, found.group)
         self._enrolling = Registrar(self._reactor, self._settings, fleetIQ, inThread)
@@ -204,7 +206,8 @@ class ServerProcess(Service):
             metadata,
             partial(self._enrolling.instanceStatus, found.instance.instanceId),
             self._servers,
-            self._settings.watching,
+            self._settings.interruption,
+            statusError=CallFailed,
         )
         self._watch.start()
 

@@ -17,7 +17,7 @@ from echoserver.gamelift.idstore import IdStore, InThread
 from echoserver.gamelift.pace import Pace
 from echoserver.gamelift.registration import Degraded, RegistrationConfig
 from echoserver.gamelift.service import FleetIQ, RegistrationRequest
-from echoserver.server.options import Settings
+from echoserver.server.config import Settings
 
 _log = Logger(namespace="fleetiq.server")
 
@@ -87,7 +87,7 @@ class Registrar:
 
     def _warnOfLateHeartbeats(self) -> None:
         servers, bucket = len(self._settings.listen), self._settings.apiRate
-        needed = servers / self._settings.rules.heartbeat
+        needed = servers / self._settings.gameServer.heartbeat
         if bucket is not None and bucket.rate < needed:
             _log.warn(
                 "The heartbeats of {servers} game servers are {needed:.1f} calls a second, and"

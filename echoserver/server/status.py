@@ -1,4 +1,4 @@
-"""Where one game server stands, as operators and their probes see it."""
+"""A snapshot of one game server, for operators and their probes."""
 
 from __future__ import annotations
 
@@ -20,21 +20,32 @@ from echoserver.gamelift.registration import Registration
 @dataclass(frozen=True, slots=True)
 class GameServerStatus:
     """
-    Where one game server stands. Times are seconds of the reactor's clock.
+    The status of one game server. Times are seconds of the reactor's clock.
 
-    @ivar port: the one bound; 0 where the endpoint has none.
-    @ivar connectionInfo: None, as what comes of FleetIQ, until that was asked to register it.
-    @ivar received: bytes that have come from players, from those who have left too.
-    @ivar refused: players who were not let in.
-    @ivar reported: when FleetIQ last heard of its health; C{beatDue}: when it is to next.
-    @ivar errorAt: when the last step failed, and C{error} why.
-    @ivar degradedSince: when the first step failed of those that no success has followed.
+    The fields from C{gameServerId} on come from its registration. They are None until the game
+    server starts to register.
+
+    @ivar port: the bound port; 0 if the endpoint has none, as a UNIX socket.
+    @ivar players: connected players.
+    @ivar session: the number of sessions that have started.
+    @ivar receivedBytes: bytes received from all players since the start.
+    @ivar refused: connections that were not admitted.
+    @ivar accepting: if True, the port accepts connections.
+    @ivar draining: if True, the running session is the last one.
+    @ivar known: the state that FleetIQ last confirmed.
+    @ivar wanted: the state that FleetIQ should have.
+    @ivar lastReport: when the last health report was confirmed; None if it is not registered.
+    @ivar nextReportDue: when the next health report is due; None if it is not registered.
+    @ivar lastError: why the last failed step failed, as a sentence.
+    @ivar lastErrorTime: when it failed.
+    @ivar degradedSince: when the first step failed after the last success; None after a success.
+    @ivar unhealthySince: since when the game's health check fails; None if the game is healthy.
     """
 
     port: int
     players: int
     session: int
-    received: int
+    receivedBytes: int
     refused: int
     accepting: bool
     draining: bool
@@ -42,33 +53,37 @@ class GameServerStatus:
     connectionInfo: str | None = None
     known: Known | None = None
     wanted: Wanted | None = None
-    reported: float | None = None
-    beatDue: float | None = None
-    error: str | None = None
-    errorAt: float | None = None
+    lastReport: float | None = None
+    nextReportDue: float | None = None
+    lastError: str | None = None
+    lastErrorTime: float | None = None
     degradedSince: float | None = None
+    unhealthySince: float | None = None
 
     @property
     def registered(self) -> bool:
-        """Whether FleetIQ has confirmed the registration, UTILIZED or not."""
+        """True if FleetIQ has confirmed the registration, as AVAILABLE or as UTILIZED."""
         return isinstance(self.known, Available | Utilized | UtilizedExternally)
 
     def notReadyReason(self) -> str | None:
-        """Why players should not be sent here, in a sentence; None if they may be."""
+        """Return why no players should be sent here, as a sentence; None if it is ready."""
+        server = f"The game server on port {self.port}"
         if self.draining:
-            return f"The game server on port {self.port} is draining."
+            return f"{server} is draining."
         if not self.registered:
-            why = "." if self.degradedSince is None else f": {self.error}"
-            return f"The game server on port {self.port} is not registered{why}"
+            why = "." if self.degradedSince is None else f": {self.lastError}"
+            return f"{server} is not registered{why}"
+        if self.unhealthySince is not None:
+            return f"{server} is unhealthy: heartbeats are skipped."
         if not self.accepting:
-            return f"The game server on port {self.port} does not accept players."
+            return f"{server} does not accept players."
         return None
 
 
 def withRegistration(
     own: GameServerStatus, worker: Registration | None, wants: Callable[[Known], Wanted | None]
 ) -> GameServerStatus:
-    """The same, with what its worker knows of FleetIQ."""
+    """Return the status with the fields that the registration knows."""
     if worker is None:
         return own
     known, trouble = worker.registration.known, worker.trouble
@@ -78,18 +93,15 @@ def withRegistration(
         connectionInfo=worker.identity.connectionInfo,
         known=known,
         wanted=wants(known),
-        reported=None if known == Absent() else worker.reported,
-        beatDue=None if known == Absent() else worker.beatDue,
-        error=None if trouble is None else trouble.why,
-        errorAt=None if trouble is None else trouble.at,
+        lastReport=None if known == Absent() else worker.reported,
+        nextReportDue=None if known == Absent() else worker.beatDue,
+        lastError=None if trouble is None else trouble.why,
+        lastErrorTime=None if trouble is None else trouble.at,
         degradedSince=worker.degradedSince,
     )
 
 
 def stateName(state: Known | Wanted | None) -> str:
-    """As FleetIQ words it, where it has a word: C{AVAILABLE}, C{UTILIZED}."""
-    return (
-        "ABSENT"
-        if state is None
-        else re.sub("(?<=[a-z])(?=[A-Z])", "_", type(state).__name__).upper()
-    )
+    """Return the state's name in capitals, as in FleetIQ: C{AVAILABLE}, C{UTILIZED}."""
+    name = "Absent" if state is None else type(state).__name__
+    return re.sub("(?<=[a-z])(?=[A-Z])", "_", name).upper()

@@ -12,7 +12,7 @@ from echoserver.game.listener import LOOK_EVERY, RESERVE
 from echoserver.gamelift.errors import NotFoundException
 from echoserver.gamelift.lifecycle import Absent, Utilized
 from echoserver.ratelimit import TokenBucket
-from echoserver.server.gameserver import GameServerConfig
+from echoserver.server.config import GameServerConfig
 from echoserver.server.status import GameServerStatus
 from tests.doubles import callFailed
 from tests.gameserverdoubles import GameServerTestCase
@@ -250,13 +250,13 @@ class StandingTests(GameServerTestCase):
         status = self.server.status()
         self.assertIsNone(status.notReadyReason())
         self.assertEqual((status.known, status.wanted), (Utilized(1), Utilized(1)))
-        self.assertEqual((status.players, status.session, status.received), (1, 1, 5))
-        self.assertEqual((status.reported, status.beatDue), (1.0, 55.0))
+        self.assertEqual((status.players, status.session, status.receivedBytes), (1, 1, 5))
+        self.assertEqual((status.lastReport, status.nextReportDue), (1.0, 55.0))
         player.lose(ConnectionDone())
         self.fleet.reply()
         status = self.server.status()
-        self.assertEqual((status.players, status.session, status.received), (0, 1, 5))
-        self.assertEqual((status.known, status.reported), (Absent(), None))
+        self.assertEqual((status.players, status.session, status.receivedBytes), (0, 1, 5))
+        self.assertEqual((status.known, status.lastReport), (Absent(), None))
 
     def test_trouble(self) -> None:
         """A failure is told with its time, and since when; the last stays when it is over."""
@@ -266,7 +266,7 @@ class StandingTests(GameServerTestCase):
         self.fleet.fail(error)
         status = self.server.status()
         self.assertEqual(
-            (status.error, status.errorAt, status.degradedSince), (str(error), 1.0, 1.0)
+            (status.lastError, status.lastErrorTime, status.degradedSince), (str(error), 1.0, 1.0)
         )
         self.clock.advance(1.0)
         self.fleet.fail(callFailed())
@@ -274,7 +274,7 @@ class StandingTests(GameServerTestCase):
         self.clock.advance(2.0)
         self.fleet.reply()
         status = self.server.status()
-        self.assertEqual((status.errorAt, status.degradedSince), (2.0, None))
+        self.assertEqual((status.lastErrorTime, status.degradedSince), (2.0, None))
 
     def test_draining(self) -> None:
         """FleetIQ's draining comes and goes; an instance that goes is for good."""
@@ -282,7 +282,7 @@ class StandingTests(GameServerTestCase):
         self.fleet.reply()
         self.server.drain("so it is")
         self.assertTrue(self.server.status().draining)
-        self.server.stay()
+        self.server.cancelDrain()
         self.assertFalse(self.server.status().draining)
-        self.server.leave(None, "so it is")
+        self.server.terminate(None, "so it is")
         self.assertTrue(self.server.status().draining)

@@ -10,7 +10,7 @@ from twisted.logger import capturedLogs
 from echoserver.game.connections import LAST_BYTES
 from echoserver.gamelift.errors import NotFoundException
 from echoserver.ratelimit import TokenBucket
-from echoserver.server.gameserver import GameServerConfig
+from echoserver.server.config import GameServerConfig
 from echoserver.server.shutdown import ABORT_AFTER, IN_FLIGHT, LAST_STEP
 from tests.awsdoubles import told
 from tests.doubles import PlayerTransport, callFailed
@@ -276,7 +276,7 @@ class DrainTests(GameServerTestCase):
         """The instance goes in that time; what is logged."""
         with capturedLogs() as events:
             deadline = None if seconds is None else self.clock.seconds() + seconds
-            self.server.leave(deadline, "so they say")
+            self.server.terminate(deadline, "so they say")
         return told(events)
 
     def assertLeft(self) -> None:
@@ -493,7 +493,7 @@ class DrainTests(GameServerTestCase):
             self.assertTrue(self.endpoint.listening)
             self.server.drain("so FleetIQ says again")
             self.assertEqual([], self.fleet.waiting)
-            self.server.stay()
+            self.server.cancelDrain()
             self.fleet.reply()
             made = ["register", "utilize", "heartbeat", "deregister", "register"]
             self.assertEqual(made, self.fleet.made)
@@ -518,7 +518,7 @@ class DrainTests(GameServerTestCase):
         self.fleet.fail(callFailed(NotFoundException, retry=False))
         self.clock.advance(600.0)
         self.assertEqual(["register", "heartbeat"], self.fleet.made)
-        self.server.stay()
+        self.server.cancelDrain()
         self.assertEqual("register", self.fleet.theCall().operation)
 
     def test_drainedThenStop(self) -> None:
@@ -535,9 +535,9 @@ class DrainTests(GameServerTestCase):
         """ACTIVE where nothing drains costs no call; nor does it hold back who leaves."""
         self.start()
         self.fleet.reply()
-        self.server.stay()
+        self.server.cancelDrain()
         self.assertEqual(["register"], self.fleet.made)
         self.leave(120.0)
         self.fleet.reply()
-        self.server.stay()
+        self.server.cancelDrain()
         self.assertLeft()

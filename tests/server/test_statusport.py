@@ -25,7 +25,7 @@ READY = GameServerStatus(
     port=5000,
     players=0,
     session=0,
-    received=0,
+    receivedBytes=0,
     refused=0,
     accepting=True,
     draining=False,
@@ -33,8 +33,8 @@ READY = GameServerStatus(
     connectionInfo="localhost:5000",
     known=Available(),
     wanted=Available(),
-    reported=40.0,
-    beatDue=98.0,
+    lastReport=40.0,
+    nextReportDue=98.0,
 )
 
 
@@ -96,8 +96,8 @@ class ProbeTests(StatusTestCase):
             ({"accepting": False}, "does not accept players."),
             ({"known": None}, "is not registered."),
             ({"known": Unknown(None)}, "is not registered."),
-            ({"known": None, "error": "No.", "degradedSince": 1.0}, "is not registered: No."),
-            ({"known": Conflict(), "error": "Long ago."}, "is not registered."),
+            ({"known": None, "lastError": "No.", "degradedSince": 1.0}, "is not registered: No."),
+            ({"known": Conflict(), "lastError": "Long ago."}, "is not registered."),
         ):
             self.statuses = [READY, _but(port=5001, **members), _but(port=5002, known=None)]
             self.assertEqual(
@@ -117,10 +117,10 @@ class StatusTests(StatusTestCase):
                 wanted=None,
                 players=3,
                 session=2,
-                received=7,
+                receivedBytes=7,
                 refused=3,
-                error="No.",
-                errorAt=71.5,
+                lastError="No.",
+                lastErrorTime=71.5,
                 degradedSince=70.0,
             )
         ]
@@ -171,8 +171,8 @@ class MetricsTests(StatusTestCase):
     def test_gameServers(self) -> None:
         """A row for each, by its port."""
         self.statuses = [
-            _but(players=3, session=2, received=7, refused=4, known=Utilized(2)),
-            _but(port=5001, reported=None, known=None, draining=True, degradedSince=1.0),
+            _but(players=3, session=2, receivedBytes=7, refused=4, known=Utilized(2)),
+            _but(port=5001, lastReport=None, known=None, draining=True, degradedSince=1.0),
         ]
         code, body = self.get("/metrics")
         self.assertEqual(code, 200)

@@ -1,0 +1,73 @@
+"""The settings of one process as values. L{echoserver.server.options} makes them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from echoserver.ec2.identity import ConnectionInfoTemplate
+from echoserver.ec2.interruption import InterruptionConfig
+from echoserver.ratelimit import TokenBucket
+from echoserver.server.discovery import AWSTarget, EmbeddedTarget, LocalTarget
+
+
+@dataclass(frozen=True, slots=True)
+class GameServerConfig:
+    """
+    The settings of each game server.
+
+    @ivar heartbeat: seconds after the last health report until a heartbeat is sent.
+    @ivar grace: seconds that a running session has left when the server is stopped.
+    @ivar maxPlayers: connected players at most; None for no limit.
+    @ivar maxPerAddress: connected players from one address at most; None for no limit.
+    @ivar acceptRate: connections a second and at once; None for no limit.
+    @ivar claimedOnly: if True, the first player of a session is admitted only while the claim
+        status is CLAIMED.
+    @ivar oneSession: if True, shut down after the first session instead of registering again.
+    @ivar sessionPolicy: what starts and ends a session: C{"players"}, the first player who joins
+        and the last who leaves; C{"manual"}, calls of the game; C{"claim"}, a claim and the last
+        player who leaves.
+    @ivar claimTimeout: for the policy C{"claim"}: seconds from the claim until the session ends if
+        no player has joined.
+    """
+
+    heartbeat: float = 60.0
+    grace: float = 20.0
+    maxPlayers: int | None = None
+    maxPerAddress: int | None = None
+    acceptRate: TokenBucket | None = None
+    claimedOnly: bool = False
+    oneSession: bool = False
+    sessionPolicy: str = "players"
+    claimTimeout: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """
+    All settings of the process, checked.
+
+    @ivar listen: one endpoint description for each game server.
+    @ivar apiRate: calls to FleetIQ a second and at once; None for no limit.
+    @ivar stateDir: the directory of the persisted ids; None to persist none.
+    @ivar status: the endpoint description of the status port; None for no status port.
+    @ivar gameServerId: a fixed game server id; None for random ids.
+    @ivar idleTimeout: seconds without a byte after which a connection is closed; 0 for no limit.
+    @ivar showBytes: if True, Echo logs the bytes that players send.
+    @ivar foreground: if True, twistd runs in the foreground (C{-n}).
+    @ivar command: the name of the twistd command, for sentences.
+    """
+
+    target: AWSTarget | EmbeddedTarget | LocalTarget
+    listen: tuple[str, ...]
+    connectionInfo: ConnectionInfoTemplate
+    gameServer: GameServerConfig
+    interruption: InterruptionConfig
+    apiRate: TokenBucket | None
+    stateDir: str | None
+    status: str | None
+    gameServerId: str | None
+    gameServerData: str | None
+    idleTimeout: float
+    showBytes: bool
+    foreground: bool
+    command: str = "fleetiq-echo"
