@@ -13,7 +13,7 @@ from typing import Any
 from benchmarks.figures import Goal, Result, share, spread
 from benchmarks.processes import Server, ask, connect, fleetiqLocal
 from echoserver.local.http.operations import Actions
-from echoserver.local.model.fleet import FleetState
+from echoserver.local.model.fleet import Fleet
 from echoserver.local.model.groups import ACTIVATING_SECONDS, DELETING_SECONDS, NEW_SECONDS
 from echoserver.local.model.values import groupArnOf, instanceIdOf
 
@@ -110,7 +110,7 @@ class InProcess(World):
     def __init__(self) -> None:
         super().__init__()
         self._now = 1.7e9
-        state = FleetState(lambda _: None, HEALTH_TIMEOUT)
+        state = Fleet(lambda _: None, HEALTH_TIMEOUT)
         state.addGroup("local", INSTANCES, self._now)
         self._actions = Actions(state, lambda: self._now)
 

@@ -85,13 +85,13 @@ def measure(server: Server, *, tls: bool) -> bool:
         back = list(threads.map(readBack, players, [data[:count] for count in sent]))
         for player in [*players, first]:
             player.close()
-        server.says("; 0 in")
+        server.says("players: 0")
         unread = [connect(server.port, tls=tls) for _ in range(PLAYERS)]
         began = perf_counter()
         for i, player in enumerate(unread):
             leave(player, goodbye=i % 2 == 0)
         for _ in range(PLAYERS):
-            at, _ = server.says(r"left: (goodbye|closed the connection|vanished)", 60)
+            at, _ = server.says(r"left: (quit command|closed the connection|vanished)", 60)
         held = at - began
         for player in unread:
             player.close()

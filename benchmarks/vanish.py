@@ -91,11 +91,11 @@ def main() -> int:
                 )
                 assert child.stdout is not None
                 players[kind] = child, child.stdout.readline().split()[1]
-            server.says("; 3 in")
+            server.says("players: 3")
             forward(False)
             dropped = perf_counter()
             late = False
-            server.says("; 0 in", WITHIN + 60)
+            server.says("players: 0", WITHIN + 60)
             for kind, (_, port) in players.items():
                 [(at, found)] = server.told(rf":{port} left: (.*)\.$")
                 seconds = at - dropped

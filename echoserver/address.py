@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from twisted.internet.abstract import isIPv6Address
 
 DEFAULT_PORT = 5000
+LOCAL_FLEETIQ_URL = "http://127.0.0.1:4570"
 
 
 def bracketed(host: str) -> str:
@@ -17,7 +18,7 @@ def bracketed(host: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a game server listens. C{host} is a name or an address, IPv6 without brackets."""
+    """The address of a game server. C{host} is a name or an address, IPv6 without brackets."""
 
     host: str
     port: int

@@ -1,34 +1,143 @@
-"""Pure: a token bucket."""
+"""A token bucket, and a rate limiter with priorities for the calls of one process."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from math import inf
 
-# Timers are no finer, and it hides what adding floats to the time of day rounds away.
-_NO_WAIT = 0.001
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+# Timers are not more precise, and floats lose as much when they are added to the time of day.
+_NO_DELAY = 0.001
 
 
 @dataclass(frozen=True, slots=True)
 class TokenBucket:
     """
-    C{burst} tokens at first, C{rate} more a second, never more than C{burst}.
+    A token bucket, as a value: C{burst} tokens at first, C{rate} more a second, at most C{burst}.
 
-    Times are seconds of any one clock that is never set back.
+    Times are seconds of one clock that is never set back.
 
     @ivar rate: tokens a second, over 0.
-    @ivar burst: tokens it holds, 1 or more.
-    @ivar full: when it is full again, if nobody takes one.
+    @ivar burst: the capacity in tokens, 1 or more.
+    @ivar fullAt: when it is full again if no token is consumed.
     """
 
     rate: float
     burst: float
-    full: float = float("-inf")
+    fullAt: float = float("-inf")
 
     def delay(self, now: float) -> float:
-        """Seconds until there is a token to take; 0 where there is one."""
-        seconds = max(self.full, now) - (self.burst - 1) / self.rate - now
-        return 0.0 if seconds < _NO_WAIT else seconds
+        """Return the seconds until a token is available; 0 if one is."""
+        seconds = max(self.fullAt, now) - (self.burst - 1) / self.rate - now
+        return 0.0 if seconds < _NO_DELAY else seconds
 
     def consume(self, now: float) -> TokenBucket:
-        """The bucket with one token less; only where L{delay} is 0."""
-        return replace(self, full=max(self.full, now) + 1 / self.rate)
+        """Return the bucket with one token less. Call it only if L{delay} returns 0."""
+        return replace(self, fullAt=max(self.fullAt, now) + 1 / self.rate)
+
+
+class Waiter:
+    """
+    A caller of a L{RateLimiter}. It keeps its place from the first refusal until it may call, or
+    gives up.
+
+    @param retry: called when L{mayCall} should be called again.
+    """
+
+    def __init__(self, limiter: RateLimiter, retry: Callable[[], None]) -> None:
+        self._limiter = limiter
+        self.retry = retry
+        self.priority = 0
+        self.urgentAt = inf
+        self.ticket = 0
+
+    def mayCall(self, priority: int, urgentAt: float = inf) -> bool:
+        """
+        Return whether to call now; if so, a token is consumed.
+
+        @param priority: lower numbers go first; callers of the same priority in order.
+        @param urgentAt: from this time on, by the clock, this caller goes before all others.
+        """
+        self.priority, self.urgentAt = priority, urgentAt
+        return self._limiter.mayCall(self)
+
+    def giveUp(self) -> None:
+        """Leave the queue: no call is wanted now."""
+        self._limiter.giveUp(self)
+
+
+class RateLimiter:
+    """
+    Limits the calls of one process, by one token bucket.
+
+    @param bucket: None is no limit.
+    """
+
+    def __init__(self, clock: IReactorTime, bucket: TokenBucket | None = None) -> None:
+        self._clock = clock
+        self._bucket = bucket
+        self._tickets = 0
+        self._queue: set[Waiter] = set()
+        self._timer: IDelayedCall | None = None
+
+    def waiter(self, retry: Callable[[], None]) -> Waiter:
+        """Return a caller that is not in the queue yet."""
+        return Waiter(self, retry)
+
+    def acquire(self, priority: int) -> Deferred[None]:
+        """Return a Deferred that fires when one call may be made. It may be cancelled."""
+
+        def retry() -> None:
+            if waiter.mayCall(priority):
+                turn.callback(None)
+
+        turn: Deferred[None] = Deferred(lambda _: waiter.giveUp())
+        waiter = self.waiter(retry)
+        retry()
+        return turn
+
+    def mayCall(self, waiter: Waiter) -> bool:
+        """See L{Waiter.mayCall}."""
+        if self._bucket is None:
+            return True
+        if not waiter.ticket:
+            self._tickets += 1
+            waiter.ticket = self._tickets
+        self._queue.add(waiter)
+        now = self._clock.seconds()
+        if self._bucket.delay(now) or self._first(now) is not waiter:
+            self._retryLater()
+            return False
+        self._bucket = self._bucket.consume(now)
+        self.giveUp(waiter)
+        return True
+
+    def giveUp(self, waiter: Waiter) -> None:
+        """See L{Waiter.giveUp}."""
+        self._queue.discard(waiter)
+        waiter.ticket = 0
+        if not self._queue and self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _first(self, now: float) -> Waiter:
+        def rank(waiter: Waiter) -> tuple[float, int]:
+            return (-inf if now >= waiter.urgentAt else waiter.priority, waiter.ticket)
+
+        return min(self._queue, key=rank)
+
+    def _retryLater(self) -> None:
+        if self._timer is None and self._queue and self._bucket is not None:
+            delay = self._bucket.delay(self._clock.seconds())
+            self._timer = self._clock.callLater(delay, self._retry)
+
+    def _retry(self) -> None:
+        self._timer = None
+        # It joins the queue again, with its ticket, if it still wants to call.
+        first = self._first(self._clock.seconds())
+        self._queue.discard(first)
+        first.retry()
+        self._retryLater()

@@ -21,7 +21,7 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from echoserver.game.game import Player
+from echoserver.game.connections import Connection
 from echoserver.gamelift.errors import CallFailed
 from echoserver.gamelift.service import GameServerDescription
 
@@ -116,35 +116,64 @@ class MemoryEndpoint:
         return transport
 
 
-class RecordingHooks:
-    """
-    Writes down what is told of players. C{failing} hooks raise.
+class StubGameServer:
+    """What a game sees of its game server, with these players and options."""
 
-    @ivar answer: whether a player may come in; a Deferred while nobody knows.
+    gameServerId = "i-0123456789abcdef0-5000-abcdefghij"
+    port = 5000
+    session: int | None = None
+    claimData: str | None = None
+
+    def __init__(self, **options: Any) -> None:
+        self.options = options
+        self.players: list[Any] = []
+
+    def startSession(self) -> int:
+        raise NotImplementedError
+
+    def endSession(self) -> None:
+        raise NotImplementedError
+
+    def setData(self, data: str) -> None:
+        raise NotImplementedError
+
+    def stop(self, reason: str) -> None:
+        raise NotImplementedError
+
+
+class RecordingListener:
+    """
+    The listener of connections: it records what they report.
+
+    @ivar decision: the message of the rejection, None to admit; a Deferred while it is open.
+    @ivar failing: whether each method raises after it has recorded the call.
     """
 
     def __init__(
-        self, answer: Deferred[bytes | None] | bytes | None = None, *, failing: bool = False
+        self, decision: Deferred[bytes | None] | bytes | None = None, *, failing: bool = False
     ) -> None:
-        self.answer = answer
+        self.decision = decision
         self.failing = failing
-        self.told: list[tuple[str, ...]] = []
+        self.calls: list[tuple[str, ...]] = []
+        self.gameServer = StubGameServer()
 
-    def admission(self, player: Player) -> Deferred[bytes | None]:
-        self._tell("admission")
-        return self.answer if isinstance(self.answer, Deferred) else succeed(self.answer)
-
-    def playerJoined(self, player: Player) -> None:
-        self._tell("joined", player.address)
-
-    def playerLeft(self, player: Player, reason: str) -> None:
-        self._tell("left", player.address, reason, str(player.received))
-
-    def _tell(self, *what: str) -> None:
-        if what[0] != "admission":
-            self.told.append(what)
+    def admission(self, connection: Connection) -> Deferred[bytes | None]:
         if self.failing:
-            raise ValueError("a hook that fails")
+            raise ValueError("an admission that fails")
+        decision = self.decision
+        return decision if isinstance(decision, Deferred) else succeed(decision)
+
+    def playerJoining(self, connection: Connection) -> None:
+        self.calls.append(("joining", connection.address))
+
+    def playerJoined(self, connection: Connection) -> None:
+        self.gameServer.players.append(connection)
+        self.calls.append(("joined", connection.address))
+
+    def playerLeft(self, connection: Connection, reason: str) -> None:
+        if connection in self.gameServer.players:
+            self.gameServer.players.remove(connection)
+        self.calls.append(("left", connection.address, reason, str(connection.bytesReceived)))
 
 
 class LongRandom(Random):
@@ -181,8 +210,10 @@ class PendingFleet:
     def utilize(self, gameServerId: str) -> Deferred[GameServerDescription]:
         return self._call("utilize", gameServerId)
 
-    def heartbeat(self, gameServerId: str) -> Deferred[GameServerDescription]:
-        return self._call("heartbeat", gameServerId)
+    def heartbeat(
+        self, gameServerId: str, data: str | None = None
+    ) -> Deferred[GameServerDescription]:
+        return self._call("heartbeat", gameServerId, *([] if data is None else [data]))
 
     def describe(self, gameServerId: str) -> Deferred[GameServerDescription]:
         return self._call("describe", gameServerId)

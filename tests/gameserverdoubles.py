@@ -1,102 +1,128 @@
 """A game server in memory."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
-from functools import partial
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from echoserver.clock import WallClock
-from echoserver.game.connections import EchoFactory
-from echoserver.game.game import Hooks
-from echoserver.game.listener import Descriptors
-from echoserver.gamelift.pace import Pace
-from echoserver.gamelift.registration import Degraded, RegistrationConfig
+from echoserver.echo import EchoFactory
+from echoserver.game.listener import DescriptorLimit
+from echoserver.gamelift.degraded import Degraded
+from echoserver.gamelift.registration import Registration
 from echoserver.gamelift.service import RegistrationRequest
-from echoserver.ratelimit import TokenBucket
+from echoserver.ratelimit import RateLimiter, TokenBucket
 from echoserver.server.config import GameServerConfig
 from echoserver.server.gameserver import GameServer
 from tests.doubles import LongRandom, MemoryEndpoint, PendingFleet
 
-IDENTITY = RegistrationRequest("i-0123456789abcdef0", "localhost:5000", 5000)
+REQUEST = RegistrationRequest("i-0123456789abcdef0", "localhost:5000", 5000)
 
 
 class GameServerTestCase(SynchronousTestCase):
-    """A game server in memory, whose game writes down its claims, or fails at them."""
+    """A game server in memory, whose game records the hooks that are called."""
 
     gameFails = False
-    gameBrings: Callable[[], object] = staticmethod(lambda: None)
+    onClaimed: Callable[[], object] = staticmethod(lambda: None)
 
     def start(
         self,
-        rules: GameServerConfig | None = None,
+        config: GameServerConfig | None = None,
         *,
-        enrolled: bool = True,
+        registered: bool = True,
         apiRate: TokenBucket | None = None,
     ) -> GameServer:
-        """A game server that listens, and has asked to be registered."""
+        """Return a game server that listens and has started to register."""
         self.clock = Clock()
-        self.pace = Pace(self.clock, apiRate)
+        self.limiter = RateLimiter(self.clock, apiRate)
         self.claims: list[str] = []
+        self.hooks: list[tuple[Any, ...]] = []
         self.fleet = PendingFleet()
         self.endpoint = MemoryEndpoint()
         self.used = 100
-        self.descriptors = Descriptors(self.clock, 1024, lambda: self.used)
+        self.config = config or GameServerConfig(grace=20.0)
         self.server = GameServer(
             self.clock,
-            LongRandom(7),
             self.endpoint,
-            partial(Game, self),
-            self.descriptors,
-            rules or GameServerConfig(grace=20.0),
+            lambda gameServer: RecordingGame(self, gameServer),
+            DescriptorLimit(self.clock, 1024, lambda: self.used),
+            self.config,
         )
         self.server.startService()
         self.assertEqual(5000, self.successResultOf(self.server.listen()))
         self.refusals: list[str] = []
-        if enrolled:
-            self.enroll()
+        if registered:
+            self.register()
         return self.server
 
-    def enroll(self) -> None:
-        """Hand it FleetIQ."""
-        self.server.enroll(
-            RegistrationConfig(
+    def register(self) -> None:
+        """Register the game server with FleetIQ."""
+        self.sessionConfirmed = self.server.sessionConfirmed
+        self.claimChanged = self.server.claimChanged
+        self.server.register(
+            Registration(
+                self.clock,
+                LongRandom(7),
                 self.fleet,
-                IDENTITY,
-                self.pace,
-                lambda: None,
-                self.refuse,
-                Degraded(self.clock, WallClock(self.clock)),
+                REQUEST,
+                limiter=self.limiter,
+                degraded=Degraded(self.clock, WallClock(self.clock)),
+                heartbeat=self.config.heartbeat,
+                listener=self,
+                healthy=self.server.healthy,
             )
         )
 
-    def refuse(self, sentence: str) -> bool:
-        """Writes down the sentence, and goes on."""
-        self.refusals.append(sentence)
+    def registered(self) -> None:
+        """Ignore the first confirmation."""
+
+    def refused(self, message: str) -> bool:
+        """Record the message, and go on."""
+        self.refusals.append(message)
         return False
 
     def stop(self) -> Deferred[None]:
-        """Tell it to stop."""
+        """Stop the game server."""
         self.stopped = self.server.stopService()
         return self.stopped
 
     def assertStopped(self) -> None:
-        """It has left, and nothing of it is left."""
+        """The game server has stopped, and nothing of it is left."""
         self.successResultOf(self.stopped)
         self.assertFalse(self.endpoint.listening)
         self.assertEqual([], self.clock.getDelayedCalls())
 
 
-class Game(EchoFactory):
-    """The factory of a game that writes down its claims, or fails at them."""
+class RecordingGame(EchoFactory):
+    """The echo game, with hooks that record their calls."""
 
-    def __init__(self, test: GameServerTestCase, hooks: Hooks) -> None:
-        super().__init__(test.clock, hooks)
+    def __init__(self, test: GameServerTestCase, gameServer: Any) -> None:
+        super().__init__(gameServer)
         self.test = test
 
+    def sessionStarted(self, number: int) -> None:
+        self.test.hooks.append(("started", number))
+
+    def sessionEnded(self, number: int) -> None:
+        self.test.hooks.append(("ended", number))
+
+    def playerJoined(self, player: Any) -> None:
+        self.test.hooks.append(("joined", player.address))
+
+    def playerLeft(self, player: Any, reason: str) -> None:
+        self.test.hooks.append(("left", player.address, reason))
+
+    def draining(self, deadline: float | None, reason: str) -> None:
+        self.test.hooks.append(("draining", deadline, reason))
+        if self.test.gameFails:
+            raise ValueError("a game that fails")
+
     def claimed(self, data: str) -> None:
-        self.test.gameBrings()
+        self.test.onClaimed()
         if self.test.gameFails:
             raise ValueError("a game that fails")
         self.test.claims.append(data)

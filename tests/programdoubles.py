@@ -13,9 +13,12 @@ from twisted.logger import capturedLogs
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from echoserver.server.options import Options
+from echoserver.echo import Options as EchoGameOptions
+from echoserver.server.options import optionsFor
 from echoserver.server.process import ServerProcess
 from tests.awsdoubles import told
+
+EchoOptions = optionsFor("fleetiq-echo", "echoserver.echo.makeFactory", "Echo.", EchoGameOptions)
 
 
 class Reactor(MemoryReactorClock):
@@ -92,8 +95,8 @@ class Part:
         self._order.append(self._name)
         return self.stopped
 
-    def hurry(self) -> None:
-        self._order.append(f"{self._name} hurried")
+    def skipGracePeriod(self) -> None:
+        self._order.append(f"{self._name} without grace")
 
 
 class ProgramTestCase(SynchronousTestCase):
@@ -105,9 +108,16 @@ class ProgramTestCase(SynchronousTestCase):
     def program(self, *words: str, **environ: str) -> ServerProcess:
         """A program of these options and variables, whose threads are none."""
         os.environ.update(environ)
-        options = Options(environ)
+        options = EchoOptions(environ)
         options.parseOptions(words)
-        program = ServerProcess(self.reactor, options.settings, environ)
+        program = ServerProcess(
+            self.reactor,
+            options.settings,
+            environ,
+            options.makeFactory,
+            options.command,
+            options,
+        )
         self.patch(program, "_pool", Pool(self.order))
         return program
 

@@ -1,4 +1,4 @@
-"""The goodbye, however TCP cuts it."""
+"""The echo game: any bytes come back, until the quit command."""
 
 from __future__ import annotations
 
@@ -6,19 +6,23 @@ from itertools import pairwise
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from twisted.internet.protocol import Factory
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from echoserver.echo import findGoodbye
+from echoserver.echo import EchoFactory, Options, findQuit, makeFactory
+from tests.doubles import PlayerTransport, StubGameServer
+from tests.game.test_connections import ConnectionsTestCase
 
 
 def cut(data: bytes, places: list[int]) -> list[bytes]:
-    """C{data} in pieces, cut at C{places}; none of them empty."""
+    """Return C{data} in pieces, cut at C{places}; none of them is empty."""
     ends = sorted({0, len(data), *(place % (len(data) + 1) for place in places)})
     return [data[a:b] for a, b in pairwise(ends)]
 
 
 def lines(data: bytes) -> int:
-    """Where the first goodbye line begins, found the slow way; -1 without one."""
+    """Return where the first quit command begins, found by splitting lines; -1 without one."""
     at = 0
     for line in data.split(b"\n")[:-1]:
         if line.removesuffix(b"\r") in (b"q", b"Q"):
@@ -27,31 +31,136 @@ def lines(data: bytes) -> int:
     return -1
 
 
-NEAR_GOODBYE = st.lists(st.sampled_from([b"q", b"Q", b"\r", b"\n", b"x"]), max_size=12).map(
-    b"".join
-)
+NEAR_QUIT = st.lists(st.sampled_from([b"q", b"Q", b"\r", b"\n", b"x"]), max_size=12).map(b"".join)
 CUTS = st.lists(st.integers(0, 100), max_size=6)
 
 
-class FindGoodbyeTests(SynchronousTestCase):
-    """The goodbye line is found however it is cut."""
+class FindQuitTests(SynchronousTestCase):
+    """The quit command is found, however TCP splits it."""
 
     @settings(deadline=None, max_examples=500)
-    @given(NEAR_GOODBYE, CUTS)
-    def test_likeTheSlowWay(self, data: bytes, places: list[int]) -> None:
-        """
-        It is found exactly where a reader of whole lines finds it, and all of it that stood in
-        earlier pieces is at most what came before its end was known.
-        """
+    @given(NEAR_QUIT, CUTS)
+    def test_likeSplittingLines(self, data: bytes, places: list[int]) -> None:
+        """It is found exactly where splitting the whole data into lines finds it."""
         line: bytes | None = b""
-        passed = 0
+        consumed = 0
         for piece in cut(data, places):
-            before, line = findGoodbye(line, piece)
+            before, line = findQuit(line, piece)
             if before >= 0:
                 at = lines(data)
                 self.assertGreaterEqual(at, 0)
-                self.assertEqual(passed + before, max(at, passed))
-                self.assertLess(passed, at + 3)
+                self.assertEqual(consumed + before, max(at, consumed))
+                self.assertLess(consumed, at + 3)
                 return
-            passed += len(piece)
+            consumed += len(piece)
         self.assertEqual(-1, lines(data))
+
+
+class EchoTests(ConnectionsTestCase):
+    """What a player sends, and what comes back."""
+
+    showBytes = False
+
+    def makeFactory(self) -> Factory:
+        return EchoFactory(StubGameServer(), showBytes=self.showBytes)
+
+    def echo(self, *pieces: bytes, showBytes: bool = False) -> PlayerTransport:
+        """Return the connection of a player that has sent these pieces."""
+        self.showBytes = showBytes
+        transport = self.connect()
+        self.send(transport, *pieces)
+        return transport
+
+    @settings(deadline=None, max_examples=200)
+    @given(st.binary(max_size=200) | NEAR_QUIT, CUTS, st.booleans())
+    def test_anyBytes(self, data: bytes, places: list[int], showBytes: bool) -> None:
+        """Any bytes without a quit command, cut anywhere, come back in order, none lost."""
+        data = b"\n" + data
+        if lines(data) >= 0:
+            return
+        transport = self.echo(*cut(data, places), showBytes=showBytes)
+        self.assertEqual(data, transport.value())
+        self.assertFalse(transport.ended)
+        self.doCleanups()
+
+    @settings(deadline=None, max_examples=300)
+    @given(
+        NEAR_QUIT,
+        st.sampled_from([b"q\n", b"Q\r\n"]),
+        st.binary(max_size=20),
+        CUTS,
+        st.booleans(),
+    )
+    def test_quit(
+        self, before: bytes, command: bytes, rest: bytes, places: list[int], showBytes: bool
+    ) -> None:
+        """What precedes the command is echoed, at most its beginning, and nothing after it."""
+        data = b"\n" + before + b"\n" + command + rest
+        transport = self.echo(*cut(data, places), showBytes=showBytes)
+        written = transport.value()
+        at = lines(data)
+        self.assertEqual(data[: len(written)], written)
+        self.assertIn(len(written) - at, range(3))
+        self.assertTrue(transport.ended)
+        self.doCleanups()
+
+    def test_notDelayed(self) -> None:
+        """A piece that may become a quit command is echoed at once."""
+        transport = self.echo(b"hello\nq")
+        self.assertEqual(b"hello\nq", transport.value())
+        self.assertEqual(b"hello\nqx", self.send(transport, b"x"))
+
+    def test_lineEndsWithQ(self) -> None:
+        """A line that ends with q is no quit command, however it is cut; a q after it is one."""
+        for showBytes in (True, False):
+            for beginning in (b"abc", b"\r", b"a\nb"):
+                pieces = b"hello\n", beginning, b"q\n", beginning, b"Q\r\n"
+                transport = self.echo(*pieces, showBytes=showBytes)
+                self.assertFalse(transport.ended)
+                self.send(transport, b"bye\n", b"q\n")
+                self.assertTrue(transport.ended)
+
+    def test_workshopsClient(self) -> None:
+        """From a player that never ends a line, a chunk of q or Q alone is the quit command."""
+        for command in (b"q", b"Q"):
+            for showBytes in (True, False):
+                transport = self.echo(b"hello", command, showBytes=showBytes)
+                self.assertEqual(b"hello", transport.value())
+                self.assertTrue(transport.ended)
+
+    def test_quitFirst(self) -> None:
+        """The first chunk may be the quit command."""
+        self.assertTrue(self.echo(b"q").ended)
+
+    def test_onlyWithoutLineEnds(self) -> None:
+        """From a player that has ended a line, a chunk of q alone only begins a line."""
+        for showBytes in (True, False):
+            transport = self.echo(b"a", b"bb", b"c\n", b"q", showBytes=showBytes)
+            self.assertEqual(b"abbc\nq", transport.value())
+            self.assertFalse(transport.ended)
+
+    def test_lineOfPieces(self) -> None:
+        """A line that arrived in pieces ends with its line end: the next may be the command."""
+        for showBytes in (True, False):
+            transport = self.echo(b"a", b"bb", b"c\n", b"q\n", showBytes=showBytes)
+            self.assertEqual(b"abbc\n", transport.value())
+            self.assertTrue(transport.ended)
+
+    def test_reason(self) -> None:
+        """The quit command is the reason of the leave."""
+        self.echo(b"hello", b"q")
+        self.assertEqual(("quit command", "6"), self.listener.calls[-1][2:])
+
+    def test_showBytes(self) -> None:
+        """With --show-bytes each piece is logged, escaped, the quit command among them."""
+        with capturedLogs() as events:
+            self.echo(b"h\x1b", b"x" * 100, b"q", showBytes=True)
+        self.assertEqual(["h\\x1b", "x" * 80, "q"], [event["data"] for event in events])
+
+    def test_makeFactory(self) -> None:
+        """The option --show-bytes chooses the protocol."""
+        for words in ([], ["--show-bytes"]):
+            options = Options()
+            options.parseOptions(words)
+            factory = makeFactory(StubGameServer(**options))
+            self.assertEqual(bool(words), "Logging" in str(factory.protocol))

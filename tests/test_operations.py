@@ -10,8 +10,8 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from echoserver.server.metrics import Metrics
-from echoserver.server.options import Options
 from tests.endtoend.test_signals import STOPPING
+from tests.programdoubles import EchoOptions as Options
 from tests.server.test_statusport import READY
 
 ROOT = Path(__file__).parents[1]
@@ -79,13 +79,13 @@ class OperationsTests(SynchronousTestCase):
         self.assertEqual(len(graces), 3)
 
     def test_json(self) -> None:
-        """The policy and the container definition are JSON; the policy allows what README says."""
+        """The policy and the container definition are JSON; the policy is that of docs/aws.md."""
         _, policy = (
             json.loads(each) for each in re.findall(r"```json\n(.*?)```", GUIDE, re.DOTALL)
         )
         [statement] = policy["Statement"]
         needs = re.search(
-            r"role needs (.*?) on the group", (ROOT / "README.md").read_text(), re.DOTALL
+            r"role needs (.*?) on the group", (ROOT / "docs/aws.md").read_text(), re.DOTALL
         )
         assert needs is not None
         self.assertEqual(statement["Action"], re.findall(r"`(gamelift:\w+)`", needs[1]))

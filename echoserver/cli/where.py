@@ -12,13 +12,12 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IProtocol, IReactorTime, IStreamClientEndpoint
 from twisted.python.usage import UsageError
 
-from echoserver.address import Address
+from echoserver.address import LOCAL_FLEETIQ_URL, Address
 from echoserver.cli.console import Console, Refused
 from echoserver.cli.paging import everyPage
 from echoserver.gamelift.client import EndpointConfig
 from echoserver.gamelift.errors import CallFailed
 from echoserver.gamelift.service import Calls
-from echoserver.server.discovery import DEFAULT_URL
 
 _NOT_REACHED = {"EndpointConnectionError", "ConnectTimeoutError"}
 
@@ -77,7 +76,7 @@ def chooseWhere(
         raise UsageError(
             f"--region {region} is AWS, and AWS needs a game server group: add --group NAME."
         )
-    return EndpointConfig(endpoint=DEFAULT_URL, local=True)
+    return EndpointConfig(endpoint=LOCAL_FLEETIQ_URL, local=True)
 
 
 def _isLoopback(endpoint: str) -> bool:
@@ -122,9 +121,9 @@ async def _onlyGroup(calls: Calls, where: EndpointConfig, place: str) -> str:
     try:
         groups = await everyPage(calls, "ListGameServerGroups", "GameServerGroups")
     except CallFailed as error:
-        if where.endpoint == DEFAULT_URL and error.code in _NOT_REACHED:
+        if where.endpoint == LOCAL_FLEETIQ_URL and error.code in _NOT_REACHED:
             raise Refused(
-                f"No local FleetIQ listens on {DEFAULT_URL}: start one with 'make run' or "
+                f"No local FleetIQ listens on {LOCAL_FLEETIQ_URL}: start one with 'make run' or "
                 f"'twistd -n fleetiq-local', or name a group of AWS with --group."
             ) from error
         raise

@@ -1,8 +1,9 @@
-"""Whether a claim sent the player who knocks: FleetIQ is asked once for all who knock together."""
+"""Decide whether a connection becomes a player: claim check, player limits."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import Enum
 from math import inf
 from typing import NoReturn
 
@@ -13,47 +14,71 @@ from twisted.python.failure import Failure
 
 _log = Logger(namespace="fleetiq.game")
 
-ANSWER_WITHIN = 5.0
-NO_HOLDS = 1.0
+CHECK_TIMEOUT = 5.0
+NO_CLAIM_TTL = 1.0
 
 
-class Admission:
+class Rejection(Enum):
+    """Why a connection does not become a player."""
+
+    FULL = "a player limit is reached"
+    CLAIM_FIRST = "no claim is active"
+
+
+def overLimit(
+    players: int, maxPlayers: int | None, fromAddress: int, maxPerAddress: int | None
+) -> bool:
     """
-    Asks, and shares the answer. A no holds for 1 s, so that whoever knocks on and on costs a call a
-    second; silence for 5 s, or a failure, is a no.
+    Return whether one more player would exceed a limit. None is no limit.
 
-    @param ask: fires with whether a claim waits for its players.
+    @param players: the players who are connected.
+    @param fromAddress: how many of them come from the same address.
+    """
+    full = maxPlayers is not None and players >= maxPlayers
+    return full or (maxPerAddress is not None and fromAddress >= maxPerAddress)
+
+
+class ClaimCheck:
+    """
+    Check with FleetIQ whether a claim is active. Concurrent checks share one call.
+
+    A negative result is kept for 1 s, so that repeated connections cost at most one call a second.
+    No result within 5 s, or a failure, counts as negative.
+
+    @param isClaimed: makes the call; fires with whether a claim waits for its players.
     """
 
-    def __init__(self, clock: IReactorTime, ask: Callable[[], Deferred[bool]]) -> None:
+    def __init__(self, clock: IReactorTime, isClaimed: Callable[[], Deferred[bool]]) -> None:
         self._clock = clock
-        self._ask = ask
-        self._refused = -inf
+        self._isClaimed = isClaimed
+        self._negativeSince = -inf
         self._waiting: list[Deferred[bool]] = []
 
-    def knock(self) -> Deferred[bool]:
-        """Fires with whether he was sent, within 5 s; never fails."""
-        if self._clock.seconds() - self._refused < NO_HOLDS:
+    def check(self) -> Deferred[bool]:
+        """Return a Deferred that fires with whether a claim is active, within 5 s; never fails."""
+        if self._clock.seconds() - self._negativeSince < NO_CLAIM_TTL:
             return succeed(False)
-        answer: Deferred[bool] = Deferred()
-        self._waiting.append(answer)
+        result: Deferred[bool] = Deferred()
+        self._waiting.append(result)
         if len(self._waiting) == 1:
-            asked = self._ask().addTimeout(ANSWER_WITHIN, self._clock, _tooLate)
-            asked.addErrback(self._failed).addCallback(self._answered)
-        return answer
+            call = self._isClaimed().addTimeout(CHECK_TIMEOUT, self._clock, _timedOut)
+            call.addErrback(self._failed).addCallback(self._fireAll)
+        return result
 
     def _failed(self, failure: Failure) -> bool:
-        why = failure.getErrorMessage()
-        _log.warn("A player was refused, for FleetIQ did not say who may come: {why}", why=why)
+        _log.warn(
+            "A connection was rejected, because the claim check failed: {reason}",
+            reason=failure.getErrorMessage(),
+        )
         return False
 
-    def _answered(self, claimed: bool) -> None:
+    def _fireAll(self, claimed: bool) -> None:
         if not claimed:
-            self._refused = self._clock.seconds()
+            self._negativeSince = self._clock.seconds()
         waiting, self._waiting = self._waiting, []
-        for answer in waiting:
-            answer.callback(claimed)
+        for result in waiting:
+            result.callback(claimed)
 
 
-def _tooLate(_: object, timeout: float) -> NoReturn:
-    raise TimeoutError(f"nothing within {timeout:.0f} s")
+def _timedOut(_: object, timeout: float) -> NoReturn:
+    raise TimeoutError(f"no result within {timeout:.0f} s")

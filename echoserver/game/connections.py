@@ -1,312 +1,462 @@
-"""A player's bytes: Echo, and its factory."""
+"""Wrap a protocol factory: admission, join and leave, closing, back-pressure of each connection."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, ParamSpec, TypeVar
+from typing import Protocol as TypingProtocol
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import (
+    IAddress,
     IDelayedCall,
     IHalfCloseableProtocol,
+    ILoggingContext,
+    IProtocol,
+    IProtocolFactory,
     IPushProducer,
     IReactorTime,
 )
-from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.protocols.policies import ProtocolWrapper
 from twisted.python.failure import Failure
-from zope.interface import implementer
+from zope.interface import Declaration, implementedBy, implementer, providedBy
 
-from echoserver.echo import findGoodbye
-from echoserver.game.game import Hooks, Player
-from echoserver.game.listener import describe, hasEnded, hostOf
-from echoserver.game.timeouts import HeldBack, Idleness, Newcomers
-
-_log = Logger(namespace="fleetiq.game")
+from echoserver.game.listener import describe, hostOf, peerHasClosed
+from echoserver.game.timeouts import IdleTimeout, PausedConnections, PendingConnections
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-JOIN_AFTER = 0.5
-LAST_BYTES = 10.0
-_SMALL_Q, _LARGE_Q, _LINE_END = b"qQ\n"
+_log = Logger(namespace="fleetiq.game")
+
+# Seconds without data after which a connection requests admission, and a session may start.
+ADMISSION_DELAY = 0.5
+# Seconds that a peer has to read what is left when its connection closes.
+CLOSE_TIMEOUT = 10.0
+# Methods of a transport after which it may write in another way: over TLS, for instance.
+_CHANGE_WRITE = ("startTLS", "loseWriteConnection")
 
 
-@implementer(IHalfCloseableProtocol, IPushProducer)
-class Echo(Protocol):
+def callHook(hook: Callable[P, object], *args: P.args, **kw: P.kwargs) -> None:
+    """Call a hook of the game. An exception is logged, and changes nothing for the players."""
+    try:
+        hook(*args, **kw)
+    except Exception:  # noqa: BLE001 # the game's error must not reach the player's connection
+        _log.failure("A hook of the game failed.")
+
+
+class PlayerListener(TypingProtocol):
+    """Decides on connections and is notified of players: the game server."""
+
+    def admission(self, connection: Connection) -> Deferred[bytes | None]:
+        """
+        Decide whether the connection becomes a player. Fires with None if it does, else with the
+        message to send before it is closed. Until then the connection is not read.
+        """
+
+    def playerJoining(self, connection: Connection) -> None:
+        """The connection was admitted; its protocol is connected next."""
+
+    def playerJoined(self, connection: Connection) -> None:
+        """The protocol of a player is connected; data follows."""
+
+    def playerLeft(self, connection: Connection, reason: str) -> None:
+        """A connection for which L{playerJoining} was called has ended."""
+
+
+@implementer(IHalfCloseableProtocol, ILoggingContext, IProtocol, IPushProducer)
+class Connection:
     """
-    Sends back what comes, as it comes, until the player says goodbye.
+    One connection. It is the protocol of the transport, and the transport of the game's protocol.
 
-    It is its transport's producer: a player who does not read stops being read.
+    The game's protocol is made and connected when the connection is admitted. It sees the transport
+    through this object: what the transport provides and has, this object provides and has. Three
+    things differ. The connection is registered as the transport's producer while the game's
+    protocol registers none, so that a peer that does not read is not read either. After
+    C{loseConnection} no more data is delivered, and C{connectionLost} is called as soon as all is
+    written. And after a FIN of the peer all that was written is still sent, within 10 s.
+
+    @ivar protocol: the game's protocol; None until the connection is admitted.
+    @ivar bytesReceived: bytes that the peer has sent until it left.
+    @ivar reason: why the connection closes or has closed; None while it does not.
+    @ivar joined: whether it is a player.
     """
 
-    # Without them a player has a dictionary of his own: 0.4 KiB, and slower.
+    # Without slots each connection would have a dictionary: 0.4 KiB, and slower access.
     __slots__ = (
-        "_aborting",
-        "_calm",
-        "_early",
-        "_joined",
-        "_line",
-        "_lineEnded",
-        "_reason",
-        "connected",
-        "factory",
-        "received",
-        "transport",
+        "_abortCall",
+        "_ownsProducer",
+        "_parent",
+        "_pendingData",
+        "_receive",
+        "_transport",
+        "bytesReceived",
+        "joined",
+        "protocol",
+        "reason",
+        "write",
     )
 
-    factory: EchoFactory
-    transport: Any
+    _transport: Any
+    write: Callable[[bytes], None]
+    protocol: Any
 
-    def __init__(self) -> None:
-        self.received = 0
-        self._joined = False
-        self._reason: str | None = None
-        # In, not leaving, no goodbye begun, and nobody looks on: to echo is all there is to do.
-        self._calm = False
-        self._early: tuple[bytes, ...] = ()
-        self._line: bytes | None = b""
-        self._lineEnded = False
-        self._aborting: IDelayedCall | None = None
+    def __init__(self, parent: Connections) -> None:
+        self._parent = parent
+        self._transport = None
+        self._abortCall: IDelayedCall | None = None
+        self._ownsProducer = False
+        self._pendingData: tuple[bytes, ...] = ()
+        self._receive: Callable[[bytes], object] = self._bufferUntilAdmitted
+        self.bytesReceived = 0
+        self.joined = False
+        self.protocol = None
+        self.reason: str | None = None
+
+    # The protocol of the transport.
+
+    def makeConnection(self, transport: Any) -> None:
+        self._transport = transport
+        self._parent.connected(self)
+
+    def dataReceived(self, data: bytes) -> None:
+        self.bytesReceived += len(data)
+        self._receive(data)
+
+    def readConnectionLost(self) -> None:
+        """The peer has sent FIN. A protocol that does not handle that is closed."""
+        if self.joined and self.reason is None and IHalfCloseableProtocol.providedBy(self.protocol):
+            self.protocol.readConnectionLost()
+            return
+        if self.reason is None:
+            self._stopReceiving("closed the connection")
+        self.abortIn(CLOSE_TIMEOUT)
+        self._transport.loseConnection()
+
+    def writeConnectionLost(self) -> None:
+        """
+        All that was written is sent, and this side is closed. If the server closes the connection,
+        the player has left now, even if the socket still waits for the peer's FIN.
+        """
+        if self.reason is not None:
+            self._leave(Failure(ConnectionDone()))
+        elif self.joined and IHalfCloseableProtocol.providedBy(self.protocol):
+            self.protocol.writeConnectionLost()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self._abortCall is not None and self._abortCall.active():
+            self._abortCall.cancel()
+        if self.reason is None:
+            clean = reason.check(ConnectionDone)
+            self.reason = (
+                "closed the connection" if clean else f"vanished ({reason.getErrorMessage()})"
+            )
+        # Removed first: a hook that runs when the player leaves may close all that are left.
+        self._parent.disconnected(self)
+        self._leave(reason)
+        self._parent.fireIfEmpty()
+
+    def logPrefix(self) -> str:
+        if ILoggingContext.providedBy(self.protocol):
+            prefix: str = self.protocol.logPrefix()
+            return prefix
+        return type(self if self.protocol is None else self.protocol).__name__
+
+    # The producer of the transport.
+
+    def pauseProducing(self) -> None:
+        self._parent.paused.add(self)
+        self._transport.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        self._parent.paused.discard(self)
+        self._transport.resumeProducing()
+        if self._pendingData and self.joined:
+            self._deliverPending()
+
+    def stopProducing(self) -> None:
+        self._transport.stopProducing()
+
+    def peerHasClosed(self) -> bool:
+        return self.joined and self.reason is None and peerHasClosed(self._transport)
+
+    # The transport of the game's protocol.
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._transport, name)
+        return partial(self._thenUpdateWrite, value) if name in _CHANGE_WRITE else value
+
+    def _thenUpdateWrite(self, method: Callable[P, T], *args: P.args, **kw: P.kwargs) -> T:
+        result = method(*args, **kw)
+        self.write = self._transport.write
+        return result
+
+    @property
+    def __providedBy__(self) -> Any:
+        """What zope.interface takes for provided: the interfaces of the transport, and ours."""
+        return self._parent.interfacesOf(self._transport)
+
+    @property
+    def transport(self) -> Connection:
+        """Return the transport of the game's protocol. See L{Player<echoserver.game.Player>}."""
+        return self
 
     @property
     def address(self) -> str:
-        """The peer, C{host:port}."""
-        return describe(self.transport.getPeer())
+        return describe(self._transport.getPeer())
 
     @property
     def host(self) -> str | None:
-        """The peer's address alone, if it has one."""
-        return hostOf(self.transport.getPeer())
-
-    def connectionMade(self) -> None:
-        self.factory.connected(self)
-        self.transport.registerProducer(self, True)
-        self.factory.newcomers.add(self)
-
-    def dataReceived(self, data: bytes) -> None:
-        # What has no q in it says no goodbye, nor begins one.
-        if self._calm and _SMALL_Q not in data and _LARGE_Q not in data:
-            self._line = b"" if data[-1] == _LINE_END else None
-            self.received += len(data)
-            self.transport.write(data)
-        else:
-            self._consider(data)
-
-    def _consider(self, data: bytes) -> None:
-        if not self.playing:
-            self._notIn(data)
-            return
-        self.received += len(data)
-        if self.factory.seen is not None:
-            self.factory.seen(self, data)
-        if not self._lineEnded:
-            if len(data) == 1 and data in b"qQ":
-                # The workshop's client never ends a line: its chunk is its line.
-                self.leave("goodbye")
-                return
-            self._lineEnded = b"\n" in data
-        before, self._line = findGoodbye(self._line, data)
-        if before < 0:
-            # Before it is written: back-pressure or an end may come of that.
-            self._calm = self._lineEnded and not self._line and self.factory.seen is None
-            self.transport.write(data)
-            return
-        self.transport.write(data[:before])
-        self.leave("goodbye")
+        return hostOf(self._transport.getPeer())
 
     @property
-    def playing(self) -> bool:
-        """Whether the player is in, and not leaving."""
-        return self._joined and self._reason is None
+    def disconnecting(self) -> bool:
+        return self.reason is not None or bool(getattr(self._transport, "disconnecting", False))
 
-    def leave(self, reason: str, within: float = LAST_BYTES) -> None:
+    def loseConnection(self) -> None:
+        self.close("closed by the server")
+
+    def abortConnection(self) -> None:
+        if self.reason is None:
+            self._stopReceiving("aborted by the server")
+        self._transport.abortConnection()
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        """Replace this connection as the transport's producer."""
+        self._unregisterOwnProducer()
+        self._thenUpdateWrite(self._transport.registerProducer, producer, streaming)
+
+    def unregisterProducer(self) -> None:
+        if not self._ownsProducer:
+            self._transport.unregisterProducer()
+            self._registerOwnProducer()
+
+    def close(self, reason: str, within: float = CLOSE_TIMEOUT) -> None:
         """
-        Let the player go, once all is written; abort whoever has not read it C{within} seconds.
+        Close the connection once all is written; abort it if the peer has not read it in time.
 
-        Our side is closed, and the player's read on, and dropped: closing both with bytes unread
-        would reset the connection, and lose what is still on its way. TLS and PROXY wrappers
-        cannot close one side alone.
+        Only this side is closed, and the peer's data is read and dropped: closing a socket with
+        unread data resets the connection, and loses what is still on its way. TLS and PROXY
+        wrappers cannot close one side alone.
+
+        @param within: seconds.
         """
         self.abortIn(within)
-        if self._reason is None:
-            self._reason = reason
-            self._calm = False
-            self.transport.unregisterProducer()
-            self.transport.resumeProducing()
-            if isinstance(self.transport, ProtocolWrapper):
-                self.transport.loseConnection()
+        if self.reason is None:
+            self._stopReceiving(reason)
+            self._parent.paused.discard(self)
+            self._transport.resumeProducing()
+            isTLS = getattr(self._transport, "TLS", False)
+            if isTLS or isinstance(self._transport, ProtocolWrapper):
+                self._transport.loseConnection()
             else:
-                self.transport.loseWriteConnection()
-
-    def pauseProducing(self) -> None:
-        self.factory.heldBack.add(self)
-        self.transport.pauseProducing()
-
-    def resumeProducing(self) -> None:
-        self.factory.heldBack.discard(self)
-        self.transport.resumeProducing()
-
-    def stopProducing(self) -> None:
-        self.transport.stopProducing()
-
-    def endsUnheard(self) -> bool:
-        """Whether the player has ended his side, and that waits behind what is not read."""
-        return self.playing and hasEnded(self.transport)
-
-    def writeConnectionLost(self) -> None:
-        """All is written: the player is gone, though the socket waits for the peer's own end."""
-        self._tellLeft()
-
-    def readConnectionLost(self) -> None:
-        """The player has no more to say: what is buffered is still delivered."""
-        if self._reason is None:
-            self._reason = "closed the connection"
-            self._calm = False
-            self.transport.unregisterProducer()
-        self.abortIn(LAST_BYTES)
-        self.transport.loseConnection()
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        if self._aborting is not None and self._aborting.active():
-            self._aborting.cancel()
-        if self._reason is None:
-            clean = reason.check(ConnectionDone)
-            why = "closed the connection" if clean else f"vanished ({reason.getErrorMessage()})"
-            self._reason = why
-        # Out of the set first: who hears that he left may close all who are still in it.
-        self.factory.connections.discard(self)
-        self.factory.heldBack.discard(self)
-        self.factory.newcomers.discard(self)
-        self._tellLeft()
-        self.factory.disconnected()
-
-    def _notIn(self, data: bytes) -> None:
-        """What comes before the player is in waits; what comes after his end is dropped."""
-        if self._reason is None:
-            self._early += (data,)
-            if self.factory.newcomers.discard(self):
-                self.knock()
-
-    def knock(self) -> None:
-        """Ask to be let in."""
-        if self._reason is not None:
-            return
-        answer = self.factory.tell(self.factory.hooks.admission, self) or succeed(None)
-        if not answer.called:
-            self.transport.pauseProducing()
-        answer.addErrback(self.factory.hookFailed).addCallback(self._answered)
-
-    def _answered(self, refusal: bytes | None) -> None:
-        early, self._early = self._early, ()
-        if self._reason is not None:
-            return
-        if refusal is not None:
-            self.transport.write(refusal)
-            self.leave("refused")
-            return
-        # Before anything is written: back-pressure may pause it again.
-        self.transport.resumeProducing()
-        self._joined = True
-        self.factory.tell(self.factory.hooks.playerJoined, self)
-        for data in early:
-            self.dataReceived(data)
-
-    def _tellLeft(self) -> None:
-        if self._joined:
-            self._joined = False
-            self.factory.tell(self.factory.hooks.playerLeft, self, self._reason or "")
+                self._transport.loseWriteConnection()
 
     def abortIn(self, seconds: float) -> None:
-        """Abort the connection then, unless that is to be sooner already."""
-        clock = self.factory.clock
-        if self._aborting is not None and self._aborting.active():
-            if self._aborting.getTime() <= clock.seconds() + seconds:
+        """Abort the connection after this time, unless an earlier abort is set."""
+        clock = self._parent.clock
+        if self._abortCall is not None and self._abortCall.active():
+            if self._abortCall.getTime() <= clock.seconds() + seconds:
                 return
-            self._aborting.cancel()
-        self._aborting = clock.callLater(seconds, self.transport.abortConnection)
+            self._abortCall.cancel()
+        self._abortCall = clock.callLater(seconds, self._transport.abortConnection)
+
+    # Admission, join and leave.
+
+    def requestAdmission(self) -> None:
+        if self.reason is not None:
+            return
+        try:
+            decision = self._parent.listener.admission(self)
+        except Exception:  # noqa: BLE001 # an error of ours must not reject a player
+            _log.failure("The admission of a connection failed.")
+            decision = succeed(None)
+        if not decision.called:
+            self._transport.pauseProducing()
+        decision.addErrback(self._admissionFailed).addCallback(self._decided)
+
+    def _admissionFailed(self, failure: Failure) -> None:
+        _log.failure("The admission of a connection failed.", failure)
+
+    def _decided(self, message: bytes | None) -> None:
+        if self.reason is not None:
+            self._pendingData = ()
+            return
+        # First: writing may pause it again.
+        self._transport.resumeProducing()
+        if message is not None:
+            self._pendingData = ()
+            self._transport.write(message)
+            self.close("rejected")
+            return
+        self._join()
+
+    def _join(self) -> None:
+        self.joined = True
+        self._parent.listener.playerJoining(self)
+        try:
+            self.protocol = self._parent.buildGameProtocol(self._transport.getPeer())
+            if self.protocol is None:
+                self.close("rejected by the game")
+                return
+            self._receive = self.protocol.dataReceived
+            # The transport's own method: a method of ours would cost each echo 1 %.
+            self.write = self._transport.write
+            self.protocol.makeConnection(self)
+        except Exception:  # noqa: BLE001 # as an exception in dataReceived, it ends this connection
+            _log.failure("The game's protocol failed when it was connected.")
+            self._transport.abortConnection()
+            return
+        if self.reason is None:
+            self._registerOwnProducer()
+        self._parent.listener.playerJoined(self)
+        self._deliverPending()
+
+    def _bufferUntilAdmitted(self, data: bytes) -> None:
+        self._pendingData += (data,)
+        if self._parent.pending.discard(self):
+            self.requestAdmission()
+
+    def _deliverPending(self) -> None:
+        while self._pendingData and self not in self._parent.paused:
+            data, *rest = self._pendingData
+            self._pendingData = tuple(rest)
+            self._receive(data)
+
+    def _stopReceiving(self, reason: str) -> None:
+        self.reason = reason
+        self._pendingData = ()
+        self._receive = _drop
+        self._parent.pending.discard(self)
+        self._unregisterOwnProducer()
+
+    def _leave(self, failure: Failure) -> None:
+        if self.joined:
+            self.joined = False
+            if self.protocol is not None:
+                callHook(self.protocol.connectionLost, failure)
+            self._parent.listener.playerLeft(self, self.reason or "")
+
+    def _registerOwnProducer(self) -> None:
+        if getattr(self._transport, "producer", None) is None and self.reason is None:
+            self._ownsProducer = True
+            self._transport.registerProducer(self, True)
+
+    def _unregisterOwnProducer(self) -> None:
+        # With a producer, TLS connections and paused ones would never close.
+        if self._ownsProducer:
+            self._ownsProducer = False
+            self._transport.unregisterProducer()
 
 
-class EchoFactory(Factory):
+def _drop(data: bytes) -> None:
+    """Receive data of a connection that closes."""
+
+
+@implementer(IProtocolFactory, ILoggingContext)
+class Connections:
     """
-    Makes an L{Echo} for each connection.
+    A factory around the factory of a game.
 
-    @ivar hooks: who hears of players.
-    @param idleTimeout: seconds without a byte after which a player is let go; 0 for never.
-    @ivar connections: everybody who is connected, joined or not.
-    @ivar heldBack: those of them who are not read.
-    @ivar newcomers: those of them who have sent nothing yet.
-    @ivar seen: called with a player and what has come from him, if somebody wants to see it.
+    @param factory: the game's own: any C{IProtocolFactory}.
+    @param idleTimeout: seconds without data after which a player is disconnected; 0 for never.
+    @ivar listener: decides on admissions and is notified of players.
+    @ivar open: all connections, admitted or not.
+    @ivar pending: those that have not sent data yet.
+    @ivar paused: those whose input is not read, because of back-pressure.
     """
 
-    protocol = Echo  # type: ignore[assignment] # Twisted asks for a callable; a class is one
     noisy = False
 
     def __init__(
         self,
         clock: IReactorTime,
-        hooks: Hooks,
-        seen: Callable[[Player, bytes], None] | None = None,
+        factory: IProtocolFactory,
+        listener: PlayerListener,
         idleTimeout: float = 0.0,
     ) -> None:
         self.clock = clock
-        self.seen = seen
-        self.connections: set[Echo] = set()
-        self.hooks = hooks
-        self.heldBack = HeldBack(clock, LAST_BYTES)
-        self.newcomers = Newcomers(clock, JOIN_AFTER)
-        self._awaitingEmpty: list[Deferred[None]] = []
-        self._idleness = Idleness(clock, idleTimeout, self._playing) if idleTimeout else None
+        self.listener = listener
+        self.open: set[Connection] = set()
+        self.paused = PausedConnections(clock, CLOSE_TIMEOUT)
+        self.pending = PendingConnections(clock, ADMISSION_DELAY)
+        self._factory = factory
+        self._idle = IdleTimeout(clock, idleTimeout, self._players) if idleTimeout else None
+        self._waitingForEmpty: list[Deferred[None]] = []
+        self._interfaces: dict[Any, Any] = {}
 
-    def connected(self, echo: Echo) -> None:
-        """Somebody has connected."""
-        self.connections.add(echo)
-        if self._idleness is not None:
-            self._idleness.start()
+    def buildProtocol(self, addr: IAddress) -> IProtocol:
+        return Connection(self)
 
-    def tell(self, hook: Callable[P, T], *args: P.args, **kw: P.kwargs) -> T | None:
-        """Call a hook. What it raises is logged, and comes back as None."""
-        try:
-            return hook(*args, **kw)
-        except Exception:  # noqa: BLE001 # whatever it is, it changes nothing for the player
-            self.hookFailed(Failure())
-            return None
+    def doStart(self) -> None:
+        self._factory.doStart()
 
-    def hookFailed(self, failure: Failure) -> None:
-        """Log it."""
-        _log.failure("A hook failed.", failure)
+    def doStop(self) -> None:
+        self._factory.doStop()
 
-    def closeAll(self, reason: str, within: float) -> Deferred[None]:
-        """Let everybody go; fires when nobody is left, at most C{within} seconds later."""
-        for echo in list(self.connections):
-            echo.leave(reason, within)
+    def logPrefix(self) -> str:
+        if ILoggingContext.providedBy(self._factory):
+            prefix: str = self._factory.logPrefix()
+            return prefix
+        return type(self._factory).__name__
+
+    def closeAll(self, closePlayers: Callable[[], object], within: float) -> Deferred[None]:
+        """
+        Close all connections.
+
+        @param closePlayers: lets the game close those of its players.
+        @param within: seconds after which what is still open is aborted.
+        @return: fires with None when none is left.
+        """
+        callHook(closePlayers)
+        for connection in list(self.open):
+            if connection.joined:
+                connection.abortIn(within)
+            else:
+                connection.close("the server stops", within)
         empty: Deferred[None] = Deferred()
-        self._awaitingEmpty.append(empty)
-        self.disconnected()
+        self._waitingForEmpty.append(empty)
+        self.fireIfEmpty()
         return empty
 
-    def draining(self, deadline: float | None, reason: str) -> None:
-        """Log it: an echo's bytes are only ever the player's own."""
-        when = ""
-        if deadline is not None:
-            when = f" in {max(0.0, deadline - self.clock.seconds()):.0f} s"
-        _log.info("The players must go{when}: {reason}.", when=when, reason=reason)
+    def buildGameProtocol(self, address: IAddress) -> IProtocol | None:
+        """Return the game's protocol for a player; None if the game rejects the player."""
+        return self._factory.buildProtocol(address)
 
-    def claimed(self, data: str) -> None:
-        """Nothing: an echo needs no data."""
+    def interfacesOf(self, transport: Any) -> Any:
+        """Return what a L{Connection} with this transport provides."""
+        provided = providedBy(transport)
+        if provided not in self._interfaces:
+            self._interfaces[provided] = Declaration(implementedBy(Connection), provided)
+        return self._interfaces[provided]
 
-    def disconnected(self) -> None:
-        """Somebody has gone: if it was the last of them, L{closeAll} is done."""
-        if not self.connections:
-            self.heldBack.stop()
-            self.newcomers.stop()
-            if self._idleness is not None:
-                self._idleness.stop()
-            awaiting, self._awaitingEmpty = self._awaitingEmpty, []
-            for empty in awaiting:
+    def connected(self, connection: Connection) -> None:
+        """Watch a new connection."""
+        self.open.add(connection)
+        self.pending.add(connection)
+        if self._idle is not None:
+            self._idle.start()
+
+    def disconnected(self, connection: Connection) -> None:
+        """Stop watching a connection that is lost."""
+        self.open.discard(connection)
+        self.paused.discard(connection)
+        self.pending.discard(connection)
+
+    def fireIfEmpty(self) -> None:
+        """Stop the timers and fire what L{closeAll} returned, if no connection is left."""
+        if not self.open:
+            self.paused.stop()
+            self.pending.stop()
+            if self._idle is not None:
+                self._idle.stop()
+            waiting, self._waitingForEmpty = self._waitingForEmpty, []
+            for empty in waiting:
                 empty.callback(None)
 
-    def _playing(self) -> list[Echo]:
-        return [echo for echo in self.connections if echo.playing]
+    def _players(self) -> list[Connection]:
+        return [each for each in self.open if each.joined and each.reason is None]

@@ -1,49 +1,173 @@
-"""What a game asks and tells of its players, and what a player hears who is not let in."""
+"""The interface between a game and its game server: L{Game}, L{GameServer}, L{Player}."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
 from typing import Protocol as TypingProtocol
 
 from twisted.internet.defer import Deferred
-
-FULL = b"FULL\n"
-CLAIM_FIRST = b"CLAIM FIRST\n"
+from twisted.internet.interfaces import IProtocol
 
 
 class Player(TypingProtocol):
     """
-    A player, as hooks see one.
+    A connection that was admitted.
 
-    @ivar received: bytes that have come from the player so far.
+    @ivar protocol: the game's protocol on this connection, made by the game's factory.
+    @ivar transport: the transport of that protocol: write to it, or close it.
+    @ivar bytesReceived: bytes that the player has sent so far.
     """
 
-    received: int
+    protocol: IProtocol
+    bytesReceived: int
+
+    @property
+    def transport(self) -> Any: ...
 
     @property
     def address(self) -> str:
-        """The peer, C{host:port}."""
+        """Return the peer's address, C{host:port}. Behind C{haproxy:} it is the player's own."""
 
     @property
     def host(self) -> str | None:
-        """The peer's address alone; None where it has none, on a UNIX socket for instance."""
+        """Return the peer's host alone; None where it has none, for instance on a UNIX socket."""
 
-
-class Hooks(TypingProtocol):
-    """
-    Who hears of players: L{echoserver.server.gameserver.GameServer}. All on the reactor thread.
-
-    A hook that raises is logged, and changes nothing for the player.
-    """
-
-    def admission(self, player: Player) -> Deferred[bytes | None]:
+    def close(self, reason: str) -> None:
         """
-        A player sent his first byte, or was there for 0.5 s: may he come in?
+        Close the connection once all that was written is sent. Bytes that arrive from now on are
+        dropped. A peer that has not read the rest within 10 s is disconnected.
 
-        Fires with None if he may, else with what he is told. Until then his bytes wait, unread.
+        @param reason: completes the log line C{Player 192.0.2.7:4242 left: …}.
+        """
+
+
+class GameServer(TypingProtocol):
+    """
+    One game server, as its game sees it. Call it on the reactor thread.
+
+    @ivar gameServerId: the id registered with FleetIQ; None before the first registration. Each
+        registration has a new id.
+    @ivar port: the port that players connect to; 0 before it is bound.
+    @ivar options: the options of the command line, those of the game among them, by name.
+    @ivar players: the players who are connected now, in the order in which they joined.
+    @ivar session: the number of the session that runs, from 1 on; None while none runs.
+    @ivar claimData: the GameServerData of the last claim; None before one.
+    """
+
+    @property
+    def gameServerId(self) -> str | None: ...
+    @property
+    def port(self) -> int: ...
+    @property
+    def options(self) -> Mapping[str, Any]: ...
+    @property
+    def players(self) -> Sequence[Player]: ...
+    @property
+    def session(self) -> int | None: ...
+    @property
+    def claimData(self) -> str | None: ...
+
+    def startSession(self) -> int:
+        """
+        Start a session, so that FleetIQ is told UTILIZED, and return its number. If one runs
+        already, return the number of that one.
+
+        @raise RuntimeError: if the session policy is not C{manual}.
+        """
+
+    def endSession(self) -> None:
+        """
+        End the session that runs, if one does. The game server is then registered anew.
+
+        @raise RuntimeError: if the session policy is not C{manual}.
+        """
+
+    def setData(self, data: str) -> None:
+        """
+        Publish this GameServerData with the registration: at once if registered, and with each
+        registration that follows. A failed call is repeated.
+
+        @param data: 1 to 1,024 characters in one line.
+        @raise ValueError: if FleetIQ would not accept it.
+        """
+
+    def stop(self, reason: str) -> None:
+        """
+        Shut this game server down: the session that runs is its last one and has the grace period
+        (C{--grace}) to end. The process exits after its last game server.
+        """
+
+
+class Game:
+    """
+    The hooks of a game. A protocol factory that also inherits from this class implements those
+    that it needs; each does nothing by default.
+
+    All hooks run on the reactor thread. An exception that a hook raises is logged; it changes
+    nothing for the players.
+
+    @ivar gameServer: the game server that this factory serves.
+    @cvar fullMessage: bytes sent to a connection that is rejected because a limit is reached. Empty
+        bytes close it without a message.
+    @cvar claimFirstMessage: bytes sent to a connection that is rejected because no claim is active
+        (C{--admission claimed}).
+    """
+
+    fullMessage: bytes = b"FULL\n"
+    claimFirstMessage: bytes = b"CLAIM FIRST\n"
+
+    def __init__(self, gameServer: GameServer) -> None:
+        self.gameServer = gameServer
+
+    def sessionStarted(self, number: int) -> None:
+        """A session has started. The first session of a game server has number 1."""
+
+    def sessionEnded(self, number: int) -> None:
+        """The session with this number has ended."""
+
+    def claimed(self, data: str) -> None:
+        """
+        FleetIQ has confirmed a claim for this session. Called at most once a session.
+
+        With C{--admission claimed} it is called before the first player joins, else once FleetIQ
+        has confirmed UTILIZED.
+
+        @param data: the GameServerData of the claim; it may be empty.
         """
 
     def playerJoined(self, player: Player) -> None:
-        """A player has come in."""
+        """A connection was admitted. Its protocol is connected and has not received data yet."""
 
     def playerLeft(self, player: Player, reason: str) -> None:
-        """A player who had joined is gone; C{reason} completes the sentence C{left: …}."""
+        """
+        A player has left. Called exactly once for each L{playerJoined}.
+
+        @param reason: for the log, for instance C{closed the connection}.
+        """
+
+    def draining(self, deadline: float | None, reason: str) -> None:
+        """
+        The session that runs is the last one of this game server.
+
+        @param deadline: when the players are disconnected, in seconds of the reactor's clock; None
+            if that is not known.
+        @param reason: for the log, for instance C{Spot interruption}.
+        """
+
+    def healthy(self) -> bool | Deferred[bool]:
+        """
+        Return whether the game can serve players. Called before each heartbeat.
+
+        If the result is False or a failure, or if it does not arrive within 5 s, the heartbeat is
+        skipped. FleetIQ drops a game server after 180 s without a heartbeat.
+        """
+        return True
+
+    def closePlayers(self, reason: str) -> None:
+        """
+        Close the connections of all players, because the game server shuts down. By default each
+        transport's C{loseConnection} is called. Connections that stay open are aborted soon after.
+        """
+        for player in self.gameServer.players:
+            player.close(reason)

@@ -1,11 +1,11 @@
-"""The game port: accept rate, descriptor limit, socket options."""
+"""The game port: socket options, descriptor limit, accept rate."""
 
 from __future__ import annotations
 
 import os
 import resource
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -39,18 +39,17 @@ _OPTIONS = (
     ("TCP_KEEPCNT", 3),
     ("TCP_USER_TIMEOUT", 60_000),
 )
-
-# Linux's include/net/tcp_states.h; tcpi_state is the first byte of struct tcp_info.
+# TCP_CLOSE_WAIT of Linux's include/net/tcp_states.h; tcpi_state is the first byte of tcp_info.
 _CLOSE_WAIT = 8
 
 
-def keepAlive(port: IListeningPort) -> None:
+def setSocketOptions(port: IListeningPort, options: Sequence[tuple[str, int]] = _OPTIONS) -> None:
     """
-    Have the kernel notice a player who vanished silently: 60 s idle, then 3 probes of 10 s; and
-    send what is written at once.
+    Set keep-alive (60 s idle, then 3 probes of 10 s), a send timeout of 60 s, and TCP_NODELAY.
 
-    What a socket accepts has its options, so they cost no player anything; but who came to an
-    adopted socket before it was told has none. What a socket does not know it does without.
+    Accepted sockets inherit the options of the listening socket, so they cost no connection
+    anything. Connections that were queued on an adopted socket before this call have none. Options
+    that the platform lacks are skipped.
     """
     if not IReadDescriptor.providedBy(port):
         return
@@ -58,22 +57,22 @@ def keepAlive(port: IListeningPort) -> None:
         if listening.family not in _TCP:
             return
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, True)
-        for name, value in _OPTIONS:
+        for name, value in options:
             option = getattr(socket, name, None)
             if option is not None:
                 with suppress(OSError):
                     listening.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
-def hasEnded(transport: Any) -> bool:
-    """Whether the peer's FIN has come, though nobody may have read it; only Linux says so."""
+def peerHasClosed(transport: Any) -> bool:
+    """Return whether the peer has sent FIN, even if it was not read. Only Linux reports that."""
     while isinstance(transport, ProtocolWrapper):
         transport = transport.transport
     option = getattr(socket, "TCP_INFO", None)
     if not ITCPTransport.providedBy(transport) or option is None:
         return False
     handle: Any = ISystemHandle(transport).getHandle()
-    # A socket that the player has reset already tells nothing on some systems.
+    # Some systems report nothing for a socket that the peer has reset.
     with suppress(OSError):
         if handle.family in _TCP:
             return bool(handle.getsockopt(socket.IPPROTO_TCP, option, 1)[0] == _CLOSE_WAIT)
@@ -81,31 +80,31 @@ def hasEnded(transport: Any) -> bool:
 
 
 def describe(address: IAddress) -> str:
-    """The address of a socket as people write it; a PROXY header may say anything for one."""
+    """Return an address as C{host:port}, escaped: a PROXY header may contain anything."""
     host, port = getattr(address, "host", None), getattr(address, "port", None)
-    said = str(address) if host is None or port is None else str(Address(host, port))
-    return said if said.isascii() and said.isprintable() else ascii(said)
+    text = str(address) if host is None or port is None else str(Address(host, port))
+    return text if text.isascii() and text.isprintable() else ascii(text)
 
 
 def hostOf(address: IAddress) -> str | None:
-    """The host of a socket's address, if it has one."""
+    """Return the host of an address; None if it has none."""
     host: str | None = getattr(address, "host", None)
     return host
 
 
-RESERVE = 64
-LOOK_EVERY = 1.0
-# To count for fewer costs too much; of twice as many, players are accepted again.
-_SOME = 16
-# Linux allows no process more unless its fs.nr_open was raised; macOS says infinity, takes 10,240.
-_MOST = 1_048_576
-_ON_MACOS = 10_240
+RESERVED_DESCRIPTORS = 64
+RECOUNT_INTERVAL = 1.0
+# Counting costs too much to do it for fewer. Accepting resumes when twice as many are free.
+_RECOUNT_STEP = 16
+# Linux's default of fs.nr_open. macOS reports infinity and accepts 10,240.
+_MAX_LIMIT = 1_048_576
+_MAX_LIMIT_MACOS = 10_240
 
 
-def raiseLimit() -> int:
-    """Raise the soft limit of open descriptors to the hard one; the limit from now on."""
+def raiseDescriptorLimit() -> int:
+    """Raise the soft limit of open descriptors to the hard one, and return the limit."""
     soft, hard = (_finite(limit) for limit in resource.getrlimit(resource.RLIMIT_NOFILE))
-    for limit in (min(hard, _MOST), _ON_MACOS):
+    for limit in (min(hard, _MAX_LIMIT), _MAX_LIMIT_MACOS):
         if soft < limit <= hard:
             try:
                 resource.setrlimit(
@@ -121,94 +120,94 @@ def _finite(limit: int) -> int:
     return 2**31 if limit == resource.RLIM_INFINITY else limit
 
 
-def inUse() -> int | None:
-    """How many descriptors are open, None if all are; 20 ms for 65,536 of them."""
+def countDescriptors() -> int | None:
+    """Return how many descriptors are open; None if all are. Takes 20 ms for 65,536."""
     try:
         return len(os.listdir("/dev/fd"))
     except OSError:
         return None
 
 
-class Descriptors:
+class DescriptorLimit:
     """
-    Those of this process, which all its game servers share.
+    The open descriptors of this process, shared by all its game servers.
 
-    Twisted accepts and closes whom it has no descriptor for. So nobody is accepted any more when
-    64 are left, which calls to FleetIQ and other files need; whoever comes waits in the accept
-    queue until there are more. They are counted when as many players were accepted as there was
-    room for: seldom, but that does not know of those who have left.
+    Without a free descriptor Twisted accepts connections and closes them. So accepting stops while
+    64 are left, for calls to FleetIQ and for files; new connections wait in the accept queue. They
+    are counted again when as many connections were accepted as there was room for.
 
-    @ivar enough: whether players may be accepted.
+    @ivar enough: whether connections may be accepted.
     """
 
     def __init__(
-        self, clock: IReactorTime, limit: int, inUse: Callable[[], int | None] = inUse
+        self, clock: IReactorTime, limit: int, count: Callable[[], int | None] = countDescriptors
     ) -> None:
         self._clock = clock
         self._limit = limit
-        self._inUse = inUse
+        self._countOpen = count
         self._room = 0
-        self._watching: list[Callable[[], None]] = []
+        self._callbacks: list[Callable[[], None]] = []
         self.enough = True
 
-    def watch(self, changed: Callable[[], None]) -> None:
-        """Have this called whenever L{enough} changes."""
-        self._watching.append(changed)
+    def onChange(self, callback: Callable[[], None]) -> None:
+        """Call C{callback} whenever L{enough} changes."""
+        self._callbacks.append(callback)
 
     def accepted(self) -> None:
-        """Somebody was accepted: may another one be?"""
+        """Count a connection that was accepted."""
         self._room -= 1
         if self._room > 0 or not self.enough:
             return
-        self._count()
-        if self._room < _SOME:
+        self._recount()
+        if self._room < _RECOUNT_STEP:
             _log.warn(
-                "No more players are accepted: {used} of {limit} descriptors are in use.",
-                used=self._limit - RESERVE - self._room,
+                "Accepting no more connections: {used} of {limit} descriptors are in use.",
+                used=self._limit - RESERVED_DESCRIPTORS - self._room,
                 limit=self._limit,
             )
-            self._clock.callLater(LOOK_EVERY, self._look)
+            self._clock.callLater(RECOUNT_INTERVAL, self._check)
             self._change(False)
 
-    def _count(self) -> None:
-        used = self._inUse()
-        self._room = self._limit - RESERVE - (self._limit if used is None else used)
+    def _recount(self) -> None:
+        used = self._countOpen()
+        self._room = self._limit - RESERVED_DESCRIPTORS - (self._limit if used is None else used)
 
-    def _look(self) -> None:
-        self._count()
-        if self._room < 2 * _SOME:
-            self._clock.callLater(LOOK_EVERY, self._look)
+    def _check(self) -> None:
+        self._recount()
+        if self._room < 2 * _RECOUNT_STEP:
+            self._clock.callLater(RECOUNT_INTERVAL, self._check)
         else:
-            _log.info("Players are accepted again.")
+            _log.info("Accepting connections again.")
             self._change(True)
 
     def _change(self, enough: bool) -> None:
         self.enough = enough
-        for changed in self._watching:
-            changed()
+        for callback in self._callbacks:
+            callback()
 
 
-# Twisted accepts as many in one go as it accepted last, and 20 more: 52 of the 64 in reserve.
-IN_ONE_GO = 32
+# Twisted accepts in one cycle as many as in the last one, and 20 more: 52 of the 64 in reserve.
+MAX_ACCEPTS_PER_CYCLE = 32
 
 
 @implementer(IProtocolFactory, ILoggingContext)
-class Gate:
+class AcceptLimiter:
     """
-    A factory before the game's own, which has its port pause. Whoever comes meanwhile waits in the
-    accept queue.
+    A factory around another one that pauses the port. New connections wait in the accept queue.
 
-    @param rate: connections a second, a whole burst at once; as many as Twisted accepts in one go
-        may come in on top of that. None is no limit.
-    @param changed: called when L{open} has changed.
+    @param rate: connections a second, a whole burst at once; as many as Twisted accepts in one
+        cycle may come on top. None is no limit.
+    @param changed: called when L{accepting} has changed.
     """
+
+    noisy = False
 
     def __init__(
         self,
         clock: IReactorTime,
         factory: IProtocolFactory,
         rate: TokenBucket | None,
-        descriptors: Descriptors,
+        descriptors: DescriptorLimit,
         changed: Callable[[], None],
     ) -> None:
         self._clock = clock
@@ -218,24 +217,23 @@ class Gate:
         self._changed = changed
         self._port: Any = None
         self._pause: IDelayedCall | None = None
-        descriptors.watch(self._descriptorsChanged)
+        descriptors.onChange(self._descriptorsChanged)
 
     @property
-    def open(self) -> bool:
-        """Whether there are descriptors for players. A rate that is used up closes nothing."""
+    def accepting(self) -> bool:
+        """Return whether descriptors are left. A rate that is used up does not count."""
         return self._descriptors.enough
 
-    def guard(self, port: IListeningPort) -> None:
-        """Have this port pause."""
-        # Not each kind of port can: then who comes is accepted all the same.
+    def attach(self, port: IListeningPort) -> None:
+        """Pause this port. A kind of port that cannot be paused accepts all connections."""
         if hasattr(port, "stopReading"):
             self._port = port
-            self._turn()
+            self._updateReading()
 
     def buildProtocol(self, addr: IAddress) -> IProtocol | None:
         if self._port is not None:
-            self._port.numberAccepts = min(IN_ONE_GO, self._port.numberAccepts)
-            self._spend()
+            self._port.numberAccepts = min(MAX_ACCEPTS_PER_CYCLE, self._port.numberAccepts)
+            self._consume()
             self._descriptors.accepted()
         return self._factory.buildProtocol(addr)
 
@@ -250,31 +248,34 @@ class Gate:
         self._factory.doStop()
 
     def logPrefix(self) -> str:
+        if ILoggingContext.providedBy(self._factory):
+            prefix: str = self._factory.logPrefix()
+            return prefix
         return type(self._factory).__name__
 
-    def _spend(self) -> None:
+    def _consume(self) -> None:
         if self._rate is None:
             return
         now = self._clock.seconds()
         self._rate = self._rate.consume(now)
-        wait = self._rate.delay(now)
-        if wait and self._pause is None:
-            self._pause = self._clock.callLater(wait, self._resume)
-            self._turn()
+        delay = self._rate.delay(now)
+        if delay and self._pause is None:
+            self._pause = self._clock.callLater(delay, self._resume)
+            self._updateReading()
 
     def _resume(self) -> None:
         self._pause = None
-        self._turn()
+        self._updateReading()
 
     def _descriptorsChanged(self) -> None:
-        self._turn()
+        self._updateReading()
         self._changed()
 
-    def _turn(self) -> None:
+    def _updateReading(self) -> None:
         if self._port is None:
             return
-        if self._pause is None and self.open:
-            self._port.numberAccepts = 1 if self._rate is not None else IN_ONE_GO
+        if self._pause is None and self.accepting:
+            self._port.numberAccepts = 1 if self._rate is not None else MAX_ACCEPTS_PER_CYCLE
             self._port.startReading()
         else:
             self._port.stopReading()

@@ -1,83 +1,83 @@
-"""Pure: who is connected, and when a session starts and ends."""
+"""Pure: when a session starts and ends, how many players there are, and from which address."""
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
-
-from echoserver.game.game import Player
+from collections.abc import Hashable
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
     """
-    The session of one game server: it begins with its first player and ends with its last.
+    The sessions of one game server. At most one runs at a time.
 
-    @ivar number: 1 for the first session; it stays when the session ends. 0 before the first.
-    @ivar players: how many are in.
+    @ivar number: the number of the last session that started: 1 for the first, 0 before it.
+    @ivar running: whether that session still runs.
+    @ivar players: how many players are connected.
     """
 
     number: int = 0
+    running: bool = False
     players: int = 0
 
     @property
-    def running(self) -> bool:
-        """Whether anybody is in."""
-        return self.players > 0
-
-    @property
     def ended(self) -> int:
-        """How many sessions have ended."""
+        """Return how many sessions have ended."""
         return self.number - self.running
 
+    def started(self) -> Session:
+        """Return the state after a session has started; the same if one runs already."""
+        return self if self.running else Session(self.number + 1, True, self.players)
+
+    def finished(self) -> Session:
+        """Return the state after the session has ended; the same if none runs."""
+        return replace(self, running=False)
+
     def joined(self) -> Session:
-        """The session with one player more."""
-        return Session(self.number + (not self.running), self.players + 1)
+        """Return the state with one more player."""
+        return replace(self, players=self.players + 1)
 
     def left(self) -> Session:
-        """The session with one player less."""
-        if not self.running:
-            raise ValueError("A player left, but nobody was in.")
-        return Session(self.number, self.players - 1)
-
-    def hasRoom(self, maxPlayers: int | None, sameAddress: int, maxPerAddress: int | None) -> bool:
         """
-        Whether one more may come in. None is no limit.
+        Return the state with one player less.
 
-        @param sameAddress: how many are in from where he comes.
+        @raise ValueError: if there is no player.
         """
-        room = maxPlayers is None or self.players < maxPlayers
-        return room and (maxPerAddress is None or sameAddress < maxPerAddress)
+        if not self.players:
+            raise ValueError("A player left, but there was none.")
+        return replace(self, players=self.players - 1)
 
 
-class Neighbours:
+class ConnectionsByPeer:
     """
-    Counts them where there is a limit; where there is none, it keeps nothing of a player.
+    Counts the players of each address.
 
-    Where one came from is kept: a PROXY header that comes late changes his address.
+    The address is kept from the join to the leave: a PROXY header that arrives late changes what
+    the transport reports.
 
-    @param limited: whether there is a limit.
+    @param counting: whether there is a limit. If not, nothing is stored.
     """
 
-    def __init__(self, limited: bool) -> None:
-        self._limited = limited
-        self._cameFrom: dict[Player, str] = {}
-        self._many: Counter[str] = Counter()
+    def __init__(self, counting: bool) -> None:
+        self._counting = counting
+        self._hosts: dict[Hashable, str] = {}
+        self._counts: Counter[str] = Counter()
 
-    def of(self, player: Player) -> int:
-        """How many are in from where he comes; none on a socket that has no addresses."""
-        return self._many[player.host] if self._limited and player.host is not None else 0
+    def count(self, host: str | None) -> int:
+        """Return how many players there are from this host; 0 if it is None."""
+        return self._counts[host] if self._counting and host is not None else 0
 
-    def joined(self, player: Player) -> None:
-        """He is in."""
-        if self._limited and player.host is not None:
-            host = self._cameFrom[player] = player.host
-            self._many[host] += 1
+    def add(self, player: Hashable, host: str | None) -> None:
+        """Count a player that joined from this host; None, on a UNIX socket, is not counted."""
+        if self._counting and host is not None:
+            self._hosts[player] = host
+            self._counts[host] += 1
 
-    def left(self, player: Player) -> None:
-        """He, who was in, is no more."""
-        host = self._cameFrom.pop(player, None)
+    def remove(self, player: Hashable) -> None:
+        """Stop counting a player."""
+        host = self._hosts.pop(player, None)
         if host is not None:
-            self._many[host] -= 1
-            if not self._many[host]:
-                del self._many[host]
+            self._counts[host] -= 1
+            if not self._counts[host]:
+                del self._counts[host]

@@ -1,4 +1,7 @@
-"""First-byte, idle and paused-peer timeouts: one timer each for all connections."""
+"""
+Timeouts of connections: one timer each for all connections, so that a connection that sends data
+pays for none.
+"""
 
 from __future__ import annotations
 
@@ -11,163 +14,160 @@ from twisted.logger import Logger
 
 _log = Logger(namespace="fleetiq.game")
 
-# Who is due so soon after another knocks with him.
-SOON = 0.001
+# Deadlines closer together than this, in seconds, share one timer call.
+COALESCE = 0.001
+CHECKS_PER_TIMEOUT = 10
+PAUSED_CHECK_INTERVAL = 1.0
 
 
-class Newcomer(TypingProtocol):
-    """One who has sent nothing yet: L{echoserver.game.connections.Echo}."""
+class TimedConnection(TypingProtocol):
+    """What the timeouts use of L{echoserver.game.connections.Connection}."""
 
-    def knock(self) -> None:
-        """Ask to be let in."""
+    bytesReceived: int
+
+    def requestAdmission(self) -> None:
+        """Ask whether the connection may become a player."""
+
+    def close(self, reason: str) -> None:
+        """Close the connection."""
+
+    def peerHasClosed(self) -> bool:
+        """Return whether the peer has sent FIN; it is not seen while reading is paused."""
+
+    def abortIn(self, seconds: float) -> None:
+        """Abort the connection after this time, unless an earlier abort is set."""
 
 
-class Newcomers:
+class _Timer:
+    """One delayed call that can be stopped."""
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self._clock = clock
+        self._call: IDelayedCall | None = None
+
+    def stop(self) -> None:
+        """Cancel the delayed call, because no connection is left."""
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
+
+    def _callIn(self, seconds: float) -> None:
+        if self._call is None:
+            self._call = self._clock.callLater(seconds, self._run)
+
+    def _run(self) -> None:
+        self._call = None
+        self._check()
+
+    def _check(self) -> None:
+        """Look at the connections."""
+
+
+class PendingConnections(_Timer):
     """
-    One timer serves them all: who sends at once pays for none.
+    Connections that have not sent data yet: each requests admission after a while nevertheless,
+    for a game whose server sends first.
 
-    @param after: seconds until one knocks.
+    @param after: seconds from the connection to the request.
     """
 
     def __init__(self, clock: IReactorTime, after: float) -> None:
-        self._clock = clock
+        super().__init__(clock)
         self._after = after
-        self._due: OrderedDict[Newcomer, float] = OrderedDict()
-        self._next: IDelayedCall | None = None
+        self._deadlines: OrderedDict[TimedConnection, float] = OrderedDict()
 
-    def add(self, newcomer: Newcomer) -> None:
-        """Somebody has connected."""
-        self._due[newcomer] = self._clock.seconds() + self._after
-        self._await()
+    def add(self, connection: TimedConnection) -> None:
+        """Watch a new connection."""
+        self._deadlines[connection] = self._clock.seconds() + self._after
+        self._callNext()
 
-    def discard(self, newcomer: Newcomer) -> bool:
-        """He has sent something, or is gone. Tells whether he had not knocked."""
-        return self._due.pop(newcomer, None) is not None
+    def discard(self, connection: TimedConnection) -> bool:
+        """Stop watching. Return whether the connection had not requested admission yet."""
+        return self._deadlines.pop(connection, None) is not None
 
-    def stop(self) -> None:
-        """Nobody is connected any more."""
-        if self._next is not None:
-            self._next.cancel()
-            self._next = None
-
-    def _look(self) -> None:
-        self._next = None
+    def _check(self) -> None:
         now = self._clock.seconds()
-        while self._due and next(iter(self._due.values())) <= now + SOON:
-            newcomer, _ = self._due.popitem(last=False)
+        while self._deadlines and next(iter(self._deadlines.values())) <= now + COALESCE:
+            connection, _ = self._deadlines.popitem(last=False)
             try:
-                newcomer.knock()
-            except Exception:  # noqa: BLE001 # whatever it is, the others knock all the same
-                _log.failure("A player could not knock.")
-        self._await()
+                connection.requestAdmission()
+            except Exception:  # noqa: BLE001 # it must not keep the other connections waiting
+                _log.failure("Requesting admission for a connection failed.")
+        self._callNext()
 
-    def _await(self) -> None:
-        if self._next is None and self._due:
-            left = max(0.0, next(iter(self._due.values())) - self._clock.seconds())
-            self._next = self._clock.callLater(left, self._look)
-
-
-LOOKS = 10
+    def _callNext(self) -> None:
+        if self._deadlines:
+            self._callIn(max(0.0, next(iter(self._deadlines.values())) - self._clock.seconds()))
 
 
-class Sender(TypingProtocol):
-    """A player who is in: L{echoserver.game.connections.Echo}."""
-
-    received: int
-
-    def leave(self, reason: str) -> None:
-        """Let him go."""
-
-
-class Idleness:
+class IdleTimeout(_Timer):
     """
-    One timer, which looks at what all have sent: who is let go has sent nothing for C{seconds},
-    or up to a fifth more.
+    Close connections that send nothing for C{seconds}, at most a fifth later.
 
-    @param players: who is in now.
+    @param connections: returns the connections of the players.
     """
 
     def __init__(
-        self, clock: IReactorTime, seconds: float, players: Callable[[], Iterable[Sender]]
+        self,
+        clock: IReactorTime,
+        seconds: float,
+        connections: Callable[[], Iterable[TimedConnection]],
     ) -> None:
-        self._clock = clock
+        super().__init__(clock)
         self._seconds = seconds
-        self._players = players
-        self._silent: dict[Sender, tuple[int, float]] = {}
-        self._next: IDelayedCall | None = None
+        self._connections = connections
+        self._lastProgress: dict[TimedConnection, tuple[int, float]] = {}
 
     def start(self) -> None:
-        """Somebody is connected: look now and then from now on."""
-        if self._next is None:
-            self._next = self._clock.callLater(self._seconds / LOOKS, self._look)
+        """Watch from now on, because there is a connection."""
+        self._callIn(self._seconds / CHECKS_PER_TIMEOUT)
 
     def stop(self) -> None:
-        """Nobody is connected any more."""
-        if self._next is not None:
-            self._next.cancel()
-            self._next = None
-        self._silent = {}
+        super().stop()
+        self._lastProgress = {}
 
-    def _look(self) -> None:
-        self._next = None
+    def _check(self) -> None:
         self.start()
         now = self._clock.seconds()
-        before, self._silent = self._silent, {}
-        for player in list(self._players()):
-            received, since = before.get(player, (-1, now))
-            if received != player.received:
+        before, self._lastProgress = self._lastProgress, {}
+        for connection in list(self._connections()):
+            received, since = before.get(connection, (-1, now))
+            if received != connection.bytesReceived:
                 since = now
-            self._silent[player] = (player.received, since)
+            self._lastProgress[connection] = (connection.bytesReceived, since)
             if now - since >= self._seconds:
-                player.leave(f"sent nothing for {now - since:.0f} s")
+                connection.close(f"sent nothing for {now - since:.0f} s")
 
 
-LOOK_EVERY = 1.0
-
-
-class Player(TypingProtocol):
-    """One who does not read: L{echoserver.game.connections.Echo}."""
-
-    def endsUnheard(self) -> bool:
-        """Whether his end waits behind what is not read."""
-
-    def abortIn(self, seconds: float) -> None:
-        """Give him so long at most."""
-
-
-class HeldBack:
+class PausedConnections(_Timer):
     """
-    Looks at them each second while there are any; to be held back costs other players nothing.
+    Connections whose input is not read, because of back-pressure: while reading is paused, a FIN
+    of the peer is not reported.
 
-    @param within: seconds that a player has after his end.
+    @param closeTimeout: seconds that a connection has after its peer's FIN.
     """
 
-    def __init__(self, clock: IReactorTime, within: float) -> None:
-        self._clock = clock
-        self._within = within
-        self._players: set[Player] = set()
-        self._next: IDelayedCall | None = None
+    def __init__(self, clock: IReactorTime, closeTimeout: float) -> None:
+        super().__init__(clock)
+        self._closeTimeout = closeTimeout
+        self._connections: set[TimedConnection] = set()
 
-    def add(self, player: Player) -> None:
-        """He is not read from now on."""
-        self._players.add(player)
-        if self._next is None:
-            self._next = self._clock.callLater(LOOK_EVERY, self._look)
+    def __contains__(self, connection: TimedConnection) -> bool:
+        return connection in self._connections
 
-    def discard(self, player: Player) -> None:
-        """He is read again, or gone."""
-        self._players.discard(player)
+    def add(self, connection: TimedConnection) -> None:
+        """Watch a connection whose reading was paused."""
+        self._connections.add(connection)
+        self._callIn(PAUSED_CHECK_INTERVAL)
 
-    def stop(self) -> None:
-        """Nobody is connected any more."""
-        if self._next is not None:
-            self._next.cancel()
-            self._next = None
+    def discard(self, connection: TimedConnection) -> None:
+        """Stop watching."""
+        self._connections.discard(connection)
 
-    def _look(self) -> None:
-        # Not at each change of the set: who reads slowly is paused and resumed all the time.
-        going = bool(self._players)
-        self._next = self._clock.callLater(LOOK_EVERY, self._look) if going else None
-        for player in self._players:
-            if player.endsUnheard():
-                player.abortIn(self._within - LOOK_EVERY)
+    def _check(self) -> None:
+        # The timer is not cancelled when the set empties: slow readers pause and resume often.
+        if self._connections:
+            self._callIn(PAUSED_CHECK_INTERVAL)
+        for connection in self._connections:
+            if connection.peerHasClosed():
+                connection.abortIn(self._closeTimeout - PAUSED_CHECK_INTERVAL)

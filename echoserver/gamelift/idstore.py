@@ -77,16 +77,16 @@ class IdStore:
         self._waiting: list[Deferred[None]] = []
         self._waitingNext: list[Deferred[None]] = []
 
-    def left(self, identity: RegistrationRequest) -> str | None:
+    def load(self, request: RegistrationRequest) -> str | None:
         """The id that a former owner of the port left registered as us, drawn by it. Blocks."""
-        path = self._path(identity.port)
+        path = self._path(request.port)
         try:
             held = StoredId(**json.loads(path.read_bytes()))
             gameServerId = held.gameServerId
             ours = held == StoredId(
-                self._group, identity.instanceId, identity.connectionInfo, gameServerId
+                self._group, request.instanceId, request.connectionInfo, gameServerId
             )
-            drawn = gameServerId.startswith(f"{identity.instanceId}-{identity.port}-")
+            drawn = gameServerId.startswith(f"{request.instanceId}-{request.port}-")
         except FileNotFoundError:
             return None
         except (OSError, ValueError, TypeError, AttributeError) as error:
@@ -99,23 +99,23 @@ class IdStore:
         _log.warn("{id} was left behind: it is deregistered first.", id=gameServerId)
         return gameServerId
 
-    def keep(self, identity: RegistrationRequest, gameServerId: str | None) -> Deferred[None]:
+    def save(self, request: RegistrationRequest, gameServerId: str | None) -> Deferred[None]:
         """
         From now on this id is held, or none. A file that cannot be written is a log line.
 
         @return: fires when it is written, or cannot be, or after 1 s; never fails.
         """
         held = gameServerId and StoredId(
-            self._group, identity.instanceId, identity.connectionInfo, gameServerId
+            self._group, request.instanceId, request.connectionInfo, gameServerId
         )
-        self._due[identity.port] = held or None
+        self._due[request.port] = held or None
         written: Deferred[None] = Deferred()
         self._waitingNext.append(written)
         if not self._writing:
             self._write()
         return written.addTimeout(LONGEST_WRITE, self._clock).addErrback(_goOn)
 
-    def written(self) -> Deferred[None]:
+    def flushed(self) -> Deferred[None]:
         """Fires when all that was to be kept is."""
         if not self._writing:
             return succeed(None)

@@ -11,8 +11,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from echoserver.game.session import Session
-
 ADOPT_WITHIN = 60.0
 _LONGEST = 30.0
 _MANY_FAILURES = 6
@@ -103,28 +101,23 @@ class RegistrationState:
     since: float | None = None
 
 
-def wanted(
-    session: Session,
-    known: Known,
-    *,
-    leaving: bool = False,
-    drainingSince: int | None = None,
-    accepting: bool = True,
-) -> Wanted:
+@dataclass(frozen=True, slots=True)
+class Desired:
     """
-    What FleetIQ should know. A registration lost while leaving or draining is not renewed.
+    What FleetIQ should know of a game server.
 
-    @param leaving: for good, as soon as nobody is in.
-    @param drainingSince: how many sessions had ended when FleetIQ began to drain the instance: the
-        next that ends is the last. None while it does not drain.
-    @param accepting: whether players can come; while they cannot, nobody should be sent.
+    @ivar state: the state it should have.
+    @ivar renew: whether to register, or register again, while FleetIQ does not have it.
+    @ivar final: whether the registration ends once FleetIQ does not have it.
     """
-    if known == Absent() and (leaving or drainingSince is not None):
-        return Absent()
-    if session.running:
-        return Utilized(session.number)
-    over = drainingSince is not None and session.ended > drainingSince
-    return Absent() if leaving or over or not accepting else Available()
+
+    state: Wanted
+    renew: bool = True
+    final: bool = False
+
+    def towards(self, known: Known) -> Wanted:
+        """Return the state to reach now. A registration that is not renewed stays absent."""
+        return Absent() if known == Absent() and not self.renew else self.state
 
 
 def mayBeClaimed(known: Known) -> bool:

@@ -1,21 +1,27 @@
-"""Keeps one game server registered: one call to FleetIQ at a time, towards the wanted state."""
+"""
+Keep one game server registered with FleetIQ: a loop that makes one call at a time, towards the
+desired state. The desired state may change during a call; the loop looks again after each call.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from math import inf
 from random import Random
 from typing import Protocol as TypingProtocol
 from typing import TypeVar
 
-from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError, maybeDeferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from echoserver.clock import CancellableSleep, WallClock
+from echoserver.clock import CancellableSleep
+from echoserver.gamelift.degraded import Degraded
 from echoserver.gamelift.errors import CallFailed, ConflictException, NotFoundException
+from echoserver.gamelift.idstore import IdStore
 from echoserver.gamelift.lifecycle import (
     ADOPT_WITHIN,
     NOBODYS,
@@ -23,7 +29,7 @@ from echoserver.gamelift.lifecycle import (
     Available,
     Confirmed,
     Conflict,
-    Known,
+    Desired,
     Outcome,
     RegistrationState,
     Step,
@@ -37,455 +43,502 @@ from echoserver.gamelift.lifecycle import (
     nextStep,
     settle,
 )
-from echoserver.gamelift.pace import Pace
-from echoserver.gamelift.service import GameServerDescription, RegistrationRequest
+from echoserver.gamelift.service import GameServerDescription, RegistrationRequest, checkData
+from echoserver.ratelimit import RateLimiter
+
+T = TypeVar("T")
 
 _log = Logger(namespace="fleetiq.gamelift")
 
-
-def tell(
-    log: Logger,
-    step: Step,
-    before: RegistrationState,
-    after: RegistrationState,
-    outcome: Confirmed | Outcome,
-) -> None:
-    """One line in the log, or none: what was known before the step, and what it has brought."""
-    known, newId = after.known, after.gameServerId
-    gameServerId = before.gameServerId
-    match step, known:
-        case Step.REGISTER, Absent():
-            return
-        case _, Conflict() if before.known != known:
-            log.warn("Is {id} registered, and is it ours? Asking.", id=gameServerId)
-        case _, Unknown() if before.known != known:
-            log.warn("It may have happened: {id} is asked about.", id=gameServerId)
-        case Step.DEREGISTER, Absent():
-            log.info("Deregistered {id}.", id=gameServerId)
-        case _, Absent() if outcome is Outcome.GONE and newId != gameServerId:
-            log.warn("FleetIQ no longer knows {id}.", id=gameServerId)
-        case _, Absent() if newId != gameServerId:
-            log.warn("{id} is a stranger's.", id=gameServerId)
-        case _, Utilized(session=session) if before.known != known:
-            log.info("UTILIZED: session {session}.", session=session)
-        case Step.HEARTBEAT, Available() | Utilized() | UtilizedExternally() if (
-            before.known == known
-        ):
-            log.info("Heartbeat of {id}.", id=gameServerId)
-        case _, UtilizedExternally() if before.known != known:
-            log.warn("FleetIQ says UTILIZED, but nobody is here: waiting for players.")
-        case ((Step.REGISTER | Step.INSPECT), Available()) if before.known != known:
-            log.info("AVAILABLE as {id}.", id=gameServerId)
+_JITTER = 0.1
+HEALTH_CHECK_TIMEOUT = 5.0
+# A heartbeat that is this late, in seconds, goes before all other calls of the process.
+_URGENT_AFTER = 2.0
+_HEALTH_REPORTS = (Step.REGISTER, Step.UTILIZE, Step.HEARTBEAT)
+# A claim expires while UTILIZE waits. Any client can cause claim checks, so they come last.
+_PRIORITIES = {
+    Step.UTILIZE: 0,
+    Step.DEREGISTER: 1,
+    Step.INSPECT: 2,
+    Step.HEARTBEAT: 3,
+    Step.REGISTER: 4,
+}
+LOWEST_PRIORITY = 5
 
 
-class Claims:
-    """
-    The claims on one registration, as replies tell of them.
-
-    @ivar data: the GameServerData of the last claim. None before one. It is never logged.
-    """
-
-    def __init__(self) -> None:
-        self.data: str | None = None
-        self._open: datetime | None = None
-
-    def saw(self, seen: GameServerDescription) -> None:
-        """A reply: it may tell of a claim that is new, or that has lapsed."""
-        if seen.lastClaim is not None:
-            self.data = seen.gameServerData
-        if seen.claimed:
-            if self._open != seen.lastClaim:
-                _log.info("Claimed: a player has 60 s to come.")
-            self._open = seen.lastClaim
-        else:
-            if self._open is not None and not seen.utilized:
-                _log.info("The claim has lapsed, nobody came: free for the next.")
-            self._open = None
-
-
-_EVERY = 60.0
-
-
-class Degraded:
-    """
-    Hears how the game servers fare, and says it in the log: once a minute at most, and when it is
-    over.
-
-    @ivar since: when the first call failed of those that no success has followed, in seconds of the
-        clock. None while all is well.
-    """
-
-    def __init__(self, clock: IReactorTime, wallClock: WallClock) -> None:
-        self._clock = clock
-        self._wallClock = wallClock
-        self._failing: set[RegistrationRequest] = set()
-        self._told = False
-        self._toldLast = float("-inf")
-        self.since: float | None = None
-
-    def failed(self, who: RegistrationRequest, why: str) -> None:
-        """A step of this game server has failed."""
-        now = self._clock.seconds()
-        self._failing.add(who)
-        if self.since is None:
-            self.since = now
-        if now - self._toldLast >= _EVERY:
-            self._toldLast, self._told = now, True
-            _log.warn(
-                "Degraded since {since}, game servers: {count}; players play on. {why}",
-                since=self._wallClock.format(self.since),
-                count=len(self._failing),
-                why=why,
-            )
-
-    def well(self, who: RegistrationRequest) -> None:
-        """FleetIQ does again as this game server asks, or it asks no more."""
-        self._failing.discard(who)
-        if self.since is None or self._failing:
-            return
-        if self._told:
-            _log.info(
-                "No longer degraded; it was since {since}.",
-                since=self._wallClock.format(self.since),
-            )
-        self.since, self._told = None, False
-
-
-class Fleet(TypingProtocol):
-    """What is asked of FleetIQ: L{echoserver.gamelift.service.FleetIQ}."""
+class FleetIQOperations(TypingProtocol):
+    """The operations that are used of L{echoserver.gamelift.service.FleetIQ}."""
 
     def register(
         self, gameServerId: str, instanceId: str, connectionInfo: str, data: str | None
     ) -> Deferred[GameServerDescription]: ...
     def utilize(self, gameServerId: str) -> Deferred[GameServerDescription]: ...
-    def heartbeat(self, gameServerId: str) -> Deferred[GameServerDescription]: ...
+    def heartbeat(
+        self, gameServerId: str, data: str | None = None
+    ) -> Deferred[GameServerDescription]: ...
     def describe(self, gameServerId: str) -> Deferred[GameServerDescription]: ...
     def deregister(self, gameServerId: str) -> Deferred[None]: ...
 
 
-@dataclass(frozen=True, slots=True)
-class StepResult:
-    """
-    What a step brought.
+class RegistrationListener(TypingProtocol):
+    """Is notified of one registration. An exception that it raises is logged."""
 
-    @ivar seen: what the reply says of the game server.
-    @ivar trouble: a sentence, if the call failed.
-    @ivar hopeless: whether it fails until somebody mends something.
+    @property
+    def registered(self) -> Callable[[], None]:
+        """Called when FleetIQ has confirmed the first registration."""
+
+    @property
+    def refused(self) -> Callable[[str], bool]:
+        """
+        Called with a message if FleetIQ refuses permanently before the first registration. If it
+        returns True, the registration ends; else the call is repeated.
+        """
+
+    @property
+    def sessionConfirmed(self) -> Callable[[str], None]:
+        """Called with a claim's GameServerData once the session it was for is UTILIZED."""
+
+    @property
+    def claimChanged(self) -> Callable[[bool, str], None]:
+        """Called when a reply shows a new claim, or that a claim has expired unused."""
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrationError:
+    """
+    A call that failed.
+
+    @ivar time: when, in seconds of the clock.
+    """
+
+    time: float
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Result:
+    """
+    The result of a step.
+
+    @ivar description: the game server in the reply.
+    @ivar message: what failed.
+    @ivar permanent: whether repeating cannot help before somebody changes something.
     """
 
     outcome: Confirmed | Outcome
-    seen: GameServerDescription | None = None
-    trouble: str = "FleetIQ does not do as it is asked."
-    hopeless: bool = False
-
-
-class Steps:
-    """The calls that keep one registration."""
-
-    def __init__(self, fleet: Fleet, identity: RegistrationRequest) -> None:
-        self._fleet = fleet
-        self._identity = identity
-
-    async def perform(self, step: Step, gameServerId: str) -> StepResult:
-        """Make the call. Fails with CancelledError alone."""
-        try:
-            seen = await self._call(step, gameServerId)
-        except NotFoundException as error:
-            return StepResult(Outcome.GONE, None, str(error), hopeless=step is Step.REGISTER)
-        except ConflictException as error:
-            return StepResult(Outcome.CONFLICT, None, str(error))
-        except CallFailed as error:
-            refusal = Outcome.REFUSED if error.retry else Outcome.FORBIDDEN
-            outcome = Outcome.LOST if error.mayHaveHappened else refusal
-            return StepResult(outcome, None, str(error), hopeless=outcome is Outcome.FORBIDDEN)
-        except CancelledError:
-            raise
-        except Exception:  # noqa: BLE001 # a fault of ours must not end the heartbeats
-            _log.failure("The step {step} failed by a fault of ours.", step=step.value)
-            return StepResult(Outcome.LOST, None, "This is a fault of ours.")
-        return StepResult(Outcome.GONE) if seen is None else self._read(step, seen)
-
-    def _call(
-        self, step: Step, gameServerId: str
-    ) -> Deferred[GameServerDescription] | Deferred[None]:
-        match step:
-            case Step.REGISTER:
-                _log.info("Registering {id}.", id=gameServerId)
-                identity = self._identity
-                return self._fleet.register(
-                    gameServerId, identity.instanceId, identity.connectionInfo, identity.data
-                )
-            case Step.UTILIZE:
-                return self._fleet.utilize(gameServerId)
-            case Step.DEREGISTER:
-                return self._fleet.deregister(gameServerId)
-            case Step.INSPECT:
-                return self._fleet.describe(gameServerId)
-        return self._fleet.heartbeat(gameServerId)
-
-    def _read(self, step: Step, seen: GameServerDescription) -> StepResult:
-        identity = self._identity
-        ours = identity.owns(seen)
-        if step is Step.INSPECT and not ours and identity.fixedId is not None:
-            trouble = (
-                f"The game server id {identity.fixedId} is taken by {seen.connectionInfo} on"
-                f" {seen.instanceId}: give another --game-server-id, or leave it out."
-            )
-            return StepResult(Outcome.FORBIDDEN, None, trouble, hopeless=True)
-        return StepResult(Confirmed(seen.utilized, ours), seen)
-
-
-T = TypeVar("T")
-
-_JITTER = 0.1
-_HEALTH_REPORTS = (Step.REGISTER, Step.UTILIZE, Step.HEARTBEAT)
-
-
-@dataclass(frozen=True, slots=True)
-class RegistrationConfig:
-    """
-    What a game server registers with, and who is told.
-
-    @ivar registered: called when FleetIQ confirms a registration for the first time.
-    @ivar refused: asked, with a sentence, if FleetIQ refuses for good before that: True ends the
-        worker, else it goes on at the longest backoff.
-    @ivar keep: called with the id that FleetIQ is to have; Register waits until it fires. None for
-        none.
-    @ivar left: an id of ours that a crash left registered. It is deregistered first.
-    """
-
-    fleet: Fleet
-    identity: RegistrationRequest
-    pace: Pace
-    registered: Callable[[], None]
-    refused: Callable[[str], bool]
-    degraded: Degraded
-    keep: Callable[[str | None], Deferred[None]] = lambda _: succeed(None)
-    left: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Trouble:
-    """A step that failed: when, by the clock, and why."""
-
-    at: float
-    why: str
+    description: GameServerDescription | None = None
+    message: str = "FleetIQ returned an unexpected UtilizationStatus."
+    permanent: bool = False
 
 
 class Registration:
     """
-    Keeps one game server's registration at what is wanted.
+    Keeps the registration of one game server at the desired state.
 
-    @param heartbeat: seconds of silence towards FleetIQ before a heartbeat.
-    @param wants: what is wanted, given what is known. None is Absent for good: once that is known,
-        the worker ends.
-    @param utilized: called with a claim's data once the session that it sent is UTILIZED.
-    @ivar registration: where it stands.
-    @ivar calling: whether a call is out.
-    @ivar identity: what it registers with.
-    @ivar reported: when FleetIQ last heard of our health, by the clock; C{beatDue}: when it is to
-        next.
-    @ivar trouble: the last step that failed.
-    @ivar degradedSince: when the first step failed of those that no success has followed.
+    @param request: what to register.
+    @param heartbeat: seconds without a health report after which a heartbeat is sent.
+    @param listener: is notified of events.
+    @param healthy: the health check: returns whether the game server is healthy, or a Deferred of
+        it. Called before each heartbeat.
+    @param idStore: persists the id. An id that a crash left registered is deregistered first.
+    @ivar state: the id, and what FleetIQ last confirmed.
+    @ivar calling: whether a call is in flight.
+    @ivar lastReport: when FleetIQ last received a health report, in seconds of the clock.
+    @ivar nextReportDue: when the next one is due.
+    @ivar lastError: the last call that failed.
+    @ivar degradedSince: when the first call failed of those that no success has followed.
+    @ivar unhealthySince: since when the health check fails.
+    @ivar claimData: the GameServerData of the last claim; None before one. It is never logged.
     """
 
     def __init__(
         self,
         clock: IReactorTime,
         rng: Random,
-        registrationConfig: RegistrationConfig,
+        fleetIQ: FleetIQOperations,
+        request: RegistrationRequest,
+        *,
+        limiter: RateLimiter,
+        degraded: Degraded,
         heartbeat: float,
-        wants: Callable[[Known], Wanted | None],
-        utilized: Callable[[str], None],
+        listener: RegistrationListener,
+        healthy: Callable[[], object] = lambda: True,
+        idStore: IdStore | None = None,
     ) -> None:
         self._clock = clock
-        self._dice = rng
-        self._steps = Steps(registrationConfig.fleet, registrationConfig.identity)
-        self.identity = registrationConfig.identity
+        self._rng = rng
+        self._fleetIQ = fleetIQ
+        self.request = request
+        self._degraded = degraded
         self._heartbeat = heartbeat
-        self._wants = wants
-        self._enrolment = registrationConfig
-        self._utilized = utilized
-        self.registration = RegistrationState(self.identity.newId(rng))
-        if registrationConfig.left is not None:
-            self.registration = RegistrationState(registrationConfig.left, NOBODYS)
+        self._listener = listener
+        self._healthy = healthy
+        self._idStore = idStore
+        self.state = RegistrationState(request.newId(rng))
+        leftBehind = None if idStore is None else idStore.load(request)
+        if leftBehind is not None:
+            self.state = RegistrationState(leftBehind, NOBODYS)
+        self.desired = Desired(Absent())
         self.calling = False
-        self.reported: float | None = None
-        self.trouble: Trouble | None = None
+        self.lastReport: float | None = None
+        self.nextReportDue = clock.seconds()
+        self.lastError: RegistrationError | None = None
         self.degradedSince: float | None = None
+        self.unhealthySince: float | None = None
+        self.claimData: str | None = None
+        self._claimTime: datetime | None = None
+        self._dataToSend: str | None = None
+        self._dataSent: str | None = None
         self._confirmed = False
         self._givenUp = False
-        self._session = 0
-        self.claims = Claims()
-        self.beatDue = clock.seconds()
-        self._alarm = CancellableSleep(clock)
-        self._place = registrationConfig.pace.place(self._alarm.wake)
+        self._notifiedSession = 0
+        self._interruptCheck: Callable[[], None] | None = None
+        self._wait = CancellableSleep(clock)
+        self._waiter = limiter.waiter(self._wait.wake)
+        self._acquire = limiter.acquire
         self._pausing = False
-        self._stepWaiters: list[Deferred[None]] = []
+        self._callDone: list[Deferred[None]] = []
 
-    def work(self) -> Deferred[None]:
-        """Start. Fires when nothing is wanted for good, nor known; cancel it to abandon a call."""
+    def run(self) -> Deferred[None]:
+        """
+        Start. Fires with None when the desired state is final and FleetIQ does not have the game
+        server. Cancel it to abandon a call in flight.
+        """
 
         def ended(result: T) -> T:
-            self._place.leave()
-            self._well()
+            self._waiter.giveUp()
+            self.degradedSince = None
+            self._degraded.ended(self.request)
             return result
 
-        return Deferred.fromCoroutine(self._walk()).addBoth(ended)
+        return Deferred.fromCoroutine(self._run()).addBoth(ended)
 
-    def changed(self) -> None:
-        """What is wanted may have changed. A backoff goes on all the same."""
-        if not self._pausing:
-            self._alarm.wake()
+    def setDesired(self, desired: Desired) -> None:
+        """Change the desired state. A pause after a failure is not shortened."""
+        if desired != self.desired:
+            self.desired = desired
+            self._changed()
 
-    def hasten(self) -> None:
-        """What is wanted has changed, and a backoff ends now."""
-        self.registration = replace(self.registration, failures=0)
-        self._alarm.wake()
+    def setData(self, data: str) -> None:
+        """
+        Publish this GameServerData: now if registered, and with each registration that follows.
 
-    async def claimed(self) -> bool:
-        """Ask FleetIQ, beside the steps, whether a claim awaits players. It may be cancelled."""
-        if mayBeClaimed(self.registration.known):
-            await self._enrolment.pace.question()
-        asked = self.registration
-        if isinstance(asked.known, UtilizedExternally) or not mayBeClaimed(asked.known):
-            return isinstance(asked.known, UtilizedExternally)
-        brought = await self._steps.perform(Step.INSPECT, asked.gameServerId)
-        seen = brought.seen
-        if seen is None:
-            _log.warn("Was a player sent? {trouble}", trouble=brought.trouble)
+        @raise ValueError: if FleetIQ would not accept it.
+        """
+        checkData(data)
+        self.request = replace(self.request, data=data)
+        self._dataToSend = data
+        self._changed()
+
+    def retryNow(self) -> None:
+        """End a pause after a failure."""
+        self.state = replace(self.state, failures=0)
+        self._wait.wake()
+
+    def whenCallDone(self) -> Deferred[None]:
+        """Return a Deferred that fires when the call in flight has ended, in any way."""
+        done: Deferred[None] = Deferred()
+        self._callDone.append(done)
+        return done
+
+    def isClaimed(self) -> Deferred[bool]:
+        """
+        Call DescribeGameServer, at the lowest priority, and return whether a claim waits for its
+        players. It may be cancelled.
+        """
+        return Deferred.fromCoroutine(self._isClaimed())
+
+    async def _isClaimed(self) -> bool:
+        if mayBeClaimed(self.state.known):
+            await self._acquire(LOWEST_PRIORITY)
+        before = self.state
+        if isinstance(before.known, UtilizedExternally) or not mayBeClaimed(before.known):
+            return isinstance(before.known, UtilizedExternally)
+        result = await self._call(Step.INSPECT, before.gameServerId)
+        description = result.description
+        if description is None:
+            _log.warn("Could not check the claim: {reason}", reason=result.message)
             return False
-        if self.registration.gameServerId != asked.gameServerId or not self.identity.owns(seen):
+        if self.state.gameServerId != before.gameServerId or not self.request.owns(description):
             return False
-        self.claims.saw(seen)
-        if seen.utilized and self.registration.known == Available():
-            self.registration = replace(
-                self.registration, known=UtilizedExternally(self._clock.seconds())
-            )
-            self.changed()
-        return seen.claimed or isinstance(self.registration.known, UtilizedExternally)
+        self._updateClaim(description)
+        if description.utilized and self.state.known == Available():
+            self.state = replace(self.state, known=UtilizedExternally(self._clock.seconds()))
+            self._changed()
+        return description.claimed or isinstance(self.state.known, UtilizedExternally)
 
-    def stepDone(self) -> Deferred[None]:
-        """Fires when the call that is out now has ended, however it ends."""
-        waiter: Deferred[None] = Deferred()
-        self._stepWaiters.append(waiter)
-        return waiter
+    def _changed(self) -> None:
+        if self._interruptCheck is not None:
+            self._interruptCheck()
+        elif not self._pausing:
+            self._wait.wake()
 
-    async def _walk(self) -> None:
-        while not self._isOver():
+    # The loop.
+
+    async def _run(self) -> None:
+        while not self._ended():
             now = self._clock.seconds()
-            towards = self._wants(self.registration.known) or Absent()
-            self._settle(towards, now)
-            self._tellClaim(towards)
-            step = nextStep(self.registration.known, towards)
-            absent = self.registration.known == Absent()
-            if step is Step.REST and (absent or now < self.beatDue):
-                self._place.leave()
-                await self._alarm.sleep(None if absent else self._nextDue() - now)
+            wanted = self._adopt(self.desired.towards(self.state.known), now)
+            self._notifySession(wanted)
+            step = nextStep(self.state.known, wanted)
+            absent = self.state.known == Absent()
+            resting = step is Step.REST
+            # Data travels with a heartbeat, so it waits while the game server is unhealthy.
+            sendData = self._dataToSend is not None and self.unhealthySince is None
+            if resting and (absent or (now < self.nextReportDue and not sendData)):
+                self._waiter.giveUp()
+                await self._wait.sleep(None if absent else self._nextWakeUp() - now)
                 continue
-            step = Step.HEARTBEAT if step is Step.REST else step
-            if not self._place.mayCall(step, inf if absent else self.beatDue):
-                await self._alarm.sleep(None)
+            if resting:
+                step = Step.HEARTBEAT
+                if not await self._checkHealth():
+                    continue
+            urgentAt = inf if absent else self.nextReportDue + _URGENT_AFTER
+            if not self._waiter.mayCall(_PRIORITIES[step], urgentAt):
+                await self._wait.sleep(None)
                 continue
-            failures = self.registration.failures
-            brought = await self._take(step, towards)
+            failures = self.state.failures
+            result = await self._take(step, wanted)
             if self._givenUp:
                 return
-            if self.registration.failures > failures:
-                self.trouble = Trouble(self._clock.seconds(), brought.trouble)
-                if self.degradedSince is None:
-                    self.degradedSince = self.trouble.at
-                self._enrolment.degraded.failed(self.identity, brought.trouble)
-                if not self._isOver():
-                    await self._pause(brought.trouble)
-            elif not self.registration.failures:
-                self._well()
+            if self.state.failures > failures:
+                await self._failed(result.message)
+            elif not self.state.failures:
+                self.degradedSince = None
+                self._degraded.succeeded(self.request)
 
-    def _isOver(self) -> bool:
-        """Nothing is known, nor wanted any more."""
-        known = self.registration.known
-        return known == Absent() and self._wants(known) is None
+    def _ended(self) -> bool:
+        return self.desired.final and self.state.known == Absent() == self._wanted()
 
-    def _well(self) -> None:
-        """Nothing fails: all is as wanted, or nothing is asked any more."""
-        self.degradedSince = None
-        self._enrolment.degraded.well(self.identity)
+    def _wanted(self) -> Wanted:
+        return self.desired.towards(self.state.known)
 
-    def _settle(self, towards: Wanted, now: float) -> None:
-        known = settle(self.registration.known, towards, now)
-        if known == self.registration.known:
-            return
-        said = "renewing the registration" if known == NOBODYS else "this session adopts it"
-        _log.info("UTILIZED by somebody else before: {said}.", said=said)
-        self.registration = replace(self.registration, known=known)
-
-    def _tellClaim(self, towards: Wanted) -> None:
-        known = self.registration.known
-        if isinstance(known, Utilized) and known == towards and known.session != self._session:
-            self._session = known.session
-            if self.claims.data is not None:
-                self._utilized(self.claims.data)
-
-    def _nextDue(self) -> float:
-        known = self.registration.known
+    def _nextWakeUp(self) -> float:
+        known = self.state.known
         if isinstance(known, UtilizedExternally):
-            return min(self.beatDue, known.since + ADOPT_WITHIN)
-        return self.beatDue
+            return min(self.nextReportDue, known.since + ADOPT_WITHIN)
+        return self.nextReportDue
 
-    async def _pause(self, trouble: str) -> None:
-        seconds = backoff(self.registration.failures, self._dice.uniform(0, 1))
-        _log.warn("{trouble} The next try is in {seconds:.1f} s.", trouble=trouble, seconds=seconds)
+    def _adopt(self, wanted: Wanted, now: float) -> Wanted:
+        """Decide on a UTILIZED that another client has set: adopt it, or renew the registration."""
+        known = settle(self.state.known, wanted, now)
+        if known != self.state.known:
+            decision = "registering anew" if known == NOBODYS else "this session adopts it"
+            _log.info("UTILIZED was set by another client: {decision}.", decision=decision)
+            self.state = replace(self.state, known=known)
+        return wanted
+
+    def _notifySession(self, wanted: Wanted) -> None:
+        known = self.state.known
+        if isinstance(known, Utilized) and known == wanted:
+            if known.session != self._notifiedSession and self.claimData is not None:
+                self._notify(self._listener.sessionConfirmed, self.claimData)
+            self._notifiedSession = known.session
+
+    async def _checkHealth(self) -> bool:
+        """Return whether to send a heartbeat now. A change of the desired state interrupts it."""
+        outcome: Deferred[object] = Deferred()
+
+        def fire(result: object) -> None:
+            if not outcome.called:
+                outcome.callback(result)
+
+        check = maybeDeferred(self._healthy)
+        check.addTimeout(HEALTH_CHECK_TIMEOUT, self._clock).addBoth(fire)
+        self._interruptCheck = partial(fire, None)
+        try:
+            result = await outcome
+            if result is None:
+                return False
+            reason = "" if result else "it returned False"
+        except CancelledError:
+            raise
+        except TimeoutError:
+            reason = f"no result within {HEALTH_CHECK_TIMEOUT:.0f} s"
+        except Exception as error:  # noqa: BLE001 # the game's health check may raise anything
+            reason = repr(error)
+        finally:
+            self._interruptCheck = None
+            check.cancel()
+        self._recordHealth(reason)
+        return not reason
+
+    def _recordHealth(self, reason: str) -> None:
+        if not reason and self.unhealthySince is not None:
+            _log.info("Healthy again: sending heartbeats.")
+            self.unhealthySince = None
+        if not reason:
+            return
+        if self.unhealthySince is None:
+            self.unhealthySince = self._clock.seconds()
+            _log.warn(
+                "Unhealthy: the game's health check failed ({reason}). Heartbeats are skipped until"
+                " it succeeds; FleetIQ drops a game server after 180 s without one.",
+                reason=reason,
+            )
+        self._scheduleReport(self._clock.seconds())
+
+    async def _failed(self, message: str) -> None:
+        self.lastError = RegistrationError(self._clock.seconds(), message)
+        if self.degradedSince is None:
+            self.degradedSince = self.lastError.time
+        self._degraded.failed(self.request, message)
+        if self._ended():
+            return
+        seconds = backoff(self.state.failures, self._rng.uniform(0, 1))
+        _log.warn("{reason} Retrying in {seconds:.1f} s.", reason=message, seconds=seconds)
         self._pausing = True
         try:
-            await self._alarm.sleep(seconds)
+            await self._wait.sleep(seconds)
         finally:
             self._pausing = False
 
-    async def _take(self, step: Step, towards: Wanted) -> StepResult:
-        sent = self._clock.seconds()
-        before = self.registration
-        brought = await self._perform(step, before.gameServerId)
-        outcome = brought.outcome
+    # One step.
+
+    async def _take(self, step: Step, wanted: Wanted) -> _Result:
+        sent, before = self._clock.seconds(), self.state
+        result = await self._perform(step, before.gameServerId)
+        outcome = result.outcome
         if isinstance(outcome, Confirmed) and step in _HEALTH_REPORTS:
-            self.reported = sent
-            self.beatDue = sent + self._heartbeat * (1 - self._dice.uniform(0, _JITTER))
-        self.registration = after(
-            self.registration,
+            self.lastReport = sent
+            self._scheduleReport(sent)
+            if self._dataSent == self._dataToSend:
+                self._dataToSend = None
+        self.state = after(
+            self.state,
             step,
-            towards,
+            wanted,
             outcome,
             self._clock.seconds(),
             self._heartbeat,
-            self.identity.newId(self._dice),
+            self.request.newId(self._rng),
         )
-        tell(_log, step, before, self.registration, outcome)
-        if step is Step.DEREGISTER and self.registration.known == Absent():
-            self._enrolment.keep(None)
-        if isinstance(outcome, Confirmed) and outcome.ours and brought.seen is not None:
-            self.claims.saw(brought.seen)
-            self._confirm()
-        elif brought.hopeless and not self._confirmed:
-            self._givenUp = self._enrolment.refused(brought.trouble)
-        return brought
+        _logStep(step, before, self.state, outcome)
+        if step is Step.DEREGISTER and self.state.known == Absent() and self._idStore is not None:
+            self._idStore.save(self.request, None)
+        if isinstance(outcome, Confirmed) and outcome.ours and result.description is not None:
+            self._updateClaim(result.description)
+            if not self._confirmed:
+                self._confirmed = True
+                self._notify(self._listener.registered)
+        elif result.permanent and not self._confirmed:
+            self._givenUp = self._listener.refused(result.message)
+        return result
 
-    async def _perform(self, step: Step, gameServerId: str) -> StepResult:
+    def _scheduleReport(self, now: float) -> None:
+        self.nextReportDue = now + self._heartbeat * (1 - self._rng.uniform(0, _JITTER))
+
+    async def _perform(self, step: Step, gameServerId: str) -> _Result:
         self.calling = True
         try:
             if step is Step.REGISTER:
-                self.claims = Claims()
-                await self._enrolment.keep(gameServerId)
-            brought = await self._steps.perform(step, gameServerId)
+                self.claimData = self._claimTime = None
+                if self._idStore is not None:
+                    await self._idStore.save(self.request, gameServerId)
+            return await self._call(step, gameServerId)
         finally:
             self.calling = False
-            waiters, self._stepWaiters = self._stepWaiters, []
-            for waiter in waiters:
-                waiter.callback(None)
-        return brought
+            done, self._callDone = self._callDone, []
+            for each in done:
+                each.callback(None)
 
-    def _confirm(self) -> None:
-        if not self._confirmed:
-            self._confirmed = True
-            try:
-                self._enrolment.registered()
-            except Exception:  # noqa: BLE001 # who is told must not end the heartbeats
-                _log.failure("The first registration could not be told.")
+    async def _call(self, step: Step, gameServerId: str) -> _Result:
+        """Call the operation of a step. Raises CancelledError only."""
+        try:
+            description = await self._operation(step, gameServerId)
+        except NotFoundException as error:
+            return _Result(Outcome.GONE, None, str(error), permanent=step is Step.REGISTER)
+        except ConflictException as error:
+            return _Result(Outcome.CONFLICT, None, str(error))
+        except CallFailed as error:
+            refusal = Outcome.REFUSED if error.retry else Outcome.FORBIDDEN
+            outcome = Outcome.LOST if error.mayHaveHappened else refusal
+            return _Result(outcome, None, str(error), permanent=outcome is Outcome.FORBIDDEN)
+        except CancelledError:
+            raise
+        except Exception:  # noqa: BLE001 # an internal error must not end the heartbeats
+            _log.failure("The step {step} failed by an internal error.", step=step.value)
+            return _Result(Outcome.LOST, None, "An internal error occurred.")
+        if description is None:
+            return _Result(Outcome.GONE)
+        ours = self.request.owns(description)
+        if step is Step.INSPECT and not ours and self.request.fixedId is not None:
+            message = (
+                f"The game server id {self.request.fixedId} is registered by"
+                f" {description.connectionInfo} on {description.instanceId}: give another"
+                " --game-server-id, or leave it out."
+            )
+            return _Result(Outcome.FORBIDDEN, None, message, permanent=True)
+        return _Result(Confirmed(description.utilized, ours), description)
+
+    def _operation(
+        self, step: Step, gameServerId: str
+    ) -> Deferred[GameServerDescription] | Deferred[None]:
+        request, self._dataSent = self.request, None
+        match step:
+            case Step.REGISTER:
+                _log.info("Registering {id}.", id=gameServerId)
+                self._dataSent = request.data
+                return self._fleetIQ.register(
+                    gameServerId, request.instanceId, request.connectionInfo, request.data
+                )
+            case Step.UTILIZE:
+                return self._fleetIQ.utilize(gameServerId)
+            case Step.DEREGISTER:
+                return self._fleetIQ.deregister(gameServerId)
+            case Step.INSPECT:
+                return self._fleetIQ.describe(gameServerId)
+        self._dataSent = self._dataToSend
+        return self._fleetIQ.heartbeat(gameServerId, self._dataSent)
+
+    def _updateClaim(self, description: GameServerDescription) -> None:
+        """Find in a reply that a claim is new, or that it has expired."""
+        if description.lastClaim is not None:
+            self.claimData = description.gameServerData
+        before, self._claimTime = self._claimTime, None
+        if description.claimed:
+            self._claimTime = description.lastClaim
+            if before != description.lastClaim:
+                _log.info("Claimed: a player has 60 s to connect.")
+                self._notify(self._listener.claimChanged, True, self.claimData or "")
+        elif before is not None and not description.utilized:
+            _log.info("The claim has expired without a player: free for the next one.")
+            self._notify(self._listener.claimChanged, False, self.claimData or "")
+
+    def _notify(self, callback: Callable[..., object], *args: object) -> None:
+        try:
+            callback(*args)
+        except Exception:  # noqa: BLE001 # the listener's error must not end the heartbeats
+            _log.failure("A listener of the registration failed.")
+
+
+def _logStep(
+    step: Step, before: RegistrationState, after: RegistrationState, outcome: Confirmed | Outcome
+) -> None:
+    """Log what a step has changed."""
+    known, newId, id = after.known, after.gameServerId, before.gameServerId
+    match step, known:
+        case Step.REGISTER, Absent():
+            return
+        case _, Conflict() if before.known != known:
+            _log.warn(
+                "Result of RegisterGameServer for {id} unknown: calling DescribeGameServer.", id=id
+            )
+        case _, Unknown() if before.known != known:
+            _log.warn("Result of the last call for {id} unknown: sending a heartbeat.", id=id)
+        case Step.DEREGISTER, Absent():
+            _log.info("Deregistered {id}.", id=id)
+        case _, Absent() if outcome is Outcome.GONE and newId != id:
+            _log.warn("FleetIQ does not know {id} any more: using a new id.", id=id)
+        case _, Absent() if newId != id:
+            _log.warn("{id} is registered by another server: using a new id.", id=id)
+        case _, Utilized(session=session) if before.known != known:
+            _log.info("UTILIZED: session {session}.", session=session)
+        case Step.HEARTBEAT, Available() | Utilized() | UtilizedExternally() if (
+            before.known == known
+        ):
+            _log.info("Heartbeat of {id}.", id=id)
+        case _, UtilizedExternally() if before.known != known:
+            _log.warn("UTILIZED was set by another client: waiting for players.")
+        case ((Step.REGISTER | Step.INSPECT), Available()) if before.known != known:
+            _log.info("AVAILABLE as {id}.", id=id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from datetime import datetime
 from random import Random
@@ -90,9 +91,16 @@ class FleetIQ:
             HealthCheck="HEALTHY",
         )
 
-    def heartbeat(self, gameServerId: str) -> Deferred[GameServerDescription]:
-        """Report health, and nothing else: a claim stays as it is."""
-        return self._ask("UpdateGameServer", GameServerId=gameServerId, HealthCheck="HEALTHY")
+    def heartbeat(
+        self, gameServerId: str, data: str | None = None
+    ) -> Deferred[GameServerDescription]:
+        """Report health, and set GameServerData if given. A claim stays as it is."""
+        return self._ask(
+            "UpdateGameServer",
+            GameServerId=gameServerId,
+            GameServerData=data,
+            HealthCheck="HEALTHY",
+        )
 
     def describe(self, gameServerId: str) -> Deferred[GameServerDescription]:
         """Ask what FleetIQ knows of a game server."""
@@ -131,6 +139,15 @@ class FleetIQ:
 
         asked = self._gameLift.call(operation, GameServerGroupName=self.group, **request)
         return asked.addCallback(read)
+
+
+def checkData(data: str) -> None:
+    """@raise ValueError: if FleetIQ does not accept this GameServerData."""
+    if not (len(data) <= 1024 and re.fullmatch(r".*\S.*", data)):
+        raise ValueError(
+            f"GameServerData has {len(data)} characters: FleetIQ accepts 1 to 1024 in one line, and"
+            " not blanks alone."
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from echoserver.local.model.fleet import FleetState
+from echoserver.local.model.fleet import Fleet
 
 # An hour in a second. Much faster, and after a day it would be past the last year there is.
 HIGHEST_SCALE = 3600.0
@@ -61,7 +61,7 @@ SHORTEST_REAL_WAIT = 0.01
 class Sweep:
     """Sweeps a state when its next deadline comes, on the clock that the state's times are of."""
 
-    def __init__(self, clock: LocalClock, state: FleetState) -> None:
+    def __init__(self, clock: LocalClock, state: Fleet) -> None:
         self._clock = clock
         self._state = state
         self._call: IDelayedCall | None = None

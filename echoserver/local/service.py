@@ -28,7 +28,7 @@ from echoserver.local.http.imds import Access, Instances, Tokens, addMetadata
 from echoserver.local.http.operations import Actions
 from echoserver.local.http.site import LocalSite
 from echoserver.local.model.faults import Faults
-from echoserver.local.model.fleet import FleetState
+from echoserver.local.model.fleet import Fleet
 from echoserver.local.model.journal import Journal
 from echoserver.local.model.quotas import Quotas
 from echoserver.local.model.settings import DEFAULTS, Settings
@@ -79,7 +79,7 @@ class LocalFleetIQ(Service):
         self._clock = clock = LocalClock(reactor, timeScale)
         seconds = clock.seconds
         self._journal = Journal()
-        self._state = state = FleetState(self._happened, healthTimeout, settings)
+        self._state = state = Fleet(self._happened, healthTimeout, settings)
         self._populate()
         self._sweep = Sweep(clock, state)
         self._quotas = Quotas(settings.throttling) if quotas else None

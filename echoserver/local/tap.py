@@ -16,7 +16,7 @@ from echoserver.local.clock import HIGHEST_SCALE
 from echoserver.local.http.imds import VERSIONS
 from echoserver.local.model.groups import MOST_INSTANCES
 from echoserver.local.model.settings import DEFAULTS, changed
-from echoserver.local.model.values import shown
+from echoserver.local.model.values import quoted
 from echoserver.local.service import DEFAULT_LISTEN, LocalFleetIQ
 
 _log = Logger(namespace="fleetiq.local")
@@ -74,7 +74,7 @@ class Options(UsageOptions):
 
     def parseArgs(self, *rest: str) -> None:
         if rest:
-            raise UsageError(f"{shown(rest[0])} is one word too many: options begin with --.")
+            raise UsageError(f"{quoted(rest[0])} is one word too many: options begin with --.")
 
     def postOptions(self) -> None:
         self["group"] = self["group"] or ["local"]

@@ -13,10 +13,10 @@ from echoserver.server.discovery import AWSTarget, EmbeddedTarget, LocalTarget
 @dataclass(frozen=True, slots=True)
 class GameServerConfig:
     """
-    The settings of each game server.
+    The settings of each game server. Durations are seconds.
 
-    @ivar heartbeat: seconds after the last health report until a heartbeat is sent.
-    @ivar grace: seconds that a running session has left when the server is stopped.
+    @ivar heartbeat: time after the last health report until a heartbeat is sent.
+    @ivar grace: time that a running session has left when the server is stopped.
     @ivar maxPlayers: connected players at most; None for no limit.
     @ivar maxPerAddress: connected players from one address at most; None for no limit.
     @ivar acceptRate: connections a second and at once; None for no limit.
@@ -26,8 +26,9 @@ class GameServerConfig:
     @ivar sessionPolicy: what starts and ends a session: C{"players"}, the first player who joins
         and the last who leaves; C{"manual"}, calls of the game; C{"claim"}, a claim and the last
         player who leaves.
-    @ivar claimTimeout: for the policy C{"claim"}: seconds from the claim until the session ends if
-        no player has joined.
+    @ivar claimTimeout: with the policy C{"claim"}: time from the claim until the session ends if no
+        player has joined.
+    @ivar idleTimeout: time without data after which a player is disconnected; 0 for no limit.
     """
 
     heartbeat: float = 60.0
@@ -39,6 +40,7 @@ class GameServerConfig:
     oneSession: bool = False
     sessionPolicy: str = "players"
     claimTimeout: float = 60.0
+    idleTimeout: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +48,13 @@ class Settings:
     """
     All settings of the process, checked.
 
+    @ivar target: the FleetIQ to call.
     @ivar listen: one endpoint description for each game server.
     @ivar apiRate: calls to FleetIQ a second and at once; None for no limit.
     @ivar stateDir: the directory of the persisted ids; None to persist none.
     @ivar status: the endpoint description of the status port; None for no status port.
     @ivar gameServerId: a fixed game server id; None for random ids.
-    @ivar idleTimeout: seconds without a byte after which a connection is closed; 0 for no limit.
-    @ivar showBytes: if True, Echo logs the bytes that players send.
     @ivar foreground: if True, twistd runs in the foreground (C{-n}).
-    @ivar command: the name of the twistd command, for sentences.
     """
 
     target: AWSTarget | EmbeddedTarget | LocalTarget
@@ -67,7 +67,4 @@ class Settings:
     status: str | None
     gameServerId: str | None
     gameServerData: str | None
-    idleTimeout: float
-    showBytes: bool
     foreground: bool
-    command: str = "fleetiq-echo"

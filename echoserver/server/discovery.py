@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from twisted.internet.defer import Deferred, FirstError, gatherResults
 from twisted.logger import Logger
 
+from echoserver.address import LOCAL_FLEETIQ_URL
 from echoserver.ec2.identity import ConnectionInfoTemplate, Instance, identifyInstance
 from echoserver.ec2.metadata import InstanceMetadata, NoIdentity, NoMetadata, serviceURL
 from echoserver.gamelift.client import EndpointConfig, GameLift
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from treq.client import HTTPClient
 
 _log = Logger(namespace="fleetiq.server")
-
-DEFAULT_URL = "http://127.0.0.1:4570"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +85,7 @@ class LocalTarget:
 
     def playCommand(self, region: str | None, group: str) -> str:
         """Return the arguments of C{fleetiq} with which a player plays here."""
-        if self.url == DEFAULT_URL:
+        if self.url == LOCAL_FLEETIQ_URL:
             return "play"
         return f"--endpoint-url {self.url} --group {group} play"
 

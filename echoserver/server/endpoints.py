@@ -15,7 +15,6 @@ ACCEPT_QUEUE = 4096
 # For each kind: the number of arguments before backlog where arguments have no names.
 _KINDS = {"tcp": 2, "tcp6": 2, "ssl": 5}
 _WRAPPER = "haproxy:"
-_COMMAND = "fleetiq-echo"
 
 
 def endpointOf(
@@ -23,8 +22,7 @@ def endpointOf(
     description: str,
     option: str = "listen",
     example: str = "tcp:5000",
-    *,
-    command: str = _COMMAND,
+    command: str = "fleetiq-echo",
 ) -> IStreamServerEndpoint:
     """
     Return the server endpoint of a description.
@@ -43,7 +41,7 @@ def endpointOf(
     return endpoint
 
 
-def playersNotListening(error: object, *, command: str = _COMMAND) -> str:
+def playersNotListening(error: object, command: str) -> str:
     """Return why the game port cannot be opened, and what to type."""
     why = getattr(error, "socketError", error)
     port: Any = getattr(error, "port", None)
@@ -54,7 +52,7 @@ def playersNotListening(error: object, *, command: str = _COMMAND) -> str:
     return f"twistd {command}: cannot listen for players on {where} ({why}).{advice(why, inUse)}"
 
 
-def localNotListening(error: CannotListenError, *, command: str = _COMMAND) -> str:
+def localNotListening(error: CannotListenError, command: str) -> str:
     """Return why the embedded FleetIQ's port cannot be opened, and what to type."""
     inUse = (
         f" If a local FleetIQ runs there, join it with --local"
@@ -67,7 +65,7 @@ def localNotListening(error: CannotListenError, *, command: str = _COMMAND) -> s
     )
 
 
-def statusNotListening(error: object, *, command: str = _COMMAND) -> str:
+def statusNotListening(error: object, command: str) -> str:
     """Return why the status port cannot be opened, and what to type."""
     why = getattr(error, "socketError", error)
     inUse = " Choose another, for example --status tcp:8081:interface=127.0.0.1."

@@ -1,15 +1,15 @@
-"""One game server as a Service: a port, a session, and the worker that keeps FleetIQ informed."""
+"""One game server as a Service: joins the game with its registration."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from math import inf
-from random import Random
-from typing import Protocol as TypingProtocol
+from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import (
+    IDelayedCall,
     IListeningPort,
     IProtocolFactory,
     IReactorTime,
@@ -17,249 +17,373 @@ from twisted.internet.interfaces import (
 )
 from twisted.logger import Logger
 
-from echoserver.game.admission import Admission
-from echoserver.game.game import CLAIM_FIRST, FULL, Hooks, Player
-from echoserver.game.listener import Descriptors, Gate, describe, keepAlive
-from echoserver.game.session import Neighbours, Session
-from echoserver.gamelift.lifecycle import Absent, Known, Wanted, wanted
-from echoserver.gamelift.registration import Registration, RegistrationConfig
+from echoserver.game import Game, Player
+from echoserver.game.admission import ClaimCheck, Rejection, overLimit
+from echoserver.game.connections import Connection, Connections, callHook
+from echoserver.game.listener import AcceptLimiter, DescriptorLimit, describe, setSocketOptions
+from echoserver.game.session import ConnectionsByPeer, Session
+from echoserver.gamelift.lifecycle import Absent, Available, Desired, Utilized
+from echoserver.gamelift.registration import Registration
+from echoserver.gamelift.service import checkData
 from echoserver.server.config import GameServerConfig
 from echoserver.server.shutdown import Shutdown
 from echoserver.server.status import GameServerStatus, withRegistration
 
 _log = Logger(namespace="fleetiq.server")
 
-BEFORE_DEADLINE = 5.0
+# Seconds before the end of the instance at which the players are closed.
+DEADLINE_MARGIN = 5.0
 
 
-class Players(TypingProtocol):
+def desiredState(
+    session: Session,
+    *,
+    draining: bool,
+    deregistering: bool,
+    drainingSince: int | None,
+    accepting: bool,
+) -> Desired:
     """
-    The protocol factory of a game: L{echoserver.game.connections.EchoFactory}, or another one.
+    Return what FleetIQ should know of a game server. Pure.
 
-    It provides C{IProtocolFactory}, and fires the hooks it was given.
+    @param draining: whether the game server shuts down.
+    @param deregistering: whether FleetIQ shall no longer have it, even if a session runs.
+    @param drainingSince: how many sessions had ended when FleetIQ began to drain the instance: the
+        next one that ends is the last. None while the instance does not drain.
+    @param accepting: whether connections are accepted; if not, FleetIQ must not offer the server.
     """
-
-    def closeAll(self, reason: str, within: float) -> Deferred[None]:
-        """Let everybody go; fires when nobody is left, at most C{within} seconds later."""
-
-    def claimed(self, data: str) -> None:
-        """
-        The session was claimed, with this GameServerData, maybe empty. At most once a session: with
-        C{--admission claimed} before its first player is in, else once FleetIQ says UTILIZED.
-        """
-
-    def draining(self, deadline: float | None, reason: str) -> None:
-        """
-        The session that runs is the last one here.
-
-        @param deadline: when whoever is still in is let go, in seconds of the reactor's clock; None
-            if nobody knows.
-        """
+    lastEnded = drainingSince is not None and session.ended > drainingSince
+    renew = not draining and drainingSince is None
+    if deregistering:
+        return Desired(Absent(), renew=False, final=True)
+    if session.running:
+        return Desired(Utilized(session.number), renew, draining)
+    if draining or lastEnded or not accepting:
+        return Desired(Absent(), renew, draining)
+    return Desired(Available(), renew, draining)
 
 
 class GameServer(Service):
     """
-    Serves players, from L{listen} on, and keeps FleetIQ informed of it, from L{enroll} on.
+    Serve players, from L{listen} on, and stay registered with FleetIQ, from L{register} on.
 
-    It is the L{Hooks} of its factory. Bytes never wait for FleetIQ.
+    It is the L{echoserver.game.GameServer} of its game, the listener of its connections and the
+    listener of its registration. Players' data never waits for FleetIQ.
 
-    @ivar finished: fires with None when the server has left FleetIQ and closed its port.
+    @param makeFactory: makes the game's protocol factory.
+    @param options: the options of the command line.
+    @ivar finished: fires with None when the game server is deregistered and its port is closed.
     """
 
     def __init__(
         self,
         clock: IReactorTime,
-        rng: Random,
         endpoint: IStreamServerEndpoint,
-        factory: Callable[[Hooks], Players],
-        descriptors: Descriptors,
-        rules: GameServerConfig,
+        makeFactory: Callable[[Any], IProtocolFactory],
+        descriptors: DescriptorLimit,
+        config: GameServerConfig,
+        options: Mapping[str, Any] | None = None,
     ) -> None:
         self._clock = clock
-        self._dice = rng
         self._endpoint = endpoint
-        self._factory = factory(self)
-        self._gate = Gate(
-            clock, IProtocolFactory(self._factory), rules.acceptRate, descriptors, self._changed
-        )
-        self._rules = rules
+        self._config = config
         self._session = Session()
-        self._portNumber = 0
-        self._in: set[Player] = set()
-        self._received = self._refused = 0
-        self._neighbours = Neighbours(limited=rules.maxPerAddress is not None)
+        self._players: dict[Player, None] = {}
+        self._byPeer = ConnectionsByPeer(config.maxPerAddress is not None)
+        self._receivedBefore = self._rejected = 0
         self._drainingSince: int | None = None
-        self._worker: Registration | None = None
-        self._admission = Admission(clock, self._isClaimed)
-        self._departure = Shutdown(clock, lambda: self._session.running, self._factory.closeAll)
-        self.finished = self._departure.finished
+        self._registration: Registration | None = None
+        self._data: str | None = None
+        self._claimedSession = 0
+        self._claimTimeout: IDelayedCall | None = None
+        self._port = 0
+        self.options: Mapping[str, Any] = {} if options is None else options
+        self._claimCheck = ClaimCheck(clock, self._isClaimed)
+        factory = IProtocolFactory(makeFactory(self))
+        self._game = factory if isinstance(factory, Game) else Game(self)
+        self._connections = Connections(clock, factory, self, config.idleTimeout)
+        self._limiter = AcceptLimiter(
+            clock, self._connections, config.acceptRate, descriptors, self._changed
+        )
+        self._shutdown = Shutdown(
+            clock, lambda: self._session.running, self._closeAll, self._changed
+        )
+        self.finished = self._shutdown.finished
+
+    # Start.
 
     def listen(self) -> Deferred[int]:
-        """Bind; fires with the port's number. Fails with C{CannotListenError}; do not retry."""
+        """
+        Bind the game port. Fires with its number. Fails with C{CannotListenError}; do not retry.
+        """
 
         def listening(port: IListeningPort) -> int:
-            self._departure.port = port
-            keepAlive(port)
-            self._gate.guard(port)
+            self._shutdown.port = port
+            setSocketOptions(port)
+            self._limiter.attach(port)
             host = port.getHost()
             _log.info("Listening for players on {address}.", address=describe(host))
-            self._portNumber = int(getattr(host, "port", 0))
-            return self._portNumber
+            self._port = int(getattr(host, "port", 0))
+            return self._port
 
-        return self._endpoint.listen(self._gate).addCallback(listening)
+        return self._endpoint.listen(self._limiter).addCallback(listening)
 
-    def enroll(self, registrationConfig: RegistrationConfig) -> None:
-        """Register with FleetIQ, and stay registered."""
-        self._worker = Registration(
-            self._clock,
-            self._dice,
-            registrationConfig,
-            self._rules.heartbeat,
-            self._wants,
-            self._utilized,
-        )
-        self._departure.enrolled(self._worker)
+    def register(self, registration: Registration) -> None:
+        """Register with FleetIQ, and keep the registration up to date from now on."""
+        self._registration = registration
+        if self._data is not None:
+            registration.setData(self._data)
+        self._changed()
+        self._shutdown.runRegistration(registration)
 
-    def admission(self, player: Player) -> Deferred[bytes | None]:
-        if self._rules.claimedOnly and not self._session.running:
-            return self._admission.knock().addCallback(self._refusal, player)
-        return succeed(self._refusal(True, player))
+    # What the game sees. See L{echoserver.game.GameServer}.
 
-    def playerJoined(self, player: Player) -> None:
-        # Who comes to others changes nothing for FleetIQ.
-        begins = not self._session.running
+    @property
+    def gameServerId(self) -> str | None:
+        return None if self._registration is None else self._registration.state.gameServerId
+
+    @property
+    def port(self) -> int:
+        return self._port
+
+    @property
+    def players(self) -> Sequence[Player]:
+        return tuple(self._players)
+
+    @property
+    def session(self) -> int | None:
+        return self._session.number if self._session.running else None
+
+    @property
+    def claimData(self) -> str | None:
+        return None if self._registration is None else self._registration.claimData
+
+    def startSession(self) -> int:
+        self._requireManual("startSession")
+        self._startSession()
+        return self._session.number
+
+    def endSession(self) -> None:
+        self._requireManual("endSession")
+        self._endSession()
+
+    def setData(self, data: str) -> None:
+        checkData(data)
+        self._data = data
+        if self._registration is not None:
+            self._registration.setData(data)
+
+    def stop(self, reason: str) -> None:
+        _log.info("The game stops its game server: {reason}.", reason=reason)
+        self._notifyDraining(self._clock.seconds() + self._config.grace, reason)
+        self._shutdown.begin(self._config.grace)
+
+    def _requireManual(self, method: str) -> None:
+        if self._config.sessionPolicy != "manual":
+            raise RuntimeError(
+                f"{method}() needs the session policy 'manual', and it is"
+                f" '{self._config.sessionPolicy}': pass sessionPolicy=\"manual\" to"
+                " gameServiceMaker, or --session-policy manual."
+            )
+
+    # The listener of the connections. See L{echoserver.game.connections.PlayerListener}.
+
+    def admission(self, connection: Connection) -> Deferred[bytes | None]:
+        if self._config.claimedOnly and not self._session.running:
+            return self._claimCheck.check().addCallback(self._rejection, connection)
+        return succeed(self._rejection(True, connection))
+
+    def playerJoining(self, connection: Connection) -> None:
         self._session = self._session.joined()
-        self._in.add(player)
-        self._neighbours.joined(player)
-        if self._rules.claimedOnly and self._session.players == 1 and self._worker is not None:
-            self._tellClaim(self._worker.claims.data or "")
+        self._players[connection] = None
+        self._byPeer.add(connection, connection.host)
         _log.info(
-            "Player {address} joined session {session}; {players} in.",
-            address=player.address,
-            session=self._session.number,
+            "Player {address} joined session {session}; players: {players}.",
+            address=connection.address,
+            session=self._session.number + (not self._session.running),
             players=self._session.players,
         )
-        if begins:
-            self._changed()
+        self._stopClaimTimeout()
+        if self._config.sessionPolicy != "manual":
+            self._startSession()
 
-    def playerLeft(self, player: Player, reason: str) -> None:
+    def playerJoined(self, connection: Connection) -> None:
+        callHook(self._game.playerJoined, connection)
+
+    def playerLeft(self, connection: Connection, reason: str) -> None:
         self._session = self._session.left()
-        self._in.discard(player)
-        self._neighbours.left(player)
-        self._received += player.received
+        self._players.pop(connection, None)
+        self._byPeer.remove(connection)
+        self._receivedBefore += connection.bytesReceived
         _log.info(
-            "Player {address} left: {reason}; {received} bytes; {players} in.",
-            address=player.address,
+            "Player {address} left: {reason}; {received} bytes; players: {players}.",
+            address=connection.address,
             reason=reason,
-            received=player.received,
+            received=connection.bytesReceived,
             players=self._session.players,
         )
-        if not self._session.running:
-            if self._rules.oneSession:
-                self._departure.begin(self._rules.grace)
-            self._changed()
+        callHook(self._game.playerLeft, connection, reason)
+        if not self._session.players and self._config.sessionPolicy != "manual":
+            self._endSession()
+
+    # The listener of the registration. See L{echoserver.gamelift.registration}.
+
+    def sessionConfirmed(self, data: str) -> None:
+        if not self._config.claimedOnly and self._config.sessionPolicy != "claim":
+            self._notifyClaimed(data)
+
+    def claimChanged(self, claimed: bool, data: str) -> None:
+        if claimed and self._config.sessionPolicy == "claim" and not self._session.running:
+            self._startSession()
+            self._notifyClaimed(data)
+            if not self._session.players:
+                self._claimTimeout = self._clock.callLater(
+                    self._config.claimTimeout, self._claimTimedOut
+                )
+
+    def healthy(self) -> object:
+        """Return the result of the game's health check, which may raise."""
+        return self._game.healthy()
+
+    # Interruptions. See L{echoserver.ec2.interruption.Drainable}.
 
     def terminate(self, deadline: float | None, reason: str) -> None:
         """
-        The instance goes away: leave as soon as nobody plays, and 5 s before that at the latest.
+        Shut down, because the instance ends: as soon as no session runs, at the latest 5 s before
+        the deadline.
 
-        @param deadline: when it goes, in seconds of the reactor's clock; None if nobody knows.
+        @param deadline: when the instance ends, in seconds of the reactor's clock; None if that is
+            not known.
         """
         if deadline is None:
-            self._tellPlayers(None, reason)
-            self._departure.begin(inf, inf)
+            self._notifyDraining(None, reason)
+            self._shutdown.begin(inf, inf)
         else:
-            self._tellPlayers(deadline - BEFORE_DEADLINE, reason)
-            left = deadline - BEFORE_DEADLINE - self._clock.seconds()
-            self._departure.begin(left, left)
-        self._changed()
+            self._notifyDraining(deadline - DEADLINE_MARGIN, reason)
+            left = deadline - DEADLINE_MARGIN - self._clock.seconds()
+            self._shutdown.begin(left, left)
 
     def drain(self, reason: str) -> None:
-        """FleetIQ drains the instance: a session that ends from now on was the last one."""
+        """FleetIQ drains the instance: the next session that ends is the last one."""
         if self._drainingSince is None:
             self._drainingSince = self._session.ended
-            self._tellPlayers(None, reason)
+            self._notifyDraining(None, reason)
+            self._changed()
 
     def cancelDrain(self) -> None:
         """FleetIQ no longer drains the instance."""
         self._drainingSince = None
         self._changed()
 
+    # Status and stop.
+
     def status(self) -> GameServerStatus:
-        """Where it stands now."""
-        shutdown, session = self._departure, self._session
+        """Return a snapshot for operators."""
+        session = self._session
         return withRegistration(
             GameServerStatus(
-                port=self._portNumber,
+                port=self._port,
                 players=session.players,
                 session=session.number,
-                receivedBytes=self._received + sum(player.received for player in self._in),
-                refused=self._refused,
-                accepting=shutdown.port is not None and self._gate.open,
-                draining=shutdown.begun or self._drainingSince is not None,
+                receivedBytes=self._receivedBefore
+                + sum(player.bytesReceived for player in self._players),
+                refused=self._rejected,
+                accepting=self._shutdown.port is not None and self._limiter.accepting,
+                draining=self._shutdown.draining or self._drainingSince is not None,
             ),
-            self._worker,
-            self._wants,
+            self._registration,
         )
 
-    def hurry(self) -> None:
-        """Cut the grace to nothing."""
-        self._departure.hurry()
+    def skipGracePeriod(self) -> None:
+        """End the grace period of the running session now."""
+        self._shutdown.skipGracePeriod()
 
     def stopService(self) -> Deferred[None]:
-        """
-        Leave FleetIQ and let the players go.
-
-        An idle server stays open until it is deregistered: it may just have been claimed. One in
-        play closes its port at once, and its players have the grace.
-        """
+        """Shut down, because the process stops. See L{Shutdown}."""
         super().stopService()
-        self._departure.stop(self._rules.grace)
+        if self._session.running and not self._shutdown.draining:
+            self._notifyDraining(self._clock.seconds() + self._config.grace, "the process stops")
+        self._shutdown.stop(self._config.grace)
         return self.finished
 
     def _isClaimed(self) -> Deferred[bool]:
-        if self._worker is None:
-            return succeed(False)
-        return Deferred.fromCoroutine(self._worker.claimed())
+        return succeed(False) if self._registration is None else self._registration.isClaimed()
 
-    def _refusal(self, claimed: bool, player: Player) -> bytes | None:
-        rules, same = self._rules, self._neighbours.of(player)
-        if claimed and self._session.hasRoom(rules.maxPlayers, same, rules.maxPerAddress):
+    def _rejection(self, claimed: bool, connection: Connection) -> bytes | None:
+        config = self._config
+        rejection = None if claimed else Rejection.CLAIM_FIRST
+        if claimed and overLimit(
+            self._session.players,
+            config.maxPlayers,
+            self._byPeer.count(connection.host),
+            config.maxPerAddress,
+        ):
+            rejection = Rejection.FULL
+        if rejection is None:
             return None
-        self._refused += 1
-        return FULL if claimed else CLAIM_FIRST
+        self._rejected += 1
+        full = rejection is Rejection.FULL
+        return self._game.fullMessage if full else self._game.claimFirstMessage
 
-    def _utilized(self, data: str) -> None:
-        if not self._rules.claimedOnly:
-            self._tellClaim(data)
+    def _startSession(self) -> None:
+        if self._session.running:
+            return
+        self._session = self._session.started()
+        number = self._session.number
+        callHook(self._game.sessionStarted, number)
+        if self._config.claimedOnly and self._registration is not None:
+            self._notifyClaimed(self._registration.claimData or "")
+        self._changed()
 
-    def _tellClaim(self, data: str) -> None:
-        try:
-            self._factory.claimed(data)
-        except Exception:  # noqa: BLE001 # what the game makes of it changes nothing here
-            _log.failure("The game could not be told of its claim.")
+    def _endSession(self) -> None:
+        if not self._session.running:
+            return
+        self._session = self._session.finished()
+        self._stopClaimTimeout()
+        callHook(self._game.sessionEnded, self._session.number)
+        if self._config.oneSession:
+            self._shutdown.begin(self._config.grace)
+        self._changed()
 
-    def _wants(self, known: Known) -> Wanted | None:
-        shutdown = self._departure
-        if shutdown.renounced:
-            return None
-        want = wanted(
-            self._session,
-            known,
-            leaving=shutdown.begun,
-            drainingSince=self._drainingSince,
-            accepting=self._gate.open,
-        )
-        return None if shutdown.begun and want == Absent() else want
+    def _claimTimedOut(self) -> None:
+        self._claimTimeout = None
+        if not self._session.players:
+            _log.info(
+                "No player arrived within {seconds:g} s of the claim: ending the session.",
+                seconds=self._config.claimTimeout,
+            )
+            self._endSession()
+
+    def _stopClaimTimeout(self) -> None:
+        call, self._claimTimeout = self._claimTimeout, None
+        if call is not None and call.active():
+            call.cancel()
+
+    def _notifyClaimed(self, data: str) -> None:
+        if self._session.running and self._claimedSession != self._session.number:
+            self._claimedSession = self._session.number
+            callHook(self._game.claimed, data)
+
+    def _notifyDraining(self, deadline: float | None, reason: str) -> None:
+        if self._session.running:
+            when = ""
+            if deadline is not None:
+                when = f" and ends within {max(0.0, deadline - self._clock.seconds()):.0f} s"
+            _log.info("This session is the last one{when}: {reason}.", when=when, reason=reason)
+            callHook(self._game.draining, deadline, reason)
+
+    def _closeAll(self, reason: str, within: float) -> Deferred[None]:
+        return self._connections.closeAll(lambda: self._game.closePlayers(reason), within)
 
     def _changed(self) -> None:
-        self._departure.changed()
-        if self._worker is not None:
-            self._worker.changed()
-
-    def _tellPlayers(self, deadline: float | None, reason: str) -> None:
-        if self._session.running:
-            try:
-                self._factory.draining(deadline, reason)
-            except Exception:  # noqa: BLE001 # a game that fails to say so must not keep us here
-                _log.failure("The players could not be told.")
+        self._shutdown.sessionChanged()
+        if self._registration is not None:
+            self._registration.setDesired(
+                desiredState(
+                    self._session,
+                    draining=self._shutdown.draining,
+                    deregistering=self._shutdown.deregistering,
+                    drainingSince=self._drainingSince,
+                    accepting=self._limiter.accepting,
+                )
+            )

@@ -13,11 +13,13 @@ from twisted.python.reflect import accumulateClassList, prefixedMethodNames
 
 from echoserver.ec2.identity import ConnectionInfoTemplate
 from echoserver.ec2.interruption import InterruptionConfig
+from echoserver.gamelift.service import checkData
 from echoserver.ratelimit import TokenBucket
 from echoserver.server.config import GameServerConfig, Settings
 from echoserver.server.discovery import AWSTarget, EmbeddedTarget, LocalTarget
 from echoserver.server.endpoints import descriptions
 from echoserver.server.optionvalues import (
+    FACTORY_EXAMPLE,
     checkedBy,
     imported,
     invalid,
@@ -36,6 +38,7 @@ LOCAL = "tcp:4570:interface=127.0.0.1"
 ENDPOINT_VARIABLE = "AWS_ENDPOINT_URL_GAMELIFT"
 # A quarter of the calls a second that AWS allows an account, and half of the burst.
 API_RATE = TokenBucket(5.0, 20)
+SESSION_POLICIES = ("players", "manual", "claim")
 _GRACE = 20.0
 _GRACE_EMBEDDED = 3.0
 # The patterns of botocore's model of GameLift 2015-10-01. They must match the whole value.
@@ -50,17 +53,22 @@ _LOCAL_URL = (
 
 class GameServerOptions(usage.Options):
     """
-    The options of every game.
+    The options of every game. See L{optionsFor}.
 
     @cvar command: the name of the twistd command, for sentences.
+    @cvar factory: the full name of the callable that makes the protocol factory of a game server;
+        None if the option C{--factory} names it.
+    @cvar sessionPolicy: the default of C{--session-policy}.
     @ivar settings: the checked settings; set when the options are parsed.
+    @ivar makeFactory: the imported callable; set when the options are parsed.
     """
 
-    command = "fleetiq-echo"
+    command = "fleetiq-game"
+    factory: str | None = None
+    sessionPolicy = "players"
     synopsis = "[options]"
     longdesc = (
-        "A game server on Amazon GameLift FleetIQ. Without --group it starts a local FleetIQ in"
-        " this process, and does not contact AWS."
+        "Without --group it starts a local FleetIQ in this process, and does not contact AWS."
     )
     optParameters: list[Sequence[Any]] = [  # noqa: RUF012 # usage.Options reads it from the class
         ["listen", None, LISTEN, "Endpoint description of the game port."],
@@ -97,7 +105,7 @@ class GameServerOptions(usage.Options):
         [
             "session-policy",
             None,
-            "players",
+            None,
             (
                 "A session lasts from the first player to the last (players), between two calls of"
                 " the game (manual), or from a claim to the last player (claim)."
@@ -137,6 +145,7 @@ class GameServerOptions(usage.Options):
     ]
 
     settings: Settings
+    makeFactory: Callable[[Any], Any]
 
     def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
         super().__init__()
@@ -193,11 +202,9 @@ class GameServerOptions(usage.Options):
                 self, "game-server-id", _SERVER_ID, "3 to 128 letters, digits, '.' or '-'"
             ),
             gameServerData=self._gameServerData(),
-            idleTimeout=secondsOrNever(self, "idle-timeout"),
-            showBytes=bool(self.get("show-bytes")),
             foreground=foreground,
-            command=self.command,
         )
+        self.makeFactory = self._makeFactory()
         super().postOptions()  # those of a game: see optionsFor
 
     def _target(self) -> AWSTarget | EmbeddedTarget | LocalTarget:
@@ -235,6 +242,8 @@ class GameServerOptions(usage.Options):
         return LocalTarget(url["api"], local.rstrip("/"))
 
     def _gameServer(self, defaultGrace: float) -> GameServerConfig:
+        if self["session-policy"] is None:
+            self["session-policy"] = self.sessionPolicy
         return GameServerConfig(
             heartbeat=seconds(self, "heartbeat", 1),
             grace=defaultGrace if self["grace"] is None else seconds(self, "grace", 0),
@@ -243,9 +252,17 @@ class GameServerOptions(usage.Options):
             acceptRate=None if self["accept-rate"] is None else rate(self, "accept-rate"),
             claimedOnly=oneOf(self, "admission", "open", "claimed") == "claimed",
             oneSession=oneOf(self, "session", "reregister", "exit") == "exit",
-            sessionPolicy=oneOf(self, "session-policy", "players", "manual", "claim"),
+            sessionPolicy=oneOf(self, "session-policy", *SESSION_POLICIES),
             claimTimeout=seconds(self, "claim-timeout", 1),
+            idleTimeout=secondsOrNever(self, "idle-timeout"),
         )
+
+    def _makeFactory(self) -> Callable[[Any], Any]:
+        if self.factory is not None:
+            return imported("the plugin's factory", self.factory)
+        if self["factory"] is None:
+            raise usage.UsageError(f"--factory is missing: give --factory {FACTORY_EXAMPLE}.")
+        return imported("--factory", self["factory"])
 
     def _connectionInfo(self) -> ConnectionInfoTemplate:
         template = ConnectionInfoTemplate(self["connection-info"])
@@ -266,83 +283,67 @@ class GameServerOptions(usage.Options):
 
     def _gameServerData(self) -> str | None:
         data: str | None = self["game-server-data"]
-        # The data may be secret: the sentence does not repeat it.
-        if data is not None and not (len(data) <= 1024 and re.fullmatch(r".*\S.*", data)):
-            raise usage.UsageError(
-                f"--game-server-data has {len(data)} characters: write 1 to 1024 characters in one"
-                " line, and not only spaces, or leave it out."
-            )
+        if data is not None:
+            try:
+                checkData(data)
+            except ValueError as error:
+                sentence = str(error).replace("GameServerData", "--game-server-data", 1)
+                raise usage.UsageError(f"{sentence} Shorten it, or leave it out.") from error
         return data
 
 
-class EchoOptions(GameServerOptions):
-    """The options of C{twistd fleetiq-echo}."""
-
-    longdesc = (
-        "A TCP echo game server on Amazon GameLift FleetIQ. Without --group it starts a local"
-        " FleetIQ in this process, and does not contact AWS."
-    )
-    optFlags: list[Sequence[Any]] = [  # noqa: RUF012 # usage.Options reads it from the class
-        ["show-bytes", None, "Log the data that players send, escaped, at most 80 characters."]
-    ]
-
-
-Options = EchoOptions
-
-
 class FactoryOptions(GameServerOptions):
-    """
-    The options of C{twistd fleetiq-game}, for a game without a plugin of its own.
+    """The options of a command whose game is named on the command line."""
 
-    @ivar factory: the value of C{--factory}, imported; set when the options are parsed.
-    """
-
-    command = "fleetiq-game"
-    longdesc = (
-        "Any Twisted game on Amazon GameLift FleetIQ. Without --group it starts a local FleetIQ in"
-        " this process, and does not contact AWS."
-    )
     optParameters: list[Sequence[Any]] = [  # noqa: RUF012 # usage.Options reads it from the class
-        ["factory", None, None, "MODULE.CALLABLE that returns the game's factory. Required."]
+        ["factory", None, None, "MODULE.CALLABLE that makes the protocol factory. Required."]
     ]
-
-    factory: Callable[..., Any]
-
-    def postOptions(self) -> None:
-        super().postOptions()
-        self.factory = imported(self, "factory")
 
 
 def optionsFor(
-    command: str, description: str, gameOptions: type[usage.Options] | None
+    command: str,
+    factory: str | None,
+    description: str,
+    gameOptions: type[usage.Options] | None = None,
+    sessionPolicy: str = "players",
 ) -> type[GameServerOptions]:
     """
     Return the options class of a game's twistd command.
 
-    It has the options above and those of C{gameOptions}, in one mapping. The game's C{postOptions}
-    is called after ours, when L{GameServerOptions.settings} is set; its UsageError ends the process
-    with a sentence.
+    It has the options of every game and those of C{gameOptions}, in one mapping. The game's
+    C{postOptions} is called after ours, when L{GameServerOptions.settings} is set; its UsageError
+    ends the process with a sentence.
 
     @param command: the name of the twistd command.
-    @param description: what C{--help} shows.
+    @param factory: see L{GameServerOptions.factory}. None adds the option C{--factory}.
+    @param description: what C{--help} shows first.
     @param gameOptions: the game's own options; None if it has none.
+    @param sessionPolicy: the default of C{--session-policy}.
     @raise TypeError: with a sentence, if two options have the same name, or if the game takes
         arguments that are not options.
     """
-    members = {"command": command, "longdesc": description}
+    members: dict[str, Any] = {
+        "command": command,
+        "factory": factory,
+        "longdesc": f"{description} {GameServerOptions.longdesc}",
+        "sessionPolicy": sessionPolicy,
+    }
+    bases: tuple[type[GameServerOptions], ...] = (
+        FactoryOptions if factory is None else GameServerOptions,
+    )
     if gameOptions is None:
-        return type("Options", (GameServerOptions,), members)
-    if duplicates := sorted(_optionNames(GameServerOptions) & _optionNames(gameOptions)):
+        return type("Options", bases, members)
+    if duplicates := sorted(_optionNames(bases[0]) & _optionNames(gameOptions)):
         raise TypeError(
-            f"{gameOptions.__qualname__} has the option --{duplicates[0]}, which every game server"
-            " has already: rename it."
+            f"{gameOptions.__qualname__} has the option --{duplicates[0]}, which the command"
+            f" {command} has already: rename it."
         )
     if gameOptions.parseArgs is not usage.Options.parseArgs:
         raise TypeError(
             f"{gameOptions.__qualname__} has a parseArgs method, but a game's command takes options"
             " only: define options instead."
         )
-    return type("Options", (GameServerOptions, gameOptions), members)
+    return type("Options", (*bases, gameOptions), members)
 
 
 def _optionNames(options: type[usage.Options]) -> set[str]:

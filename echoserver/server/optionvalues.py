@@ -19,6 +19,7 @@ from echoserver.ratelimit import TokenBucket
 
 T = TypeVar("T")
 
+FACTORY_EXAMPLE = "MODULE.CALLABLE, for example tictactoe.makeFactory"
 _MAX_QUOTED = 80
 _MAX_REASON = 200
 
@@ -89,26 +90,27 @@ def oneOf(options: usage.Options, name: str, *allowed: str) -> str:
     return value
 
 
-def imported(options: usage.Options, name: str) -> Callable[..., Any]:
-    """Import C{MODULE.CALLABLE} and return the callable. The module can be in this directory."""
-    value: str | None = options[name]
-    example = "MODULE.CALLABLE, for example tictactoe.makeFactory"
-    if value is None:
-        raise usage.UsageError(f"--{name} is missing: give --{name} {example}.")
+def imported(subject: str, name: str) -> Callable[..., Any]:
+    """
+    Import C{MODULE.CALLABLE} and return the callable. The module can be in the current directory.
+
+    @param subject: what has the name, for sentences.
+    """
     # A console script such as twistd does not search the current directory.
     if (directory := os.getcwd()) not in sys.path:
         sys.path.append(directory)
     try:
-        found = namedAny(value)
+        found = namedAny(name)
     except Exception as error:
+        # Importing a game runs its code, which can raise anything.
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:_MAX_REASON].rstrip(".")
         raise usage.UsageError(
-            f"--{name} is {quoted(value)}, which cannot be imported ({reason}): write {example}."
-            " The module must be installed, or in this directory."
+            f"{subject} is {quoted(name)}, which cannot be imported ({reason}): write"
+            f" {FACTORY_EXAMPLE}. The module must be installed, or in this directory."
         ) from error
     if not callable(found):
         raise usage.UsageError(
-            f"--{name} is {quoted(value)}, which is not callable: write {example}."
+            f"{subject} is {quoted(name)}, which is not callable: write {FACTORY_EXAMPLE}."
         )
     function: Callable[..., Any] = found
     return function

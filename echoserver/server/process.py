@@ -1,4 +1,4 @@
-"""One process: starts all side by side, and stops in sequence."""
+"""One process of game servers: start side by side, stop in sequence."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from functools import partial
 from pathlib import Path
 from random import SystemRandom
 from shutil import which
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.internet.error import CannotListenError, ReactorNotRunning
-from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
@@ -23,9 +23,7 @@ from twisted.python.failure import Failure
 from echoserver.clock import WallClock
 from echoserver.ec2.interruption import InterruptionPoller
 from echoserver.ec2.metadata import InstanceMetadata, NoIdentity, NoMetadata, makeHTTPClient
-from echoserver.game.connections import EchoFactory
-from echoserver.game.game import Player
-from echoserver.game.listener import Descriptors, describe, raiseLimit
+from echoserver.game.listener import DescriptorLimit, describe, raiseDescriptorLimit
 from echoserver.gamelift.client import GameLift, IdleExitThreadPool
 from echoserver.gamelift.errors import CallFailed
 from echoserver.gamelift.idstore import prepare
@@ -41,80 +39,94 @@ from echoserver.server.endpoints import (
 from echoserver.server.gameserver import GameServer
 from echoserver.server.registrar import Registrar
 
+if TYPE_CHECKING:
+    from echoserver.local.service import LocalFleetIQ
+    from echoserver.server.statusport import StatusPort
+
 _log = Logger(namespace="fleetiq.server")
 
 WRONG_SETTING = 1
 REFUSED = 3
 BETWEEN_SERVERS = 0.005
-_SHOWN = 80
-_DISK = 1.0
+FLUSH_TIMEOUT = 1.0
 
 
 class ServerProcess(Service):
     """
-    Starts all side by side, and stops in sequence: game servers, threads, the local FleetIQ.
+    Start side by side and stop in sequence: game servers, threads, the local FleetIQ.
 
-    @ivar exitCode: what the process is to end with, where that is neither 0 nor a signal.
-    @ivar signalled: whether a signal has told it to stop.
-    @ivar stopping: whether it is, for whatever reason.
+    @param makeFactory: makes the protocol factory of a game server.
+    @param command: the command of twistd, for error messages.
+    @param options: the options that the game sees.
+    @ivar exitCode: the exit code of the process, if it is neither 0 nor a signal.
+    @ivar signalled: whether a signal has told the process to stop.
+    @ivar stopping: whether it stops, for any reason.
     """
 
-    def __init__(self, reactor: Any, settings: Settings, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        settings: Settings,
+        environ: Mapping[str, str],
+        makeFactory: Callable[[Any], IProtocolFactory],
+        command: str,
+        options: Mapping[str, Any],
+    ) -> None:
         self._reactor = reactor
         self._settings = settings
         self._environ = environ
+        self._command = command
         self._pool = IdleExitThreadPool(len(settings.listen))
-        self._local: Any = None
+        self._local: LocalFleetIQ | None = None
         self._starting: Deferred[None] | None = None
-        self._watch: InterruptionPoller | None = None
-        self._enrolling: Registrar | None = None
-        self._status: Any = None
+        self._poller: InterruptionPoller | None = None
+        self._registrar: Registrar | None = None
+        self._statusPort: StatusPort | None = None
         self._statusEndpoint: IStreamServerEndpoint | None = None
         if settings.status is not None:
-            such = "tcp:8080:interface=127.0.0.1"
-            self._statusEndpoint = endpointOf(reactor, settings.status, "status", such)
-        self._where: dict[str, str | None] = {}
-        self._ended: Callable[[str, str, float], None] = lambda *_: None
-        self._cannotStart = ""
+            example = "tcp:8080:interface=127.0.0.1"
+            self._statusEndpoint = endpointOf(reactor, settings.status, "status", example, command)
+        self._discovered: dict[str, str | None] = {}
+        self._callEnded: Callable[[str, str, float], None] = lambda *_: None
+        self._startupError = ""
         self._registered = 0
         self.signalled = False
         self.stopping = False
         self.exitCode = 0
-        descriptors = Descriptors(reactor, raiseLimit())
-        seen = self._show if settings.showBytes else None
+        descriptors = DescriptorLimit(reactor, raiseDescriptorLimit())
         self._servers = [
             GameServer(
                 reactor,
-                SystemRandom(),
-                endpointOf(reactor, description),
-                partial(EchoFactory, reactor, seen=seen, idleTimeout=settings.idleTimeout),
+                endpointOf(reactor, description, command=command),
+                makeFactory,
                 descriptors,
                 settings.gameServer,
+                options,
             )
             for description in settings.listen
         ]
 
     def startService(self) -> None:
-        """@raise SystemExit: with a sentence and status 1, if a port is not to be had."""
+        """@raise SystemExit: with a message and status 1, if a port cannot be bound."""
         super().startService()
         if self._settings.stateDir is not None:
-            self._prepare(Path(self._settings.stateDir))
+            self._prepareStateDir(Path(self._settings.stateDir))
         self._pool.start()
-        fleet = self._settings.target
-        if isinstance(fleet, EmbeddedTarget):
-            fleet = self._embedded(fleet.listen)
-        if isinstance(fleet, LocalTarget):
-            _log.info("LOCAL FleetIQ on {url}, AWS is not contacted.", url=fleet.url)
-        bound = []
+        target = self._settings.target
+        if isinstance(target, EmbeddedTarget):
+            target = self._startLocalFleetIQ(target.listen)
+        if isinstance(target, LocalTarget):
+            _log.info("LOCAL FleetIQ on {url}, AWS is not contacted.", url=target.url)
+        ports = []
         if self._statusEndpoint is not None:
-            self._openStatus(self._statusEndpoint)
+            self._openStatusPort(self._statusEndpoint)
         for server in self._servers:
             server.startService()
-            bound.append(server.listen().addErrback(self._cannotListen))
-        if self._cannotStart:
-            raise self._toldByTwistd(self._cannotStart)
-        self._starting = Deferred.fromCoroutine(self._start(fleet, bound))
-        self._starting.addErrback(self._startFailed, fleet.hint)
+            ports.append(server.listen().addErrback(self._cannotListen))
+        if self._startupError:
+            raise self._exitError(self._startupError)
+        self._starting = Deferred.fromCoroutine(self._start(target, ports))
+        self._starting.addErrback(self._startFailed, target.hint)
         gatherResults([server.finished for server in self._servers]).addCallback(self._finished)
 
     def stopService(self) -> Deferred[None]:
@@ -122,109 +134,114 @@ class ServerProcess(Service):
         self.stopping = True
         return Deferred.fromCoroutine(self._stop())
 
-    def hurry(self) -> None:
-        """Cut the grace of running sessions to nothing."""
-        _log.info("One more signal: the grace ends now.")
+    def skipGracePeriod(self) -> None:
+        """End the grace period of the running sessions now."""
+        _log.info("Second signal received: skipping the grace period.")
         for server in self._servers:
-            server.hurry()
+            server.skipGracePeriod()
 
-    def _prepare(self, stateDir: Path) -> None:
+    def _prepareStateDir(self, stateDir: Path) -> None:
         try:
             prepare(stateDir)
         except ValueError as error:
-            raise self._toldByTwistd(f"twistd fleetiq-echo: --state-dir: {error}") from error
+            raise self._exitError(f"twistd {self._command}: --state-dir: {error}") from error
 
-    def _embedded(self, listen: str) -> LocalTarget:
+    def _startLocalFleetIQ(self, listen: str) -> LocalTarget:
         from echoserver.local.service import LocalFleetIQ
 
         try:
             self._local = LocalFleetIQ(self._reactor, listen)
             self._local.startService()
         except ValueError as error:
-            raise self._toldByTwistd(f"twistd fleetiq-echo: --local: {error}") from error
+            raise self._exitError(f"twistd {self._command}: --local: {error}") from error
         except CannotListenError as error:
-            raise self._toldByTwistd(localNotListening(error)) from error
+            raise self._exitError(localNotListening(error, self._command)) from error
         return LocalTarget(self._local.url, self._local.url)
 
-    def _openStatus(self, endpoint: IStreamServerEndpoint) -> None:
-        from echoserver.server.statusport import Status
+    def _openStatusPort(self, endpoint: IStreamServerEndpoint) -> None:
+        from echoserver.server.statusport import StatusPort
 
         def opened(port: IListeningPort) -> None:
             _log.info("Status on {address}.", address=describe(port.getHost()))
 
         def failed(failure: Failure) -> None:
-            self._cannotStart = statusNotListening(failure.value)
+            self._startupError = statusNotListening(failure.value, self._command)
 
-        self._status = Status(
+        self._statusPort = StatusPort(
             self._reactor,
             lambda: [server.status() for server in self._servers],
-            lambda: self._where,
-            lambda: None if self._enrolling is None else self._enrolling.degraded.since,
+            lambda: self._discovered,
+            lambda: None if self._registrar is None else self._registrar.degraded.since,
             WallClock(self._reactor),
         )
-        self._ended = self._status.metrics.ended
-        self._status.listen(endpoint).addCallbacks(opened, failed)
+        self._callEnded = self._statusPort.metrics.ended
+        self._statusPort.listen(endpoint).addCallbacks(opened, failed)
 
-    def _toldByTwistd(self, sentence: str) -> BaseException:
-        """What ends twistd in C{startService} with that sentence and status 1."""
-        # A daemon's parent waits to be told of an Exception; of a SystemExit it never hears.
-        return SystemExit(sentence) if self._settings.foreground else RuntimeError(sentence)
+    def _exitError(self, message: str) -> BaseException:
+        """Return the exception that ends twistd in L{startService} with a message and status 1."""
+        # twistd reports only an Exception to the parent of a daemon; a SystemExit is lost.
+        return SystemExit(message) if self._settings.foreground else RuntimeError(message)
 
     def _cannotListen(self, failure: Failure) -> int:
-        sentence = playersNotListening(failure.value)
-        self._cannotStart = sentence
+        message = playersNotListening(failure.value, self._command)
+        self._startupError = message
         if self._starting is not None:
-            self._end(WRONG_SETTING, sentence)
+            self._end(WRONG_SETTING, message)
         return 0
 
-    async def _start(self, fleet: AWSTarget | LocalTarget, bound: list[Deferred[int]]) -> None:
+    async def _start(self, target: AWSTarget | LocalTarget, ports: list[Deferred[int]]) -> None:
         http = makeHTTPClient(self._reactor)
-        url = partial(fleet.metadataURL, self._environ)
+        url = partial(target.metadataURL, self._environ)
         metadata = InstanceMetadata(self._reactor, http, url)
         inThread = partial(deferToThreadPool, self._reactor, self._pool)
-        where = fleet.endpointConfig(self._environ)
-        gameLift = GameLift(self._reactor, inThread, where, ended=self._ended)
-        found = await discover(
-            fleet, http, metadata, gameLift, self._settings.connectionInfo, self._environ
+        gameLift = GameLift(
+            self._reactor, inThread, target.endpointConfig(self._environ), ended=self._callEnded
         )
-        self._where = found.asDict(gameLift)
-        ports = await gatherResults(bound)
-        fleetIQ = FleetIQ(gameLift, found.group)
-        self._enrolling = Registrar(self._reactor, self._settings, fleetIQ, inThread)
-        registered = partial(self._enrolled, fleet.playCommand(found.region, found.group))
-        for index, (server, port) in enumerate(zip(self._servers, ports, strict=True)):
+        discovered = await discover(
+            target, http, metadata, gameLift, self._settings.connectionInfo, self._environ
+        )
+        self._discovered = discovered.asDict(gameLift)
+        await gatherResults(ports)
+        self._registrar = Registrar(
+            self._reactor,
+            SystemRandom(),
+            self._settings,
+            FleetIQ(gameLift, discovered.group),
+            inThread,
+            partial(self._registeredOne, target.playCommand(discovered.region, discovered.group)),
+            self._refused,
+        )
+        for index, server in enumerate(self._servers):
             if index:
-                await self._breathe()
-            server.enroll(
-                self._enrolling.registrationConfig(
-                    found.instance, index, port, registered, self._refused
-                )
-            )
-        self._watch = InterruptionPoller(
+                await self._yieldToReactor()
+            self._registrar.register(server, discovered.instance, index)
+        self._poller = InterruptionPoller(
             self._reactor,
             SystemRandom(),
             metadata,
-            partial(self._enrolling.instanceStatus, found.instance.instanceId),
+            partial(self._registrar.instanceStatus, discovered.instance.instanceId),
             self._servers,
             self._settings.interruption,
             statusError=CallFailed,
         )
-        self._watch.start()
+        self._poller.start()
 
-    def _enrolled(self, typed: str) -> None:
+    def _registeredOne(self, playCommand: str) -> None:
         self._registered += 1
         if self._registered == len(self._servers):
-            # Where the environment is not activated, the command stands beside our own python.
+            # If the virtual environment is not activated, the command is beside our Python.
             beside = Path(sys.executable).with_name("fleetiq")
             fleetiq = "fleetiq" if which("fleetiq") else os.path.relpath(beside)
             _log.info(
-                "Ready. In another terminal, type: {fleetiq} {typed}", fleetiq=fleetiq, typed=typed
+                "Ready. In another terminal, type: {fleetiq} {command}",
+                fleetiq=fleetiq,
+                command=playCommand,
             )
 
-    def _refused(self, sentence: str) -> bool:
+    def _refused(self, message: str) -> bool:
         if self._registered:
             return False
-        self._end(REFUSED, sentence)
+        self._end(REFUSED, message)
         return True
 
     def _startFailed(self, failure: Failure, hint: str) -> None:
@@ -239,19 +256,19 @@ class ServerProcess(Service):
             case CancelledError():
                 pass
             case _:
-                _log.failure("The start failed by a fault of ours.", failure=failure)
+                _log.failure("The start failed by an internal error.", failure=failure)
                 self._end(WRONG_SETTING, f"Cannot start: {error}")
 
-    def _end(self, code: int, sentence: str) -> None:
-        # Many servers may be refused in one turn of the reactor: the first of them ends it.
+    def _end(self, code: int, message: str) -> None:
+        # Many game servers may be refused at once: the first of them ends the process.
         if self.running and not self.exitCode:
             self.exitCode = code
-            _log.critical("{sentence}", sentence=sentence)
+            _log.critical("{reason}", reason=message)
             self._stopReactor()
 
     def _finished(self, _: object) -> None:
         if self.running:
-            _log.info("Every game server has left.")
+            _log.info("All game servers are shut down.")
             self._stopReactor()
 
     def _stopReactor(self) -> None:
@@ -261,40 +278,34 @@ class ServerProcess(Service):
             self._reactor.callWhenRunning(self._reactor.stop)
 
     async def _stop(self) -> None:
-        which = "second signal" if self.signalled else "signal"
-        _log.info("Stopping. A {which} ends the grace of running sessions.", which=which)
+        which = "A second signal" if self.signalled else "A signal"
+        _log.info("Stopping. {which} skips the grace period of running sessions.", which=which)
         if self._starting is not None:
             self._starting.cancel()
-        if self._watch is not None:
-            self._watch.stop()
+        if self._poller is not None:
+            self._poller.stop()
         self._pool.widen(len(self._servers))
         stopping: list[Deferred[None]] = []
         for server in self._servers:
             if stopping:
-                await self._breathe()
+                await self._yieldToReactor()
             stopping.append(server.stopService())
         await gatherResults(stopping)
-        if self._enrolling is not None:
-            await self._enrolling.kept().addTimeout(_DISK, self._reactor).addErrback(lambda _: None)
-        if self._status is not None:
-            await self._status.stop()
+        if self._registrar is not None:
+            flushed = self._registrar.flushed().addTimeout(FLUSH_TIMEOUT, self._reactor)
+            await flushed.addErrback(lambda _: None)
+        if self._statusPort is not None:
+            await self._statusPort.stop()
         self._pool.stopIfIdle()
         if self._local is not None:
             await self._local.stopService()
 
-    async def _breathe(self) -> None:
+    async def _yieldToReactor(self) -> None:
         """
-        Between two of many servers, let players be served. What comes late, comes late because the
-        threads that make the calls need the core too: they are left as much of it again.
+        Serve players between two of many game servers. If the reactor is late, the API threads need
+        the processor: wait twice the delay.
         """
         began = self._reactor.seconds()
         await deferLater(self._reactor, BETWEEN_SERVERS)
         late = self._reactor.seconds() - began - BETWEEN_SERVERS
         await deferLater(self._reactor, 2 * max(0.0, late))
-
-    def _show(self, player: Player, data: bytes) -> None:
-        _log.info(
-            "Player {address} sends {data}",
-            address=player.address,
-            data=repr(data[:_SHOWN])[2:-1][:_SHOWN],
-        )

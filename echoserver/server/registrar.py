@@ -1,11 +1,10 @@
-"""What the game servers of one process register with, and what they share towards FleetIQ."""
+"""Make the registration of each game server, and own what they share towards FleetIQ."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
+from random import Random
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
@@ -13,85 +12,123 @@ from twisted.logger import Logger
 
 from echoserver.clock import WallClock
 from echoserver.ec2.identity import Instance
+from echoserver.gamelift.degraded import Degraded
 from echoserver.gamelift.idstore import IdStore, InThread
-from echoserver.gamelift.pace import Pace
-from echoserver.gamelift.registration import Degraded, RegistrationConfig
+from echoserver.gamelift.registration import LOWEST_PRIORITY, Registration
 from echoserver.gamelift.service import FleetIQ, RegistrationRequest
+from echoserver.ratelimit import RateLimiter
 from echoserver.server.config import Settings
+from echoserver.server.gameserver import GameServer
 
 _log = Logger(namespace="fleetiq.server")
+
+# Replies are the only source of claims: with the session policy "claim" they must be frequent.
+CLAIM_POLICY_HEARTBEAT = 10.0
+
+
+class _Listener:
+    """The listener of one registration: the game server, and the process for start and refusal."""
+
+    def __init__(
+        self,
+        gameServer: GameServer,
+        registered: Callable[[], None],
+        refused: Callable[[str], bool],
+    ) -> None:
+        self.registered = registered
+        self.refused = refused
+        self.sessionConfirmed = gameServer.sessionConfirmed
+        self.claimChanged = gameServer.claimChanged
 
 
 class Registrar:
     """
-    Makes the registrationConfig of each game server of a process.
+    Registers the game servers of one process.
 
-    @param inThread: where files are written.
-    @ivar degraded: whether FleetIQ does as they ask.
+    @param inThread: runs file I/O in a thread.
+    @param registered: called when FleetIQ has confirmed the first registration of a game server.
+    @param refused: called with a message if FleetIQ refuses for good before that; returns whether
+        to give up.
+    @ivar degraded: whether calls of the game servers fail.
     """
 
     def __init__(
-        self, clock: IReactorTime, settings: Settings, fleet: FleetIQ, inThread: InThread
-    ) -> None:
-        self._settings = settings
-        self._fleet = fleet
-        self._pace = Pace(clock, settings.apiRate)
-        self.degraded = Degraded(clock, WallClock(clock))
-        self._ledger: IdStore | None = None
-        if settings.stateDir is not None:
-            self._ledger = IdStore(clock, Path(settings.stateDir).absolute(), fleet.group, inThread)
-        self._warnOfLateHeartbeats()
-
-    def registrationConfig(
         self,
-        instance: Instance,
-        index: int,
-        port: int,
+        clock: IReactorTime,
+        rng: Random,
+        settings: Settings,
+        fleetIQ: FleetIQ,
+        inThread: InThread,
         registered: Callable[[], None],
         refused: Callable[[str], bool],
-    ) -> RegistrationConfig:
-        """That of one game server, which listens on that port."""
-        settings, ledger = self._settings, self._ledger
-        info = settings.connectionInfo
-        identity = RegistrationRequest(
+    ) -> None:
+        self._clock = clock
+        self._rng = rng
+        self._settings = settings
+        self._fleetIQ = fleetIQ
+        self._registered = registered
+        self._refused = refused
+        self._limiter = RateLimiter(clock, settings.apiRate)
+        self.degraded = Degraded(clock, WallClock(clock))
+        self._idStore: IdStore | None = None
+        if settings.stateDir is not None:
+            folder = Path(settings.stateDir).absolute()
+            self._idStore = IdStore(clock, folder, fleetIQ.group, inThread)
+        config = settings.gameServer
+        self._heartbeat = config.heartbeat
+        if config.sessionPolicy == "claim":
+            self._heartbeat = min(config.heartbeat, CLAIM_POLICY_HEARTBEAT)
+        self._warnOfLateHeartbeats()
+
+    def register(self, gameServer: GameServer, instance: Instance, index: int) -> None:
+        """Register a game server that listens already. C{index} counts those of the process."""
+        settings = self._settings
+        template = settings.connectionInfo
+        request = RegistrationRequest(
             instance.instanceId,
-            info.fill(instance.values, port, index),
-            port,
+            template.fill(instance.values, gameServer.port, index),
+            gameServer.port,
             settings.gameServerData,
             settings.gameServerId,
         )
         _log.info(
-            "Instance {id} (from {source}); players are told {info} (from {template}).",
-            id=identity.instanceId,
+            "Instance {id} (from {source}); players connect to {info} (from {template}).",
+            id=request.instanceId,
             source=instance.source,
-            info=identity.connectionInfo,
-            template=info.template,
+            info=request.connectionInfo,
+            template=template.template,
         )
-        registrationConfig = RegistrationConfig(
-            self._fleet, identity, self._pace, registered, refused, self.degraded
-        )
-        if ledger is None:
-            return registrationConfig
-        return replace(
-            registrationConfig, keep=partial(ledger.keep, identity), left=ledger.left(identity)
+        gameServer.register(
+            Registration(
+                self._clock,
+                self._rng,
+                self._fleetIQ,
+                request,
+                limiter=self._limiter,
+                degraded=self.degraded,
+                heartbeat=self._heartbeat,
+                listener=_Listener(gameServer, self._registered, self._refused),
+                healthy=gameServer.healthy,
+                idStore=self._idStore,
+            )
         )
 
     def instanceStatus(self, instanceId: str) -> Deferred[str | None]:
-        """What FleetIQ thinks of the instance, asked as soon as C{--api-rate} allows."""
-        turn = self._pace.question()
-        return turn.addCallback(lambda _: self._fleet.instanceStatus(instanceId))
+        """Return the status of the instance in FleetIQ, at the lowest priority."""
+        turn = self._limiter.acquire(LOWEST_PRIORITY)
+        return turn.addCallback(lambda _: self._fleetIQ.instanceStatus(instanceId))
 
-    def kept(self) -> Deferred[None]:
-        """Fires when all that is to be remembered is written."""
-        return succeed(None) if self._ledger is None else self._ledger.written()
+    def flushed(self) -> Deferred[None]:
+        """Return a Deferred that fires when all ids are written."""
+        return succeed(None) if self._idStore is None else self._idStore.flushed()
 
     def _warnOfLateHeartbeats(self) -> None:
         servers, bucket = len(self._settings.listen), self._settings.apiRate
-        needed = servers / self._settings.gameServer.heartbeat
+        needed = servers / self._heartbeat
         if bucket is not None and bucket.rate < needed:
             _log.warn(
-                "The heartbeats of {servers} game servers are {needed:.1f} calls a second, and"
-                " --api-rate is {rate:g}: they will be late. Raise --heartbeat or --api-rate.",
+                "Heartbeats will be late: {servers} game servers need {needed:.1f} calls a second,"
+                " and --api-rate is {rate:g}. Raise --heartbeat or --api-rate.",
                 servers=servers,
                 needed=needed,
                 rate=bucket.rate,

@@ -1,4 +1,4 @@
-"""How one game server leaves FleetIQ, its port and its players."""
+"""Shut one game server down: drain, close its port, close its players, deregister."""
 
 from __future__ import annotations
 
@@ -11,147 +11,165 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from echoserver.clock import CancellableSleep
-from echoserver.game.connections import LAST_BYTES
+from echoserver.game.connections import CLOSE_TIMEOUT
 from echoserver.gamelift.lifecycle import Absent, Utilized
 from echoserver.gamelift.registration import Registration
 
 _log = Logger(namespace="fleetiq.server")
 
-IN_FLIGHT = 8.0
-LAST_STEP = 3.0
+# Limits in seconds: for a call that is in flight, and for DeregisterGameServer after it.
+IN_FLIGHT_TIMEOUT = 8.0
+DEREGISTER_TIMEOUT = 3.0
 ABORT_AFTER = 1.0
 
 
 class Shutdown:
     """
-    How one game server leaves, once, however often it is told to: the earliest end counts.
+    The shutdown of one game server. It happens once; if it is requested again, the earlier
+    deadline counts.
 
-    @param playing: whether a session runs.
-    @param closeAll: lets everybody go, with a reason, within seconds.
-    @ivar port: where players come in; None before it is there, and once it closes.
-    @ivar begun: whether the server leaves: its registration is not renewed.
-    @ivar renounced: whether nothing is wanted of FleetIQ any more, whoever plays.
-    @ivar finished: fires with None when the server has left FleetIQ and closed its port.
+    An idle game server is deregistered first and its port closes when that is confirmed, because it
+    may just have been claimed. A game server with a session closes its port first, waits for the
+    session to end, closes its players, and is deregistered then.
+
+    @param sessionRuns: returns whether a session runs.
+    @param closeAll: closes all connections, with a reason, within seconds.
+    @param changed: called when L{draining} or L{deregistering} has changed.
+    @ivar port: the game port; None before it is bound, and once it closes.
+    @ivar draining: whether the shutdown has begun: a lost registration is not renewed.
+    @ivar deregistering: whether FleetIQ shall no longer have the game server, even if a session
+        runs.
+    @ivar finished: fires with None when the game server is deregistered and its port is closed.
     """
 
     def __init__(
         self,
         clock: IReactorTime,
-        playing: Callable[[], bool],
+        sessionRuns: Callable[[], bool],
         closeAll: Callable[[str, float], Deferred[None]],
+        changed: Callable[[], None],
     ) -> None:
         self._clock = clock
-        self._playing = playing
-        self._players = closeAll
-        self._alarm = CancellableSleep(clock)
-        self._worker: Registration | None = None
-        self._working: Deferred[None] | None = None
+        self._sessionRuns = sessionRuns
+        self._closeAll = closeAll
+        self._changed = changed
+        self._wait = CancellableSleep(clock)
+        self._registration: Registration | None = None
+        self._running: Deferred[None] | None = None
         self._graceEnds = inf
-        self._patienceEnds = inf
+        self._retryUntil = inf
         self._closing = False
         self._stopping = False
         self._abandoned = False
         self.port: IListeningPort | None = None
-        self.begun = False
-        self.renounced = False
+        self.draining = False
+        self.deregistering = False
         self.finished: Deferred[None] = Deferred()
 
-    def enrolled(self, worker: Registration) -> None:
-        """Start this worker; it is to be ended in the end."""
-        self._worker = worker
-        self._working = worker.work().addErrback(self._workFailed)
-        self._working.addCallback(lambda _: self._alarm.wake())
+    def runRegistration(self, registration: Registration) -> None:
+        """Start the registration that is to be ended by the shutdown."""
+        self._registration = registration
+        self._running = registration.run().addErrback(self._registrationFailed)
+        self._running.addCallback(lambda _: self._wait.wake())
 
-    def begin(self, grace: float, patience: float = 0.0) -> None:
+    def begin(self, grace: float, retryFor: float = 0.0) -> None:
         """
-        Leave.
+        Begin the shutdown.
 
-        @param grace: seconds for a session that runs.
-        @param patience: seconds in which Deregister is repeated before the caps count.
+        @param grace: seconds that a running session has to end.
+        @param retryFor: seconds in which DeregisterGameServer is repeated before the limits of the
+            last call apply.
         """
         now = self._clock.seconds()
         self._graceEnds = min(self._graceEnds, now + grace)
-        self._patienceEnds = min(self._patienceEnds, now + patience)
-        self._alarm.wake()
-        if not self.begun:
-            self.begun = True
-            done = Deferred.fromCoroutine(self._depart())
+        self._retryUntil = min(self._retryUntil, now + retryFor)
+        self._wait.wake()
+        if not self.draining:
+            self.draining = True
+            done = Deferred.fromCoroutine(self._run())
             done.addErrback(self._failed)
             done.chainDeferred(self.finished)
+            self._changed()
 
     def stop(self, grace: float) -> None:
-        """Leave, for the process is told to stop."""
+        """Begin the shutdown, because the process stops."""
         self._stopping = True
         if self._closing:
-            self._closeAll()
+            self._closePlayers()
         self.begin(grace)
 
-    def hurry(self) -> None:
-        """Cut the grace to nothing."""
+    def skipGracePeriod(self) -> None:
+        """End the grace period of the running session now."""
         self._graceEnds = min(self._graceEnds, self._clock.seconds())
-        self._alarm.wake()
+        self._wait.wake()
 
-    def changed(self) -> None:
-        """Somebody came or went."""
-        self._alarm.wake()
+    def sessionChanged(self) -> None:
+        """Look again whether a session runs."""
+        self._wait.wake()
 
-    def _workFailed(self, failure: Failure) -> None:
+    def _registrationFailed(self, failure: Failure) -> None:
         if failure.check(CancelledError):
             self._abandoned = True
         else:
-            _log.failure("The worker ended by a fault of ours.", failure=failure)
+            _log.failure("The registration ended by an internal error.", failure=failure)
 
     def _failed(self, failure: Failure) -> None:
-        _log.failure("Leaving failed by a fault of ours.", failure=failure)
+        _log.failure("The shutdown failed by an internal error.", failure=failure)
 
-    async def _depart(self) -> None:
-        known = self._worker.registration.known if self._worker else Absent()
-        if not self._playing() and not isinstance(known, Utilized):
-            await self._renounce()
+    async def _run(self) -> None:
+        known = self._registration.state.known if self._registration else Absent()
+        if not self._sessionRuns() and not isinstance(known, Utilized):
+            await self._deregister()
         port, self.port = self.port, None
         if port is not None:
             await maybeDeferred(port.stopListening)
         await self._sessionEnds()
         self._closing = True
-        await self._closeAll()
-        await self._renounce()
+        await self._closePlayers()
+        await self._deregister()
 
     async def _sessionEnds(self) -> None:
-        told = None
-        while self._playing() and (left := self._graceEnds - self._clock.seconds()) > 0:
-            if told != self._graceEnds:
-                told = self._graceEnds
-                long = "all the time it takes" if left == inf else f"{left:.0f} s"
-                _log.info("The session has {long} to end.", long=long)
-            await self._alarm.sleep(None if left == inf else left)
+        logged = None
+        while self._sessionRuns() and (left := self._graceEnds - self._clock.seconds()) > 0:
+            if logged != self._graceEnds:
+                logged = self._graceEnds
+                limit = "without a limit" if left == inf else f"at most {left:.0f} s"
+                _log.info("Waiting for the session to end, {limit}.", limit=limit)
+            await self._wait.sleep(None if left == inf else left)
 
-    def _closeAll(self) -> Deferred[None]:
+    def _closePlayers(self) -> Deferred[None]:
         left = 0.0 if self._stopping else self._graceEnds - self._clock.seconds()
-        return self._players("the server stops", min(LAST_BYTES, max(ABORT_AFTER, left)))
+        return self._closeAll("the server stops", min(CLOSE_TIMEOUT, max(ABORT_AFTER, left)))
 
-    async def _renounce(self) -> None:
+    async def _deregister(self) -> None:
         """
-        Deregister: with patience if there is time, and nobody comes meanwhile. Then within the
-        caps: 8 s for a call that is out, 3 s after it.
+        Deregister. While there is time, failed calls are repeated, unless a player arrives. Then
+        the limits apply: 8 s for a call in flight, 3 s after it.
         """
-        if self._worker is None or self._working is None:
-            self.renounced = True
+        if self._registration is None or self._running is None:
+            self._setDeregistering()
             return
-        working = self._working
-        while not working.called and (left := self._patienceEnds - self._clock.seconds()) > 0:
-            if self._playing():
+        running = self._running
+        while not running.called and (left := self._retryUntil - self._clock.seconds()) > 0:
+            if self._sessionRuns():
                 return
-            await self._alarm.sleep(None if left == inf else left)
-        self.renounced = True
-        self._working = None
-        calling = self._worker.calling
-        self._worker.hasten()
+            await self._wait.sleep(None if left == inf else left)
+        self._running = None
+        calling = self._registration.calling
+        self._setDeregistering()
+        self._registration.retryNow()
         if calling:
-            inFlight = self._worker.stepDone().addTimeout(IN_FLIGHT, self._clock)
-            await inFlight.addErrback(lambda _: working.cancel())
-        await working.addTimeout(LAST_STEP, self._clock)
+            inFlight = self._registration.whenCallDone()
+            inFlight.addTimeout(IN_FLIGHT_TIMEOUT, self._clock)
+            await inFlight.addErrback(lambda _: running.cancel())
+        await running.addTimeout(DEREGISTER_TIMEOUT, self._clock)
         if self._abandoned:
             _log.warn(
-                "Not deregistered in time: {id} may stay until its health lapses.",
-                id=self._worker.registration.gameServerId,
+                "Not deregistered in time: {id} can stay registered until its health check expires"
+                " (180 s).",
+                id=self._registration.state.gameServerId,
             )
+
+    def _setDeregistering(self) -> None:
+        self.deregistering = True
+        self._changed()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from echoserver.gamelift.lifecycle import (
@@ -34,11 +33,11 @@ class GameServerStatus:
     @ivar draining: if True, the running session is the last one.
     @ivar known: the state that FleetIQ last confirmed.
     @ivar wanted: the state that FleetIQ should have.
-    @ivar lastReport: when the last health report was confirmed; None if it is not registered.
+    @ivar lastReport: when FleetIQ last confirmed a health report; None if it is not registered.
     @ivar nextReportDue: when the next health report is due; None if it is not registered.
-    @ivar lastError: why the last failed step failed, as a sentence.
+    @ivar lastError: why the last failed call failed, as a sentence.
     @ivar lastErrorTime: when it failed.
-    @ivar degradedSince: when the first step failed after the last success; None after a success.
+    @ivar degradedSince: when the first call failed after the last success; None after a success.
     @ivar unhealthySince: since when the game's health check fails; None if the game is healthy.
     """
 
@@ -81,23 +80,25 @@ class GameServerStatus:
 
 
 def withRegistration(
-    own: GameServerStatus, worker: Registration | None, wants: Callable[[Known], Wanted | None]
+    status: GameServerStatus, registration: Registration | None
 ) -> GameServerStatus:
-    """Return the status with the fields that the registration knows."""
-    if worker is None:
-        return own
-    known, trouble = worker.registration.known, worker.trouble
+    """Return the status with the fields that the registration knows, if there is one."""
+    if registration is None:
+        return status
+    known, error = registration.state.known, registration.lastError
+    absent = known == Absent()
     return replace(
-        own,
-        gameServerId=worker.registration.gameServerId,
-        connectionInfo=worker.identity.connectionInfo,
+        status,
+        gameServerId=registration.state.gameServerId,
+        connectionInfo=registration.request.connectionInfo,
         known=known,
-        wanted=wants(known),
-        lastReport=None if known == Absent() else worker.reported,
-        nextReportDue=None if known == Absent() else worker.beatDue,
-        lastError=None if trouble is None else trouble.why,
-        lastErrorTime=None if trouble is None else trouble.at,
-        degradedSince=worker.degradedSince,
+        wanted=None if registration.desired.final else registration.desired.towards(known),
+        lastReport=None if absent else registration.lastReport,
+        nextReportDue=None if absent else registration.nextReportDue,
+        lastError=None if error is None else error.message,
+        lastErrorTime=None if error is None else error.time,
+        degradedSince=registration.degradedSince,
+        unhealthySince=registration.unhealthySince,
     )
 
 

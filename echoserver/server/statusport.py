@@ -23,7 +23,7 @@ IDLE_SECONDS = 60.0
 _PAGES = ("healthz", "readyz", "status", "metrics")
 
 
-class Status:
+class StatusPort:
     """
     Answers probes, people and Prometheus, on the reactor thread.
 
@@ -128,7 +128,7 @@ class _Site(Site):
 
 
 class _Root(Resource):
-    def __init__(self, status: Status) -> None:
+    def __init__(self, status: StatusPort) -> None:
         super().__init__()
         for name, page in (
             ("healthz", status.healthz),

@@ -1,4 +1,4 @@
-"""Options of C{twistd fleetiq-echo} to services; signals and exit codes."""
+"""C{makeService} of the twistd plugins; signals and exit codes."""
 
 from __future__ import annotations
 
@@ -17,79 +17,87 @@ from twisted.application.service import IService
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import Factory
 
-from echoserver.server.options import Options
+from echoserver.server.options import GameServerOptions
 from echoserver.server.process import ServerProcess
 
-__all__ = ["Options", "makeService"]
+__all__ = ["makeService"]
 
-STARTED = 2.0
+STARTUP_SECONDS = 2.0
 
 
-def makeService(options: Options) -> IService:
-    """The services of one process."""
+def makeService(options: GameServerOptions) -> IService:
+    """Make the service of one process of game servers."""
     from twisted.internet import reactor
 
-    # One event a line: the start of each of treq's factories is none that a learner asks for.
+    # Each HTTP request to the metadata service would log a line about its factory.
     Factory.noisy = False
-    steady(reactor)
+    useMonotonicClock(reactor)
     gc.disable()
-    reactor.callWhenRunning(partial(collectLater, reactor))
-    program = ServerProcess(reactor, options.settings, os.environ)
-    ending = Ending(reactor, program)
-    atexit.register(ending.exit)
-    reactor.callWhenRunning(ending.listenForSignals)
-    return program
+    reactor.callWhenRunning(partial(freezeGarbage, reactor))
+    process = ServerProcess(
+        reactor, options.settings, os.environ, options.makeFactory, options.command, options
+    )
+    signals = SignalHandlers(reactor, process)
+    atexit.register(signals.exit)
+    reactor.callWhenRunning(signals.install)
+    return process
 
 
-def steady(reactor: Any, monotonic: Callable[[], float] = time.monotonic) -> None:  # noqa: TID251 # the reactor's own
+def useMonotonicClock(
+    reactor: Any,
+    monotonic: Callable[[], float] = time.monotonic,  # noqa: TID251 # for the reactor itself
+) -> None:
     """
-    Have the reactor's clock go on evenly from where it is: Twisted's timers follow it, and the
-    machine's, which it is by default, may be set back or ahead.
+    Make the reactor's clock monotonic, from its present value on. By default Twisted's timers
+    follow the system clock, which may be set back or ahead.
     """
     ahead = reactor.seconds() - monotonic()
     reactor.seconds = lambda: ahead + monotonic()
 
 
-def collectLater(reactor: IReactorTime) -> None:
+def freezeGarbage(reactor: IReactorTime) -> None:
     """
-    Have garbage collected again, from 2 s on. What is imported by then is all there to stay: to
-    look through it costs a tenth of the start, and whoever plays later a pause of 30 ms each time.
+    Enable garbage collection 2 s after the start, and exempt the objects created until then:
+    scanning them costs 10 % of the start and 30 ms in each full collection.
     """
 
-    def collect() -> None:
+    def enable() -> None:
         gc.freeze()
         gc.enable()
 
-    reactor.callLater(STARTED, collect)
+    reactor.callLater(STARTUP_SECONDS, enable)
 
 
-class Ending:
-    """How the process ends: its second signal, and its exit code."""
+class SignalHandlers:
+    """The handlers of SIGINT and SIGTERM, and the exit code of the process."""
 
-    def __init__(self, reactor: Any, program: ServerProcess) -> None:
+    def __init__(self, reactor: Any, process: ServerProcess) -> None:
         self._reactor = reactor
-        self._program = program
+        self._process = process
 
-    def listenForSignals(self) -> None:
-        """Have the second signal end the grace; the first stays Twisted's. See L{signal.signal}."""
+    def install(self) -> None:
+        """Wrap Twisted's handlers: the second signal skips the grace period."""
         for number in (signal.SIGINT, signal.SIGTERM):
-            twisteds = signal.getsignal(number)
-            if callable(twisteds):
-                signal.signal(number, partial(self.onSignal, twisteds))
+            twistedHandler = signal.getsignal(number)
+            if callable(twistedHandler):
+                signal.signal(number, partial(self.onSignal, twistedHandler))
 
     def onSignal(
-        self, twisteds: Callable[[int, FrameType | None], Any], number: int, frame: FrameType | None
+        self,
+        twistedHandler: Callable[[int, FrameType | None], Any],
+        number: int,
+        frame: FrameType | None,
     ) -> None:
-        """A signal has come, for which Twisted has this handler."""
-        if self._program.signalled or self._program.stopping:
-            self._reactor.callFromThread(self._program.hurry)
+        """Handle a signal: the first is passed to Twisted's handler."""
+        if self._process.signalled or self._process.stopping:
+            self._reactor.callFromThread(self._process.skipGracePeriod)
             return
-        self._program.signalled = True
-        twisteds(number, frame)
+        self._process.signalled = True
+        twistedHandler(number, frame)
 
     def exit(self) -> None:
-        """End the process with the program's code, at its very end: twistd knows no codes."""
-        if self._program.exitCode:
+        """Exit with the process's code: twistd has no API for exit codes."""
+        if self._process.exitCode:
             sys.stdout.flush()
             sys.stderr.flush()
-            os._exit(self._program.exitCode)
+            os._exit(self._process.exitCode)

@@ -37,7 +37,7 @@ class EndpointTests(EndToEndTestCase):
         )
         player.say(MANY + b"\nq\n")
         self.assertEqual(await player.isClosed(), MANY + b"\n")
-        await child.says(r" left: goodbye; ")
+        await child.says(r" left: quit command; ")
         self.assertNotIn("Traceback", child.story())
 
     async def test_proxy(self) -> None:
@@ -76,7 +76,7 @@ class EndpointTests(EndToEndTestCase):
         player.say(b"PROXY TCP4 \x1b[2J 198.51.100.1 1111 5000\r\n")
         player.say(b"\x1b[2J\xc2\x9b\r\n\x00\nq\n")
         await player.isClosed()
-        await child.says(r" left: goodbye")
+        await child.says(r" left: quit command")
         self.assertTrue(all(line.isprintable() and line.isascii() for line in child.lines))
         self.assertIn(r"sends \x1b[2J\xc2\x9b\r\n\x00\nq\n", child.story())
 

@@ -46,11 +46,11 @@ class BytesTests(EndToEndTestCase):
         await player.hears(b"\r")
         player.say(b"\nnever")
         self.assertEqual(await player.isClosed(), b"hello\nq\r")
-        await child.says(r" left: goodbye; \d+ bytes; 0 in\.$")
+        await child.says(r" left: quit command; \d+ bytes; players: 0\.$")
         player = await self.player(port)
         player.say(b"q: no goodbye\nQ\nnever\n")
         self.assertEqual(await player.isClosed(), b"q: no goodbye\n")
-        await child.says(r" left: goodbye; \d+ bytes; 0 in\.$")
+        await child.says(r" left: quit command; \d+ bytes; players: 0\.$")
 
     async def test_resetFreesTheServer(self) -> None:
         """A player who vanishes without a word ends the session."""
@@ -61,7 +61,7 @@ class BytesTests(EndToEndTestCase):
         await player.hears(b"hello")
         await child.says(r" UTILIZED: session 1\.$")
         player.transport.abortConnection()
-        await child.says(r" left: vanished \(.*\); 5 bytes; 0 in\.$")
+        await child.says(r" left: vanished \(.*\); 5 bytes; players: 0\.$")
         await child.says(rf" Deregistered {gameServerId}\.$")
         self.assertNotEqual(await child.available(), gameServerId)
 
@@ -84,7 +84,7 @@ class BytesTests(EndToEndTestCase):
         port = await self.gamePort(child)
         await child.available()
         players = [await self.player(port) for _ in range(80)]
-        await child.says(r" No more players are accepted: \d+ of 128 descriptors are in use\.$")
+        await child.says(r" Accepting no more connections: \d+ of 128 descriptors are in use\.$")
         for player in players:
             player.say(b"hello")
         # In the order in which they came; the last of them only once others have gone.
@@ -92,7 +92,7 @@ class BytesTests(EndToEndTestCase):
             await player.hears(b"hello")
             player.say(b"q")
             await player.isClosed()
-        await child.says(r" Players are accepted again\.$")
+        await child.says(r" Accepting connections again\.$")
 
     async def test_workshopsClient(self) -> None:
         """It connects to ConnectionInfo, at a port it knows, and sends lines without their end."""

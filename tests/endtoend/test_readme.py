@@ -7,6 +7,7 @@ from pathlib import Path
 from tests.endtoend.processes import ANY_PORT, EndToEndTestCase
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
+WORKSHOP = (Path(__file__).parents[2] / "docs/workshop.md").read_text()
 # What differs from run to run: time, what ids have drawn, how long it took, where we are.
 _DIFFERS = (
     r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+0000 ",
@@ -60,7 +61,7 @@ class ReadmeTests(EndToEndTestCase):
         """The table's commands work in its order."""
         child, fleet, _ = await self.embedded()
         await child.available()
-        commands = re.findall(r"^\| .*? \| `fleetiq (.*?)` \|", README, re.MULTILINE)
+        commands = re.findall(r"^\| .*? \| `fleetiq (.*?)` \|", WORKSHOP, re.MULTILINE)
         self.assertEqual(7, len(commands))
         for command in commands:
             run = self.start("fleetiq", f"--endpoint-url={fleet.url}", *shlex.split(command))

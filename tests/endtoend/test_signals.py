@@ -9,7 +9,7 @@ from twisted.internet.error import ConnectionRefusedError
 from tests.endtoend.processes import UVLOOP_POLICY, EndToEndTestCase
 
 BY_SIGTERM = -signal.SIGTERM
-STOPPING = r" Stopping\. A second signal ends the grace of running sessions\.$"
+STOPPING = r" Stopping\. A second signal skips the grace period of running sessions\.$"
 
 
 class AtRestTests(EndToEndTestCase):
@@ -41,7 +41,7 @@ class AtRestTests(EndToEndTestCase):
         gameServerId = await child.available()
         await fleet.order(operation="*", kind="slow", seconds=60)
         child.transport.signalProcess("TERM")
-        await child.says(rf" Not deregistered in time: {gameServerId} may stay until ")
+        await child.says(rf" Not deregistered in time: {gameServerId} can stay registered until ")
         self.assertEqual(await child.ends(), BY_SIGTERM)
 
     async def test_whileStarting(self) -> None:
@@ -87,14 +87,14 @@ class InPlayTests(EndToEndTestCase):
         await child.says(r" UTILIZED: session 1\.$")
         child.transport.signalProcess(name)
         await child.says(STOPPING)
-        await child.says(r" The session has 600 s to end\.$")
+        await child.says(r" Waiting for the session to end, at most 600 s\.$")
         with self.assertRaises(ConnectionRefusedError):
             await self.player(port)
         player.say(b"after")
         await player.hears(b"after")
         self.assertEqual(await fleet.gameServers(), {gameServerId: "UTILIZED"})
         child.transport.signalProcess(name)
-        await child.says(r" One more signal: the grace ends now\.$")
+        await child.says(r" Second signal received: skipping the grace period\.$")
         self.assertEqual(await player.isClosed(), b"beforeafter")
         await child.says(rf" Deregistered {gameServerId}\.$")
         self.assertEqual(await child.ends(), -signal.Signals[f"SIG{name}"])

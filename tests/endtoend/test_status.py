@@ -50,7 +50,7 @@ class StatusTests(EndToEndTestCase):
         )
         child = self.echo(f"--local={fleet.url}", f"--status={ANY_PORT}")
         where = await self.statusOf(child)
-        await child.says(r" Degraded since .*LimitExceededException")
+        await child.says(r" FleetIQ calls fail since .*LimitExceededException")
         health, ready = await self.ask(where, "/healthz", "/readyz")
         self.assertEqual(health[0], 200)
         self.assertEqual(ready[0], 503)

@@ -31,7 +31,7 @@ class UvloopTests(EndToEndTestCase):
         player.say(b"hello")
         await player.hears(b"hello")
         player.abort()
-        await child.says(r" left: vanished \(.*\); 5 bytes; 0 in\.$")
+        await child.says(r" left: vanished \(.*\); 5 bytes; players: 0\.$")
         self.assertNotIn("Traceback", child.story())
 
     async def test_wrapped(self) -> None:

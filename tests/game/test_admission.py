@@ -1,4 +1,4 @@
-"""Whether a claim sent the player: who asks, who shares the answer, and how long it holds."""
+"""The claim check and the player limits."""
 
 from __future__ import annotations
 
@@ -7,72 +7,91 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from echoserver.game.admission import ANSWER_WITHIN, NO_HOLDS, Admission
+from echoserver.game.admission import CHECK_TIMEOUT, NO_CLAIM_TTL, ClaimCheck, overLimit
 from tests.awsdoubles import told
 from tests.doubles import callFailed
 
 
-class AdmissionTests(SynchronousTestCase):
-    """Against a FleetIQ that answers when it is told to."""
+class ClaimCheckTests(SynchronousTestCase):
+    """Checks against calls that return when the test says so."""
 
     def setUp(self) -> None:
         self.clock = Clock()
-        self.asked: list[Deferred[bool]] = []
-        self.admission = Admission(self.clock, self.ask)
+        self.calls: list[Deferred[bool]] = []
+        self.claims = ClaimCheck(self.clock, self.call)
 
     def tearDown(self) -> None:
         self.assertEqual([], self.clock.getDelayedCalls())
 
-    def ask(self) -> Deferred[bool]:
-        self.asked.append(Deferred())
-        return self.asked[-1]
+    def call(self) -> Deferred[bool]:
+        self.calls.append(Deferred())
+        return self.calls[-1]
 
-    def test_yes(self) -> None:
-        """Who was sent hears so; the next one is asked about anew."""
+    def test_claimed(self) -> None:
+        """A positive result is not kept: the next check makes another call."""
         for _ in range(2):
-            knocked = self.admission.knock()
-            self.assertNoResult(knocked)
-            self.asked[-1].callback(True)
-            self.assertTrue(self.successResultOf(knocked))
-        self.assertEqual(2, len(self.asked))
+            check = self.claims.check()
+            self.assertNoResult(check)
+            self.calls[-1].callback(True)
+            self.assertTrue(self.successResultOf(check))
+        self.assertEqual(2, len(self.calls))
 
-    def test_oneAnswer(self) -> None:
-        """Who knocks together shares one answer, in the order they knocked in."""
-        heard: list[str] = []
+    def test_oneCall(self) -> None:
+        """Concurrent checks share one call, and fire in the order in which they started."""
+        fired: list[str] = []
         for name in ("first", "second", "third"):
-            knocked = self.admission.knock()
-            knocked.addCallback(lambda _, name: heard.append(name), name)
-        self.assertEqual(1, len(self.asked))
-        self.asked[0].callback(True)
-        self.assertEqual(["first", "second", "third"], heard)
+            check = self.claims.check()
+            check.addCallback(lambda _, name: fired.append(name), name)
+        self.assertEqual(1, len(self.calls))
+        self.calls[0].callback(True)
+        self.assertEqual(["first", "second", "third"], fired)
 
-    def test_noHolds(self) -> None:
-        """A no holds for a second, without a call."""
-        knocked = self.admission.knock()
-        self.asked[0].callback(False)
-        self.assertFalse(self.successResultOf(knocked))
-        self.clock.advance(NO_HOLDS - 0.1)
-        self.assertFalse(self.successResultOf(self.admission.knock()))
-        self.assertEqual(1, len(self.asked))
+    def test_negativeIsKept(self) -> None:
+        """A negative result holds for a second without a call."""
+        check = self.claims.check()
+        self.calls[0].callback(False)
+        self.assertFalse(self.successResultOf(check))
+        self.clock.advance(NO_CLAIM_TTL - 0.1)
+        self.assertFalse(self.successResultOf(self.claims.check()))
+        self.assertEqual(1, len(self.calls))
         self.clock.advance(0.1)
-        knocked = self.admission.knock()
-        self.asked[1].callback(True)
-        self.assertTrue(self.successResultOf(knocked))
+        check = self.claims.check()
+        self.calls[1].callback(True)
+        self.assertTrue(self.successResultOf(check))
 
-    def test_silence(self) -> None:
-        """No answer in 5 s is a no; what comes later is nobody's."""
-        knocked = self.admission.knock()
+    def test_timeout(self) -> None:
+        """No result within 5 s counts as negative; a later one is ignored."""
+        check = self.claims.check()
         with capturedLogs() as events:
-            self.clock.advance(ANSWER_WITHIN)
-        self.assertFalse(self.successResultOf(knocked))
+            self.clock.advance(CHECK_TIMEOUT)
+        self.assertFalse(self.successResultOf(check))
         [line] = told(events)
-        self.assertTrue(line.endswith(" who may come: nothing within 5 s"), line)
-        self.asked[0].callback(True)
+        self.assertTrue(line.endswith(" the claim check failed: no result within 5 s"), line)
+        self.calls[0].callback(True)
 
     def test_failure(self) -> None:
-        """A call that fails is a no, and why is logged."""
-        knocked = self.admission.knock()
+        """A failed call counts as negative, and its reason is logged."""
+        check = self.claims.check()
         with capturedLogs() as events:
-            self.asked[0].errback(callFailed())
-        self.assertFalse(self.successResultOf(knocked))
-        self.assertIn("AnOperation was refused", str(events[0]["why"]))
+            self.calls[0].errback(callFailed())
+        self.assertFalse(self.successResultOf(check))
+        self.assertIn("AnOperation was refused", str(events[0]["reason"]))
+
+
+class LimitTests(SynchronousTestCase):
+    """The limits of players, in all and from one address."""
+
+    def test_limits(self) -> None:
+        """A player exceeds a limit if it is reached already; None is no limit."""
+        for maxPlayers, fromAddress, maxPerAddress, over in (
+            (None, 2, None, False),
+            (3, 2, None, False),
+            (2, 0, None, True),
+            (1, 0, None, True),
+            (None, 1, 2, False),
+            (None, 2, 2, True),
+            (None, 3, 2, True),
+            (3, 2, 2, True),
+            (2, 0, 2, True),
+        ):
+            self.assertEqual(over, overLimit(2, maxPlayers, fromAddress, maxPerAddress))

@@ -1,38 +1,42 @@
-"""A player's bytes: the echo, the goodbye, who joins and who leaves."""
+"""Connections: admission, join and leave, closing, back-pressure, any protocol."""
 
 from __future__ import annotations
 
 import socket
 from typing import Any
 
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import (
-    IAddress,
+    IConsumer,
     IHalfCloseableProtocol,
     IPushProducer,
     ISystemHandle,
     ITCPTransport,
+    ITransport,
 )
+from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.task import Clock
+from twisted.protocols.basic import LineReceiver
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
+from twisted.protocols.wire import Echo
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
-from zope.interface import directlyProvides
+from zope.interface import directlyProvides, implementer
 from zope.interface.verify import verifyObject
 
-from echoserver.game.connections import JOIN_AFTER, LAST_BYTES, EchoFactory
-from echoserver.game.game import FULL, Player
-from tests.doubles import PlayerTransport, RecordingHooks
-from tests.test_echo import CUTS, NEAR_GOODBYE, cut, lines
+from echoserver.game import Game
+from echoserver.game.connections import ADMISSION_DELAY, CLOSE_TIMEOUT, Connections
+from tests.doubles import PlayerTransport, RecordingListener
 
 PEER = IPv4Address("TCP", "192.0.2.7", 4242)
+FULL = b"FULL\n"
+JOINED = [("joining", "192.0.2.7:4242"), ("joined", "192.0.2.7:4242")]
 
 
 class ClosedByPeer:
-    """A socket that Linux says is in CLOSE_WAIT."""
+    """A socket that Linux reports in CLOSE_WAIT."""
 
     family = socket.AF_INET
 
@@ -40,162 +44,359 @@ class ClosedByPeer:
         return b"\x08"
 
 
-class EchoTests(SynchronousTestCase):
-    """What a player sends, and gets."""
+class RecordingProtocol(Protocol):
+    """A protocol that echoes, and records why it was disconnected."""
+
+    lost: Failure | None = None
+
+    def dataReceived(self, data: bytes) -> None:
+        assert self.transport is not None
+        if data == b"close":
+            self.transport.loseConnection()
+        else:
+            self.transport.write(data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.lost = reason
+
+
+class ConnectionsTestCase(SynchronousTestCase):
+    """Connections in memory, of a game whose factory is C{makeFactory()}."""
+
+    protocol: type[Protocol] = RecordingProtocol
+
+    def makeFactory(self) -> Factory:
+        """Return the game's own factory."""
+        return Factory.forProtocol(self.protocol)
 
     def connect(
         self,
-        hooks: RecordingHooks | None = None,
+        listener: RecordingListener | None = None,
         *,
         flushed: bool = True,
-        peer: IAddress = PEER,
-        watched: bool = True,
+        idleTimeout: float = 0.0,
     ) -> PlayerTransport:
-        """A player who has connected and not sent anything; C{watched} as --show-bytes does."""
+        """Return the server's side of a connection that has sent nothing yet."""
         self.clock = Clock()
-        self.hooks = hooks or RecordingHooks()
-        self.seen: list[bytes] = []
-        self.factory = EchoFactory(self.clock, self.hooks, self.see if watched else None)
-        echo = self.factory.buildProtocol(peer)
-        assert echo is not None
-        transport = PlayerTransport(echo, peer, flushed=flushed)
-        echo.makeConnection(transport)
+        self.listener = listener or RecordingListener()
+        self.connections = Connections(self.clock, self.makeFactory(), self.listener, idleTimeout)
+        return self.connectAnother(flushed=flushed)
+
+    def connectAnother(self, *, flushed: bool = True) -> PlayerTransport:
+        """Return one more connection to the same game."""
+        connection = self.connections.buildProtocol(PEER)
+        transport = PlayerTransport(connection, PEER, flushed=flushed)
+        connection.makeConnection(transport)
         self.addCleanup(self.assertNothingLeft, transport)
         return transport
 
-    def see(self, player: Player, data: bytes) -> None:
-        """Stands in for --show-bytes."""
-        self.seen.append(data)
-
     def assertNothingLeft(self, transport: PlayerTransport) -> None:
-        """Once the connection is gone, so is everything kept of it."""
+        """After a connection is lost nothing of it is kept."""
         transport.lose(ConnectionDone())
-        self.assertEqual([], self.clock.getDelayedCalls())
-        self.assertEqual(set(), self.factory.connections)
+        if not self.connections.open:
+            self.assertEqual([], self.clock.getDelayedCalls())
 
     def send(self, transport: PlayerTransport, *pieces: bytes) -> bytes:
-        """What comes back for these pieces."""
+        """Deliver these pieces, and return what was written back."""
         for piece in pieces:
             transport.protocol.dataReceived(piece)
-        came: bytes = transport.value()
-        return came
+        written: bytes = transport.value()
+        return written
 
-    @settings(deadline=None, max_examples=200)
-    @given(st.binary(max_size=200) | NEAR_GOODBYE, CUTS, st.booleans())
-    def test_anyBytesComeBack(self, data: bytes, places: list[int], watched: bool) -> None:
-        """Any bytes without a goodbye, cut anywhere, come back in order, none lost."""
-        data = b"\n" + data
-        if lines(data) >= 0:
-            return
-        transport = self.connect(watched=watched)
-        self.assertEqual(data, self.send(transport, *cut(data, places)))
-        self.assertFalse(transport.ended)
-        self.doCleanups()
+    def closeAll(self, within: float) -> Deferred[None]:
+        """Close all connections, as a game does that implements no hook."""
+        game = Game(self.listener.gameServer)
+        return self.connections.closeAll(lambda: game.closePlayers("the server stops"), within)
 
-    @settings(deadline=None, max_examples=300)
-    @given(
-        NEAR_GOODBYE,
-        st.sampled_from([b"q\n", b"Q\r\n"]),
-        st.binary(max_size=20),
-        CUTS,
-        st.booleans(),
-    )
-    def test_goodbye(
-        self, before: bytes, goodbye: bytes, rest: bytes, places: list[int], watched: bool
-    ) -> None:
-        """All before the goodbye is echoed, of itself at most its beginning, nothing after it."""
-        data = b"\n" + before + b"\n" + goodbye + rest
-        transport = self.connect(watched=watched)
-        came = self.send(transport, *cut(data, places))
-        at = lines(data)
-        self.assertEqual(data[: len(came)], came)
-        self.assertIn(len(came) - at, range(3))
-        self.assertTrue(transport.ended)
-        self.doCleanups()
 
-    def test_nothingIsHeldBack(self) -> None:
-        """A piece that may become a goodbye is echoed all the same."""
+class JoinTests(ConnectionsTestCase):
+    """When a connection becomes a player, and when it stops being one."""
+
+    def test_firstByte(self) -> None:
+        """The first byte admits, once, before it is delivered."""
         transport = self.connect()
-        self.assertEqual(b"hello\nq", self.send(transport, b"hello\nq"))
-        self.assertEqual(b"hello\nqx", self.send(transport, b"x"))
+        self.assertEqual([], self.listener.calls)
+        self.assertEqual(b"ab", self.send(transport, b"a", b"b"))
+        self.clock.advance(ADMISSION_DELAY)
+        self.assertEqual(JOINED, self.listener.calls)
 
-    def test_endOfALine(self) -> None:
-        """A line that ends with q, however it is cut, is no goodbye; a q after it is one."""
-        for watched in (True, False):
-            for beginning in (b"abc", b"\r", b"a\nb"):
-                transport = self.connect(watched=watched)
-                self.send(transport, b"hello\n", beginning, b"q\n", beginning, b"Q\r\n")
-                self.assertFalse(transport.ended)
-                self.send(transport, b"bye\n", b"q\n")
-                self.assertTrue(transport.ended)
+    def test_silent(self) -> None:
+        """A connection without data is admitted after half a second."""
+        self.connect()
+        self.clock.advance(ADMISSION_DELAY)
+        self.assertEqual(JOINED, self.listener.calls)
 
-    def test_workshopsClient(self) -> None:
-        """From a player who never ends a line, a chunk of q or Q alone is a goodbye."""
-        for goodbye in (b"q", b"Q"):
-            for watched in (True, False):
-                transport = self.connect(watched=watched)
-                self.assertEqual(b"hello", self.send(transport, b"hello", goodbye))
-                self.assertTrue(transport.ended)
+    def test_portScan(self) -> None:
+        """A connection that closes without data never joins, and has no game protocol."""
+        transport = self.connect()
+        transport.protocol.readConnectionLost()
+        self.clock.advance(ADMISSION_DELAY)
+        transport.lose(ConnectionDone())
+        self.assertEqual([], self.listener.calls)
+        self.assertIsNone(transport.protocol.protocol)
 
-    def test_onlyWithoutLineEnds(self) -> None:
-        """From a player who has ended a line, a chunk of q alone is only the begin of one."""
-        for watched in (True, False):
-            transport = self.connect(watched=watched)
-            self.assertEqual(b"abbc\nq", self.send(transport, b"a", b"bb", b"c\n", b"q"))
-            self.assertFalse(transport.ended)
+    def test_reasons(self) -> None:
+        """FIN, RST and a clean end have different reasons; bytes are counted."""
+        for ends, reason in (
+            (lambda t: t.protocol.readConnectionLost(), "closed the connection"),
+            (lambda t: t.lose(ConnectionDone()), "closed the connection"),
+            (lambda t: t.lose(ConnectionLost("Connection reset by peer")), "vanished ("),
+            (lambda t: t.protocol.abortConnection(), "aborted by the server"),
+            (lambda t: t.protocol.loseConnection(), "closed by the server"),
+        ):
+            transport = self.connect()
+            self.send(transport, b"four")
+            ends(transport)
+            what, _, why, received = self.listener.calls[-1]
+            self.assertEqual(("left", "4"), (what, received))
+            self.assertTrue(why.startswith(reason), why)
 
-    def test_lineOfPieces(self) -> None:
-        """A line that came in pieces is over with its end: the next one may be a goodbye."""
-        for watched in (True, False):
-            transport = self.connect(watched=watched)
-            self.assertEqual(b"abbc\n", self.send(transport, b"a", b"bb", b"c\n", b"q\n"))
-            self.assertTrue(transport.ended)
+    def test_rejected(self) -> None:
+        """A rejected connection gets the message, and never a game protocol."""
+        transport = self.connect(RecordingListener(FULL))
+        self.assertEqual(FULL, self.send(transport, b"hello", b"hello"))
+        self.assertTrue(transport.ended)
+        self.assertIsNone(transport.protocol.protocol)
+        transport.lose(ConnectionDone())
+        self.assertEqual([], self.listener.calls)
 
-    def test_goodbyeReadsOn(self) -> None:
-        """After a goodbye what comes is read and dropped, until the player ends his side."""
-        transport = self.connect(watched=False)
+    def test_pending(self) -> None:
+        """While the decision is open, the connection is not read."""
+        decision: Deferred[bytes | None] = Deferred()
+        transport = self.connect(RecordingListener(decision))
+        self.assertEqual(b"", self.send(transport, b"hel", b"lo\n"))
+        self.assertEqual("paused", transport.producerState)
+        self.clock.advance(ADMISSION_DELAY)
+        self.assertEqual([], self.listener.calls)
+
+    def test_pendingThenAdmitted(self) -> None:
+        """After the admission buffered data is delivered in order."""
+        decision: Deferred[bytes | None] = Deferred()
+        transport = self.connect(RecordingListener(decision))
+        self.send(transport, b"hel", b"lo\n")
+        decision.callback(None)
+        self.assertEqual("producing", transport.producerState)
+        self.assertEqual(JOINED, self.listener.calls)
+        self.assertEqual(b"hello\nmore", self.send(transport, b"more"))
+
+    def test_pendingThenClosed(self) -> None:
+        """If buffered data closes the connection, the rest of it is not delivered."""
+        decision: Deferred[bytes | None] = Deferred()
+        transport = self.connect(RecordingListener(decision))
+        self.send(transport, b"hello", b"close", b"never")
+        decision.callback(None)
+        self.assertEqual(b"hello", transport.value())
+        self.assertTrue(transport.ended)
+
+    def test_pendingSilent(self) -> None:
+        """A connection without data can be admitted late, too."""
+        decision: Deferred[bytes | None] = Deferred()
+        transport = self.connect(RecordingListener(decision))
+        self.clock.advance(ADMISSION_DELAY)
+        self.assertEqual("paused", transport.producerState)
+        decision.callback(None)
+        self.assertEqual(JOINED, self.listener.calls)
+        self.assertEqual(b"hello", self.send(transport, b"hello"))
+
+    def test_pendingThenRejected(self) -> None:
+        """A late rejection sends the message, and none of the buffered data is delivered."""
+        decision: Deferred[bytes | None] = Deferred()
+        transport = self.connect(RecordingListener(decision))
+        self.send(transport, b"hello")
+        decision.callback(FULL)
+        self.assertEqual(FULL, self.send(transport, b"more"))
+        self.assertTrue(transport.ended)
+        self.assertEqual("producing", transport.producerState)
+        self.assertEqual([], self.listener.calls)
+
+    def test_decidedTooLate(self) -> None:
+        """A decision after the end of the connection changes nothing."""
+        for ends in (lambda t: t.lose(ConnectionDone()), lambda t: t.protocol.close("the end")):
+            decision: Deferred[bytes | None] = Deferred()
+            transport = self.connect(RecordingListener(decision))
+            self.send(transport, b"hello")
+            ends(transport)
+            decision.callback(None)
+            self.assertEqual((b"", []), (transport.value(), self.listener.calls))
+
+    def test_decisionFails(self) -> None:
+        """A decision that fails is logged, and admits."""
+        decision: Deferred[bytes | None] = Deferred()
+        transport = self.connect(RecordingListener(decision))
+        self.send(transport, b"hello")
+        decision.errback(ValueError("an internal error"))
+        self.assertEqual(b"hello", transport.value())
+        self.assertEqual(1, len(self.flushLoggedErrors(ValueError)))
+
+    def test_admissionRaises(self) -> None:
+        """An exception in the admission is logged, and admits."""
+        transport = self.connect(RecordingListener(failing=True))
+        self.assertEqual(b"hello", self.send(transport, b"hello"))
+        self.assertEqual(1, len(self.flushLoggedErrors(ValueError)))
+
+
+class CloseTests(ConnectionsTestCase):
+    """How connections close."""
+
+    def test_readsOn(self) -> None:
+        """After the server has closed its side, data is read and dropped until the peer closes."""
+        transport = self.connect()
         self.send(transport, b"hello")
         transport.pauseProducing()
-        self.send(transport, b"q")
+        self.send(transport, b"close")
         self.assertEqual(b"hello", self.send(transport, b"more", b"still more"))
         self.assertEqual("producing", transport.producerState)
         transport.protocol.readConnectionLost()
         self.assertTrue(transport.closed)
         self.assertFalse(transport.aborted)
 
-    def test_goodbyeTellsAtOnce(self) -> None:
-        """The session need not wait for the player's socket: once all is written he has left."""
-        self.connect().protocol.dataReceived(b"q")
-        self.assertEqual("left", self.hooks.told[-1][0])
+    def test_leavesAtOnce(self) -> None:
+        """The player leaves when all is written: the session does not wait for the socket."""
+        transport = self.connect()
+        self.send(transport, b"hello", b"close")
+        self.assertEqual("left", self.listener.calls[-1][0])
+        self.assertTrue(transport.protocol.protocol.lost.check(ConnectionDone))
+        self.assertFalse(transport.closed)
 
-    def test_goodbyeUnread(self) -> None:
-        """Who does not read the rest within 10 s is aborted, and leaves but then."""
+    def test_unread(self) -> None:
+        """A peer that does not read the rest within 10 s is aborted, and leaves only then."""
         transport = self.connect(flushed=False)
-        self.send(transport, b"hello", b"q")
-        self.clock.advance(LAST_BYTES - 0.1)
-        self.assertEqual([("joined", "192.0.2.7:4242")], self.hooks.told)
+        self.send(transport, b"hello", b"close")
+        self.clock.advance(CLOSE_TIMEOUT - 0.1)
+        self.assertEqual(JOINED, self.listener.calls)
         self.clock.advance(0.1)
         self.assertTrue(transport.aborted)
-        self.assertEqual(("left", "192.0.2.7:4242", "goodbye", "6"), self.hooks.told[-1])
-
-    def test_halfCloseable(self) -> None:
-        """Only who is known to care for one side's end is told of it, and not cut."""
-        verifyObject(IHalfCloseableProtocol, self.connect().protocol)
+        left = ("left", "192.0.2.7:4242", "closed by the server", "10")
+        self.assertEqual(left, self.listener.calls[-1])
 
     def test_finDelivers(self) -> None:
-        """FIN means no more to say: the server closes once all is written, or aborts after 10 s."""
+        """After FIN all that was written is sent, or the connection is aborted after 10 s."""
         transport = self.connect(flushed=False)
         self.send(transport, b"hello")
         transport.protocol.readConnectionLost()
         self.assertTrue(transport.disconnecting)
         self.assertIsNone(transport.producer)
         self.assertFalse(transport.closed)
-        self.clock.advance(LAST_BYTES)
+        self.clock.advance(CLOSE_TIMEOUT)
         self.assertTrue(transport.aborted)
 
-    def test_backPressure(self) -> None:
-        """Who does not read stops being read, until he does."""
+    def test_finAfterClose(self) -> None:
+        """A FIN after the close does not extend the timeout."""
+        transport = self.connect(flushed=False)
+        self.send(transport, b"hello", b"close")
+        self.clock.advance(CLOSE_TIMEOUT - 1.0)
+        transport.protocol.readConnectionLost()
+        self.clock.advance(1.0)
+        self.assertTrue(transport.aborted)
+
+    def test_neverExtended(self) -> None:
+        """Closing all connections does not extend the timeout of one that closes already."""
+        transport = self.connect(flushed=False)
+        self.send(transport, b"hello", b"close")
+        self.clock.advance(CLOSE_TIMEOUT - 1.0)
+        self.closeAll(CLOSE_TIMEOUT)
+        self.clock.advance(1.0)
+        self.assertTrue(transport.aborted)
+
+    def test_closeAll(self) -> None:
+        """All connections close; those still open in time are aborted; then it fires."""
+        transport = self.connect(flushed=False)
+        self.send(transport, b"hello")
+        closed = self.closeAll(1.0)
+        self.assertTrue(transport.ended)
+        self.assertNoResult(closed)
+        self.clock.advance(1.0)
+        self.assertTrue(transport.aborted)
+        self.successResultOf(closed)
+        self.assertEqual("the server stops", self.listener.calls[-1][2])
+
+    def test_closeAllSooner(self) -> None:
+        """A second call with less time aborts sooner; both fire."""
+        transport = self.connect(flushed=False)
+        self.send(transport, b"hello")
+        both = [self.closeAll(within) for within in (10.0, 1.0)]
+        self.clock.advance(1.0)
+        self.assertTrue(transport.aborted)
+        for closed in both:
+            self.successResultOf(closed)
+
+    def test_closeAllPending(self) -> None:
+        """A connection that is not admitted yet is closed as well."""
         transport = self.connect()
+        closed = self.closeAll(1.0)
+        self.assertTrue(transport.ended)
+        transport.lose(ConnectionDone())
+        self.successResultOf(closed)
+        self.assertEqual([], self.listener.calls)
+
+    def test_closeAllGameFails(self) -> None:
+        """If the game closes none, because its hook raises, all are aborted in time."""
+        transport = self.connect()
+        self.send(transport, b"hello")
+
+        def fail() -> None:
+            raise ValueError("a hook that fails")
+
+        closed = self.connections.closeAll(fail, 1.0)
+        self.assertEqual(1, len(self.flushLoggedErrors(ValueError)))
+        self.assertNoResult(closed)
+        self.clock.advance(1.0)
+        self.assertTrue(transport.aborted)
+        self.successResultOf(closed)
+
+    def test_closeNone(self) -> None:
+        """Without connections it fires at once."""
+        self.connect().lose(ConnectionDone())
+        self.successResultOf(self.closeAll(1.0))
+
+    def test_idle(self) -> None:
+        """A player who sends nothing is closed; one who sends, or closes already, is not."""
+        silent = self.connect(flushed=False, idleTimeout=60.0)
+        sending, closing = (self.connectAnother(flushed=False) for _ in range(2))
+        silent.protocol.dataReceived(b"hello")
+        closing.protocol.dataReceived(b"hello")
+        closing.protocol.close("the end", 100.0)
+        for _ in range(12):
+            self.clock.advance(6.0)
+            sending.protocol.dataReceived(b"here")
+        self.assertTrue(silent.ended)
+        self.assertEqual([False] * 3, [sending.ended, silent.aborted, closing.aborted])
+        silent.lose(ConnectionDone())
+        self.assertEqual("sent nothing for 60 s", self.listener.calls[-1][2])
+        for transport in (sending, closing):
+            transport.lose(ConnectionDone())
+        self.assertEqual("the end", self.listener.calls[-1][2])
+
+    def test_wrapped(self) -> None:
+        """
+        TLS and PROXY wrappers cannot close one side: the whole connection closes after the rest,
+        and is read until then, because TLS closes with the peer's reply.
+        """
+        self.connect()
+        wrapping: WrappingFactory[Any] = WrappingFactory(self.connections)
+        wrapper = wrapping.buildProtocol(PEER)
+        assert isinstance(wrapper, ProtocolWrapper)
+        transport = PlayerTransport(wrapper, PEER)
+        wrapper.makeConnection(transport)
+        transport.flushed = False
+        transport.pauseProducing()
+        wrapper.dataReceived(b"hello\n")
+        wrapper.dataReceived(b"close")
+        self.assertEqual("producing", transport.producerState)
+        self.assertTrue(transport.disconnecting)
+        transport.lose(ConnectionDone())
+        self.assertEqual(b"hello\n", transport.value())
+        self.assertTrue(transport.closed)
+        self.assertFalse(transport.ended)
+
+
+class BackPressureTests(ConnectionsTestCase):
+    """A peer that does not read is not read."""
+
+    def test_ownProducer(self) -> None:
+        """The connection is the transport's producer, while the protocol registers none."""
+        transport = self.connect()
+        self.send(transport, b"hello")
         verifyObject(IPushProducer, transport.protocol)
         self.assertIs(transport.protocol, transport.producer)
         self.assertTrue(transport.streaming)
@@ -203,254 +404,179 @@ class EchoTests(SynchronousTestCase):
         self.assertEqual("paused", transport.producerState)
         transport.protocol.resumeProducing()
         self.assertEqual("producing", transport.producerState)
-        self.clock.advance(LAST_BYTES)
+        self.clock.advance(CLOSE_TIMEOUT)
         self.assertEqual([], self.clock.getDelayedCalls())
 
+    def test_protocolsProducer(self) -> None:
+        """A producer that the protocol registers replaces ours, until it unregisters it."""
+        transport = self.connect()
+        self.send(transport, b"hello")
+        connection, producer = transport.protocol, object()
+        connection.registerProducer(producer, True)
+        self.assertIs(producer, transport.producer)
+        connection.unregisterProducer()
+        self.assertIs(connection, transport.producer)
+
     def test_finBehindUnread(self) -> None:
-        """Who is held back, and has ended his side meanwhile, has 10 s from then on, too."""
+        """A paused connection whose peer has sent FIN has 10 s from then on, too."""
         transport = self.connect(flushed=False)
         self.send(transport, b"hello")
         directlyProvides(transport, ITCPTransport, ISystemHandle)
         transport.getHandle = ClosedByPeer  # type: ignore[attr-defined] # as one with a socket
         transport.protocol.pauseProducing()
         self.clock.advance(1.0)
-        self.clock.advance(LAST_BYTES - 1.1)
+        self.clock.advance(CLOSE_TIMEOUT - 1.1)
         self.assertFalse(transport.aborted)
         self.clock.advance(0.1)
         self.assertTrue(transport.aborted)
 
-    def test_goneWhileUnread(self) -> None:
-        """Nobody looks on after one who was held back and is gone."""
+    def test_lostWhilePaused(self) -> None:
+        """A connection that is lost while paused is not checked any more."""
         transport = self.connect()
-        echo = self.factory.buildProtocol(PEER)
-        assert echo is not None
-        other = PlayerTransport(echo, PEER)
-        echo.makeConnection(other)
+        other = self.connectAnother()
+        for each in (transport, other):
+            self.send(each, b"hello")
         transport.protocol.pauseProducing()
         transport.lose(ConnectionDone())
         self.clock.advance(1.0)
         self.assertEqual([], self.clock.getDelayedCalls())
-        other.lose(ConnectionDone())
 
-    def test_goodbyeThenFin(self) -> None:
-        """A FIN after the goodbye does not give the player more time."""
+    def test_noProducerWhenClosing(self) -> None:
+        """The producer is unregistered before the close: paused connections never close else."""
         transport = self.connect(flushed=False)
-        self.send(transport, b"hello", b"q")
-        self.clock.advance(LAST_BYTES - 1.0)
-        transport.protocol.readConnectionLost()
-        self.clock.advance(1.0)
-        self.assertTrue(transport.aborted)
-
-    def test_neverLonger(self) -> None:
-        """Who was already to be gone by then is not given more time by whoever closes all."""
-        transport = self.connect(flushed=False)
-        self.send(transport, b"hello", b"q")
-        self.clock.advance(LAST_BYTES - 1.0)
-        self.factory.closeAll("the server stops", LAST_BYTES)
-        self.clock.advance(1.0)
-        self.assertTrue(transport.aborted)
-
-    def test_noProducerWhenLeaving(self) -> None:
-        """The producer goes before the end: with one, paused connections never close."""
-        transport = self.connect(flushed=False)
-        self.send(transport, b"hello", b"q")
+        self.send(transport, b"hello", b"close")
         self.assertIsNone(transport.producer)
 
-    def test_joinsWithFirstByte(self) -> None:
-        """The first byte joins, before it is echoed, and once."""
+    def test_pausedByTheProtocol(self) -> None:
+        """If the protocol pauses when it is connected, buffered data waits until it resumes."""
+
+        class Paused(RecordingProtocol):
+            def connectionMade(self) -> None:
+                assert self.transport is not None
+                self.transport.pauseProducing()  # type: ignore[attr-defined] # TCP has it
+
+        self.protocol = Paused
         transport = self.connect()
-        self.assertEqual([], self.hooks.told)
-        self.send(transport, b"a", b"b")
-        self.clock.advance(JOIN_AFTER)
-        self.assertEqual([("joined", "192.0.2.7:4242")], self.hooks.told)
-
-    def test_joinsSilently(self) -> None:
-        """Who is there for half a second has joined."""
-        self.connect()
-        self.clock.advance(JOIN_AFTER)
-        self.assertEqual([("joined", "192.0.2.7:4242")], self.hooks.told)
-
-    def test_scanCostsNothing(self) -> None:
-        """Who connects and closes was never there."""
-        transport = self.connect()
-        transport.protocol.readConnectionLost()
-        self.clock.advance(JOIN_AFTER)
-        transport.lose(ConnectionDone())
-        self.assertEqual([], self.hooks.told)
-
-    def test_reasons(self) -> None:
-        """FIN, RST and a clean end each have their words; bytes are counted."""
-        for ends, reason in (
-            (lambda t: t.protocol.readConnectionLost(), "closed the connection"),
-            (lambda t: t.lose(ConnectionDone()), "closed the connection"),
-            (lambda t: t.lose(ConnectionLost("Connection reset by peer")), "vanished ("),
-        ):
-            transport = self.connect()
-            self.send(transport, b"four")
-            ends(transport)
-            what, _, why, received = self.hooks.told[-1]
-            self.assertEqual(("left", "4"), (what, received))
-            self.assertTrue(why.startswith(reason), why)
-
-    def test_refused(self) -> None:
-        """A player too many is told FULL, is not echoed, and fires no hook."""
-        transport = self.connect(RecordingHooks(FULL))
-        self.assertEqual(FULL, self.send(transport, b"hello", b"hello"))
-        self.assertTrue(transport.ended)
-        transport.lose(ConnectionDone())
-        self.assertEqual([], self.hooks.told)
-
-    def test_waits(self) -> None:
-        """While nobody knows whether he may come in, he is not read, and nothing is echoed."""
-        answer: Deferred[bytes | None] = Deferred()
-        transport = self.connect(RecordingHooks(answer))
-        self.assertEqual(b"", self.send(transport, b"hel", b"lo\n", b"q"))
-        self.assertEqual("paused", transport.producerState)
-        self.clock.advance(JOIN_AFTER)
-        self.assertEqual([], self.hooks.told)
-        self.assertEqual(0, transport.protocol.received)
-
-    def test_waitedAndCameIn(self) -> None:
-        """Once he may come in he is read on, and what he sent meanwhile is echoed in order."""
-        answer: Deferred[bytes | None] = Deferred()
-        transport = self.connect(RecordingHooks(answer))
-        self.send(transport, b"hel", b"lo\n")
-        answer.callback(None)
-        self.assertEqual("producing", transport.producerState)
-        self.assertEqual([("joined", "192.0.2.7:4242")], self.hooks.told)
-        self.assertEqual(b"hello\nmore", self.send(transport, b"more"))
-        self.assertEqual([b"hel", b"lo\n", b"more"], self.seen)
-
-    def test_waitedAndSaidGoodbye(self) -> None:
-        """A goodbye that waited with the rest is one; nothing comes back after it."""
-        answer: Deferred[bytes | None] = Deferred()
-        transport = self.connect(RecordingHooks(answer))
-        self.send(transport, b"hello\n", b"q\n", b"never")
-        answer.callback(None)
-        self.assertEqual(b"hello\n", transport.value())
-        self.assertTrue(transport.ended)
-
-    def test_waitedSilently(self) -> None:
-        """Nor need a byte have come."""
-        answer: Deferred[bytes | None] = Deferred()
-        transport = self.connect(RecordingHooks(answer))
-        self.clock.advance(JOIN_AFTER)
-        self.assertEqual("paused", transport.producerState)
-        answer.callback(None)
-        self.assertEqual([("joined", "192.0.2.7:4242")], self.hooks.told)
-        self.assertEqual(b"hello", self.send(transport, b"hello"))
-
-    def test_waitedAndRefused(self) -> None:
-        """He is told why, gets nothing of what he sent, and is read on until his end."""
-        answer: Deferred[bytes | None] = Deferred()
-        transport = self.connect(RecordingHooks(answer))
-        self.send(transport, b"hello")
-        answer.callback(FULL)
-        self.assertEqual(FULL, self.send(transport, b"more"))
-        self.assertTrue(transport.ended)
-        self.assertEqual("producing", transport.producerState)
-        self.assertEqual([], self.hooks.told)
-
-    def test_waitedAndLeft(self) -> None:
-        """An answer that comes too late, for one who has gone or was let go, is nobody's."""
-        for goes in (lambda t: t.lose(ConnectionDone()), lambda t: t.protocol.leave("the end")):
-            answer: Deferred[bytes | None] = Deferred()
-            transport = self.connect(RecordingHooks(answer))
-            self.send(transport, b"hello")
-            goes(transport)
-            answer.callback(None)
-            self.assertEqual((b"", []), (transport.value(), self.hooks.told))
-
-    def test_waitedForAFault(self) -> None:
-        """An answer that fails is logged, and changes nothing for the player."""
-        answer: Deferred[bytes | None] = Deferred()
-        transport = self.connect(RecordingHooks(answer))
-        self.send(transport, b"hello")
-        answer.errback(ValueError("a fault"))
+        self.assertEqual(b"", self.send(transport, b"hello"))
+        transport.protocol.protocol.transport.resumeProducing()
         self.assertEqual(b"hello", transport.value())
-        self.assertEqual(1, len(self.flushLoggedErrors(ValueError)))
 
-    def test_failingHooks(self) -> None:
-        """A hook that raises is logged, and changes nothing for the player."""
-        transport = self.connect(RecordingHooks(failing=True))
-        self.assertEqual(b"hello", self.send(transport, b"hello", b"q"))
+
+@implementer(IHalfCloseableProtocol)
+class HalfCloseable(RecordingProtocol):
+    """A protocol that goes on writing after the peer's FIN."""
+
+    ended = ""
+
+    def readConnectionLost(self) -> None:
+        self.ended += "read "
+
+    def writeConnectionLost(self) -> None:
+        self.ended += "write "
+
+
+class AnyProtocolTests(ConnectionsTestCase):
+    """Protocols that know nothing of game servers."""
+
+    def test_wireEcho(self) -> None:
+        """Twisted's Echo echoes."""
+        self.protocol = Echo
+        self.assertEqual(b"hello", self.send(self.connect(), b"hel", b"lo"))
+
+    def test_lineReceiver(self) -> None:
+        """After loseConnection in a line, a LineReceiver gets no further line."""
+        received = []
+
+        class Lines(LineReceiver):
+            delimiter = b"\n"
+
+            def lineReceived(self, line: bytes) -> None:
+                received.append(line)
+                self.sendLine(b"got " + line)
+                if line == b"bye":
+                    assert self.transport is not None
+                    self.transport.loseConnection()
+
+        self.protocol = Lines
+        transport = self.connect()
+        self.assertEqual(b"got a\ngot bye\n", self.send(transport, b"a\nbye\nb\n", b"c\n"))
+        self.assertEqual([b"a", b"bye"], received)
         self.assertTrue(transport.ended)
-        self.assertEqual(3, len(self.flushLoggedErrors(ValueError)))
 
-    def test_seen(self) -> None:
-        """Who wants to see the bytes sees each piece, the goodbye among them."""
-        self.send(self.connect(), b"hello", b"q")
-        self.assertEqual([b"hello", b"q"], self.seen)
-
-    def test_closeAll(self) -> None:
-        """Everybody is let go; who has not gone in time is aborted, and then it fires."""
-        transport = self.connect(flushed=False)
+    def test_transport(self) -> None:
+        """The protocol's transport provides and has what the real one does."""
+        transport = self.connect()
+        directlyProvides(transport, ITCPTransport)
         self.send(transport, b"hello")
-        gone: Deferred[None] = self.factory.closeAll("the server stops", 1.0)
-        self.assertTrue(transport.ended)
-        self.assertNoResult(gone)
-        self.clock.advance(1.0)
-        self.assertTrue(transport.aborted)
-        self.successResultOf(gone)
-        self.assertEqual("the server stops", self.hooks.told[-1][2])
+        seen = transport.protocol.protocol.transport
+        for interface in (ITransport, ITCPTransport, IConsumer, IPushProducer):
+            provided = interface.providedBy(transport) or interface is IPushProducer
+            self.assertEqual(provided, interface.providedBy(seen), interface)
+        self.assertEqual(PEER, seen.getPeer())
+        self.assertEqual(transport.getHost(), seen.getHost())
+        self.assertRaises(AttributeError, lambda: seen.startTLS)
+        seen.writeSequence([b"a", b"b"])
+        self.assertEqual(b"helloab", transport.value())
 
-    def test_closeAllSooner(self) -> None:
-        """Asked again it may be sooner; both are told."""
-        transport = self.connect(flushed=False)
+    def test_halfCloseable(self) -> None:
+        """A protocol that handles half-close is told of it, and decides on the end itself."""
+        self.protocol = HalfCloseable
+        transport = self.connect()
         self.send(transport, b"hello")
-        both = [self.factory.closeAll("the server stops", within) for within in (10.0, 1.0)]
-        self.clock.advance(1.0)
-        self.assertTrue(transport.aborted)
-        for gone in both:
-            self.successResultOf(gone)
-
-    def test_closeNobody(self) -> None:
-        """With nobody there it fires at once."""
-        factory = EchoFactory(Clock(), RecordingHooks())
-        self.successResultOf(factory.closeAll("the server stops", 1.0))
-
-    def test_idle(self) -> None:
-        """Who sends nothing is let go, with a reason; who sends, or leaves already, is not."""
-        self.connect()
-        self.factory = EchoFactory(self.clock, self.hooks, idleTimeout=60.0)
-        transports = []
-        for _ in range(3):
-            echo = self.factory.buildProtocol(PEER)
-            assert echo is not None
-            transports.append(PlayerTransport(echo, PEER, flushed=False))
-            echo.makeConnection(transports[-1])
-        silent, sends, leaves = transports
-        silent.protocol.dataReceived(b"hello")
-        leaves.protocol.dataReceived(b"hello")
-        leaves.protocol.leave("the end", 100.0)
-        for _ in range(12):
-            self.clock.advance(6.0)
-            sends.protocol.dataReceived(b"here")
-        self.assertTrue(silent.ended)
-        self.assertEqual([False] * 3, [sends.ended, silent.aborted, leaves.aborted])
-        silent.lose(ConnectionDone())
-        self.assertEqual("sent nothing for 60 s", self.hooks.told[-1][2])
-        for transport in (sends, leaves):
-            transport.lose(ConnectionDone())
-        self.assertEqual("the end", self.hooks.told[-1][2])
-
-    def test_wrapped(self) -> None:
-        """
-        TLS and PROXY wrappers have no half-close: the connection is closed after the rest, and
-        read until then, for TLS closes with the player's answer.
-        """
-        self.connect()
-        wrapping: WrappingFactory[Any] = WrappingFactory(self.factory)
-        wrapper = wrapping.buildProtocol(PEER)
-        assert isinstance(wrapper, ProtocolWrapper)
-        transport = PlayerTransport(wrapper, PEER)
-        wrapper.makeConnection(transport)
-        transport.flushed = False
-        transport.pauseProducing()
-        wrapper.dataReceived(b"hello\nq\n")
-        self.assertEqual("producing", transport.producerState)
-        self.assertTrue(transport.disconnecting)
+        transport.protocol.readConnectionLost()
+        self.assertFalse(transport.disconnecting)
+        protocol = transport.protocol.protocol
+        protocol.transport.write(b" after FIN")
+        protocol.transport.loseWriteConnection()
+        self.assertEqual(("read write ", b"hello after FIN"), (protocol.ended, transport.value()))
         transport.lose(ConnectionDone())
-        self.assertEqual(b"hello\n", transport.value())
-        self.assertTrue(transport.closed)
-        self.assertFalse(transport.ended)
+        self.assertEqual("closed the connection", self.listener.calls[-1][2])
+
+    def test_factoryRejects(self) -> None:
+        """A factory that makes no protocol rejects the player."""
+
+        class NoProtocol(Factory):
+            def buildProtocol(self, addr: object) -> None:
+                return None
+
+        self.makeFactory = NoProtocol  # type: ignore[method-assign] # this test's own
+        transport = self.connect()
+        self.send(transport, b"hello")
+        self.assertTrue(transport.ended)
+        self.assertEqual(["joining", "left"], [call[0] for call in self.listener.calls])
+
+    def test_connectionMadeRaises(self) -> None:
+        """If connectionMade raises, this connection is aborted."""
+
+        class Failing(RecordingProtocol):
+            def connectionMade(self) -> None:
+                raise ValueError("a protocol that fails")
+
+        self.protocol = Failing
+        transport = self.connect()
+        self.send(transport, b"hello")
+        self.assertTrue(transport.aborted)
+        self.assertEqual(1, len(self.flushLoggedErrors(ValueError)))
+        self.assertEqual("left", self.listener.calls[-1][0])
+
+    def test_connectionLostRaises(self) -> None:
+        """If connectionLost raises, the player has left all the same."""
+
+        class Failing(RecordingProtocol):
+            def connectionLost(self, reason: Failure = connectionDone) -> None:
+                raise ValueError("a protocol that fails")
+
+        self.protocol = Failing
+        transport = self.connect()
+        self.send(transport, b"hello")
+        transport.lose(ConnectionDone())
+        self.assertEqual(1, len(self.flushLoggedErrors(ValueError)))
+        self.assertEqual("left", self.listener.calls[-1][0])
+
+    def test_logPrefix(self) -> None:
+        """Log lines name the game's protocol and factory."""
+        transport = self.connect()
+        self.assertEqual("Connection", transport.protocol.logPrefix())
+        self.send(transport, b"hello")
+        self.assertEqual("RecordingProtocol", transport.protocol.logPrefix())
+        self.assertEqual("Factory", self.connections.logPrefix())

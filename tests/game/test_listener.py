@@ -27,18 +27,17 @@ from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import directlyProvides
 
-from echoserver.game import listener as sockets
 from echoserver.game.listener import (
-    IN_ONE_GO,
-    LOOK_EVERY,
-    RESERVE,
-    Descriptors,
-    Gate,
+    MAX_ACCEPTS_PER_CYCLE,
+    RECOUNT_INTERVAL,
+    RESERVED_DESCRIPTORS,
+    AcceptLimiter,
+    DescriptorLimit,
+    countDescriptors,
     describe,
-    hasEnded,
     hostOf,
-    inUse,
-    keepAlive,
+    peerHasClosed,
+    setSocketOptions,
 )
 from echoserver.ratelimit import TokenBucket
 from tests.doubles import MemoryEndpoint
@@ -64,17 +63,17 @@ class Game(Factory):
 class GateTests(SynchronousTestCase):
     """A gate, and a port in memory."""
 
-    def gate(self, rate: TokenBucket | None = None) -> Gate:
+    def gate(self, rate: TokenBucket | None = None) -> AcceptLimiter:
         """A gate that guards a port which has begun to listen."""
         self.clock = Clock()
         self.used = 100
         self.changes = 0
-        self.descriptors = Descriptors(self.clock, 1024, lambda: self.used)
+        self.descriptors = DescriptorLimit(self.clock, 1024, lambda: self.used)
         self.port = MemoryEndpoint()
         self.game = Game()
-        gate = Gate(self.clock, self.game, rate, self.descriptors, self.count)
+        gate = AcceptLimiter(self.clock, self.game, rate, self.descriptors, self.count)
         gate.doStart()
-        gate.guard(self.port)
+        gate.attach(self.port)
         return gate
 
     def count(self) -> None:
@@ -91,11 +90,11 @@ class GateTests(SynchronousTestCase):
     def test_inOneGo(self) -> None:
         """The port accepts so few in one go that with 20 more they stay within the reserve."""
         gate = self.gate()
-        self.assertEqual(IN_ONE_GO, self.port.numberAccepts)
+        self.assertEqual(MAX_ACCEPTS_PER_CYCLE, self.port.numberAccepts)
         self.port.numberAccepts += 20
         gate.buildProtocol(PEER)
-        self.assertEqual(IN_ONE_GO, self.port.numberAccepts)
-        self.assertLess(IN_ONE_GO + 20, RESERVE)
+        self.assertEqual(MAX_ACCEPTS_PER_CYCLE, self.port.numberAccepts)
+        self.assertLess(MAX_ACCEPTS_PER_CYCLE + 20, RESERVED_DESCRIPTORS)
 
     def test_rate(self) -> None:
         """The port pauses until there is a token, and then takes one at a time."""
@@ -117,10 +116,10 @@ class GateTests(SynchronousTestCase):
         gate = self.gate()
         self.used = 1024
         gate.buildProtocol(PEER)
-        self.assertEqual((False, False, 1), (gate.open, self.port.reading, self.changes))
+        self.assertEqual((False, False, 1), (gate.accepting, self.port.reading, self.changes))
         self.used = 100
-        self.clock.advance(LOOK_EVERY)
-        self.assertEqual((True, True, 2), (gate.open, self.port.reading, self.changes))
+        self.clock.advance(RECOUNT_INTERVAL)
+        self.assertEqual((True, True, 2), (gate.accepting, self.port.reading, self.changes))
 
     def test_both(self) -> None:
         """Out of tokens and of descriptors, it reads on once it has both again."""
@@ -128,15 +127,15 @@ class GateTests(SynchronousTestCase):
         self.used = 1024
         gate.buildProtocol(PEER)
         self.used = 100
-        self.clock.advance(LOOK_EVERY)
-        self.assertEqual((True, False), (gate.open, self.port.reading))
+        self.clock.advance(RECOUNT_INTERVAL)
+        self.assertEqual((True, False), (gate.accepting, self.port.reading))
         self.clock.advance(10.0)
         self.assertTrue(self.port.reading)
 
     def test_stopped(self) -> None:
         """A port that has stopped is left alone; nothing is left behind."""
         gate = self.gate(TokenBucket(0.1, 1.0))
-        self.used = 1024 - RESERVE - 16
+        self.used = 1024 - RESERVED_DESCRIPTORS - 16
         gate.buildProtocol(PEER)
         gate.doStop()
         self.assertEqual([], self.clock.getDelayedCalls())
@@ -144,15 +143,17 @@ class GateTests(SynchronousTestCase):
         for _ in range(16):
             self.descriptors.accepted()
         self.used = 100
-        self.clock.advance(LOOK_EVERY)
+        self.clock.advance(RECOUNT_INTERVAL)
         self.assertFalse(self.port.reading)
         self.assertEqual(2, self.changes)
 
     def test_noPause(self) -> None:
         """A port that cannot pause is one all the same."""
         gate = self.gate(TokenBucket(0.1, 1.0))
-        gate = Gate(self.clock, self.game, TokenBucket(0.1, 1.0), self.descriptors, self.count)
-        gate.guard(object())  # type: ignore[arg-type] # a port of another kind
+        gate = AcceptLimiter(
+            self.clock, self.game, TokenBucket(0.1, 1.0), self.descriptors, self.count
+        )
+        gate.attach(object())  # type: ignore[arg-type] # a port of another kind
         gate.buildProtocol(PEER)
         self.assertEqual(1, self.game.asked)
 
@@ -160,8 +161,8 @@ class GateTests(SynchronousTestCase):
 RAISE = """
 import resource
 resource.setrlimit(resource.RLIMIT_NOFILE, (100, {hard}))
-from echoserver.game.listener import raiseLimit
-print(raiseLimit(), *resource.getrlimit(resource.RLIMIT_NOFILE))
+from echoserver.game.listener import raiseDescriptorLimit
+print(raiseDescriptorLimit(), *resource.getrlimit(resource.RLIMIT_NOFILE))
 """
 
 
@@ -186,25 +187,25 @@ class DescriptorsTests(SynchronousTestCase):
         self.used: int | None = 100
         self.counted = 0
         self.changes: list[bool] = []
-        self.descriptors = Descriptors(self.clock, 1024, self.inUse)
-        self.descriptors.watch(lambda: self.changes.append(self.descriptors.enough))
+        self.descriptors = DescriptorLimit(self.clock, 1024, self.countDescriptors)
+        self.descriptors.onChange(lambda: self.changes.append(self.descriptors.enough))
 
-    def inUse(self) -> int | None:
+    def countDescriptors(self) -> int | None:
         self.counted += 1
         return self.used
 
     def test_stopsAndGoesOn(self) -> None:
         """With 64 left nobody is accepted, until some more are free; each is logged once."""
-        self.used = 1024 - RESERVE - 15
+        self.used = 1024 - RESERVED_DESCRIPTORS - 15
         with capturedLogs() as events:
             for _ in range(3):
                 self.descriptors.accepted()
-            self.clock.advance(LOOK_EVERY)
+            self.clock.advance(RECOUNT_INTERVAL)
             self.used -= 16
-            self.clock.advance(LOOK_EVERY)
+            self.clock.advance(RECOUNT_INTERVAL)
             self.assertEqual([False], self.changes)
             self.used -= 1
-            self.clock.advance(LOOK_EVERY)
+            self.clock.advance(RECOUNT_INTERVAL)
         self.assertEqual([False, True], self.changes)
         self.assertEqual([], self.clock.getDelayedCalls())
         said, again = (str(formatEvent(event)) for event in events)
@@ -213,14 +214,14 @@ class DescriptorsTests(SynchronousTestCase):
 
     def test_countsSeldom(self) -> None:
         """They are counted again when as many were accepted as there was room for."""
-        for _ in range(1 + 1024 - RESERVE - 100 - 1):
+        for _ in range(1 + 1024 - RESERVED_DESCRIPTORS - 100 - 1):
             self.descriptors.accepted()
         self.assertEqual(1, self.counted)
-        self.used = 1024 - RESERVE
+        self.used = 1024 - RESERVED_DESCRIPTORS
         self.descriptors.accepted()
         self.assertEqual((2, [False]), (self.counted, self.changes))
-        self.used = 1024 - RESERVE - 32
-        self.clock.advance(LOOK_EVERY)
+        self.used = 1024 - RESERVED_DESCRIPTORS - 32
+        self.clock.advance(RECOUNT_INTERVAL)
         for _ in range(31):
             self.descriptors.accepted()
         self.assertEqual((3, [False, True]), (self.counted, self.changes))
@@ -232,18 +233,18 @@ class DescriptorsTests(SynchronousTestCase):
         """That there is none left even to count them is seen, too, and got over."""
         self.used = None
         self.descriptors.accepted()
-        self.clock.advance(LOOK_EVERY)
+        self.clock.advance(RECOUNT_INTERVAL)
         self.assertFalse(self.descriptors.enough)
         self.used = 100
-        self.clock.advance(LOOK_EVERY)
+        self.clock.advance(RECOUNT_INTERVAL)
         self.assertTrue(self.descriptors.enough)
 
     def test_counts(self) -> None:
         """One that is opened is one more in use."""
-        used = inUse()
+        used = countDescriptors()
         assert used is not None
         self.addCleanup(os.close, os.dup(0))
-        self.assertEqual(used + 1, inUse())
+        self.assertEqual(used + 1, countDescriptors())
 
 
 def port(listening: socket.socket) -> Any:
@@ -271,7 +272,7 @@ class KeepAliveTests(SynchronousTestCase):
     def test_options(self) -> None:
         """The kernel probes after 60 s, three times in 30 s, and waits 60 s for unsent bytes."""
         with socket.create_server(("127.0.0.1", 0)) as listening:
-            keepAlive(port(listening))
+            setSocketOptions(port(listening))
             with socket.create_connection(listening.getsockname()):
                 player, _ = listening.accept()
         self.addCleanup(player.close)
@@ -289,9 +290,9 @@ class KeepAliveTests(SynchronousTestCase):
 
     def test_refused(self) -> None:
         """An option that a socket does not take, as one of Multipath TCP, costs it no other."""
-        self.patch(sockets, "_OPTIONS", (("TCP_KEEPCNT", 1_000_000), ("TCP_NODELAY", True)))
+        refused = (("TCP_KEEPCNT", 1_000_000), ("TCP_NODELAY", True))
         with socket.create_server(("127.0.0.1", 0)) as listening:
-            keepAlive(port(listening))
+            setSocketOptions(port(listening), refused)
             self.assertTrue(listening.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
 
     def test_others(self) -> None:
@@ -300,9 +301,9 @@ class KeepAliveTests(SynchronousTestCase):
         with socket.socket(socket.AF_UNIX) as listening:
             listening.bind(path)
             listening.listen()
-            keepAlive(port(listening))
+            setSocketOptions(port(listening))
             self.assertFalse(listening.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
-        keepAlive(cast(IListeningPort, object()))
+        setSocketOptions(cast(IListeningPort, object()))
 
 
 class HasEndedTests(SynchronousTestCase):
@@ -314,28 +315,28 @@ class HasEndedTests(SynchronousTestCase):
         self.addCleanup(transport.socket.close)
         wrapper: ProtocolWrapper = ProtocolWrapper(WrappingFactory(Factory()), Protocol())
         wrapper.transport = transport
-        self.assertFalse(hasEnded(wrapper))
+        self.assertFalse(peerHasClosed(wrapper))
         with socket.create_server(("127.0.0.1", 0)) as listening:
             transport.socket.connect(listening.getsockname())
             peer, _ = listening.accept()
             with peer:
                 peer.sendall(b"unread")
-                self.assertFalse(hasEnded(wrapper))
+                self.assertFalse(peerHasClosed(wrapper))
                 peer.shutdown(socket.SHUT_WR)
-                self.assertEqual(hasattr(socket, "TCP_INFO"), hasEnded(wrapper))
+                self.assertEqual(hasattr(socket, "TCP_INFO"), peerHasClosed(wrapper))
 
     def test_others(self) -> None:
         """What is not TCP tells nothing: a UNIX socket says it is, but has no such state."""
-        self.assertFalse(hasEnded(StringTransport()))
+        self.assertFalse(peerHasClosed(StringTransport()))
         local = TCPTransport(socket.AF_UNIX)
         self.addCleanup(local.socket.close)
-        self.assertFalse(hasEnded(local))
+        self.assertFalse(peerHasClosed(local))
 
     def test_resetAlready(self) -> None:
         """A socket that tells nothing any more is no fault."""
         transport = TCPTransport()
         transport.socket.close()
-        self.assertFalse(hasEnded(transport))
+        self.assertFalse(peerHasClosed(transport))
 
 
 class DescribeTests(SynchronousTestCase):

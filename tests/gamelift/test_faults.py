@@ -11,11 +11,12 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from echoserver.clock import WallClock
 from echoserver.gamelift.client import Client
-from echoserver.gamelift.lifecycle import Absent, Available, Known, Utilized, Wanted
-from echoserver.gamelift.pace import Pace
-from echoserver.gamelift.registration import Degraded, Registration, RegistrationConfig
+from echoserver.gamelift.degraded import Degraded
+from echoserver.gamelift.lifecycle import Absent, Available, Desired, Known, Utilized, Wanted
+from echoserver.gamelift.registration import Registration
 from echoserver.gamelift.service import FleetIQ, RegistrationRequest
 from echoserver.local.testing import RunningFleetIQ
+from echoserver.ratelimit import RateLimiter
 from tests.awsdoubles import gameLiftWith, localSession, told
 from tests.doubles import LongRandom
 
@@ -31,7 +32,6 @@ class FaultsTestCase(SynchronousTestCase):
         self.addCleanup(self.fleet.stop)
         self.client = self.clientOf(self.fleet.endpointUrl)
         self.clock = Clock()
-        self.want: Wanted | None = Available()
         self.refusals: list[str] = []
 
     def clientOf(self, url: str) -> Client:
@@ -42,35 +42,39 @@ class FaultsTestCase(SynchronousTestCase):
         return localSession().client("gamelift", endpoint_url=url, config=config)
 
     def start(self) -> Registration:
-        """A worker that has begun."""
-        identity = RegistrationRequest(self.fleet.instanceIds[0], "localhost:5000", 5000)
-        registrationConfig = RegistrationConfig(
+        """Start a registration that shall be AVAILABLE."""
+        self.registration = Registration(
+            self.clock,
+            LongRandom(7),
             FleetIQ(gameLiftWith(self.client), "local"),
-            identity,
-            Pace(self.clock),
-            lambda: None,
-            self.refuse,
-            Degraded(self.clock, WallClock(self.clock)),
+            RegistrationRequest(self.fleet.instanceIds[0], "localhost:5000", 5000),
+            limiter=RateLimiter(self.clock),
+            degraded=Degraded(self.clock, WallClock(self.clock)),
+            heartbeat=60.0,
+            listener=self,
         )
-        self.worker = Registration(
-            self.clock, LongRandom(7), registrationConfig, 60.0, self.wants, lambda _: None
-        )
-        self.working = self.worker.work()
-        return self.worker
+        self.change(Available())
+        self.running = self.registration.run()
+        return self.registration
 
-    def wants(self, _: Known) -> Wanted | None:
-        """What the test wants now."""
-        return self.want
+    def registered(self) -> None:
+        """Ignore the first confirmation."""
 
-    def refuse(self, sentence: str) -> bool:
-        """The end, as of a process that was never registered."""
-        self.refusals.append(sentence)
+    def refused(self, message: str) -> bool:
+        """Give up, as a process that was never registered."""
+        self.refusals.append(message)
         return True
 
-    def change(self, want: Wanted | None) -> None:
-        """Something else is wanted."""
-        self.want = want
-        self.worker.changed()
+    def sessionConfirmed(self, data: str) -> None:
+        """Ignore the claim."""
+
+    def claimChanged(self, claimed: bool, data: str) -> None:
+        """Ignore the claim."""
+
+    def change(self, wanted: Wanted | None) -> None:
+        """Change the desired state; None is absent for good."""
+        final = wanted is None
+        self.registration.setDesired(Desired(wanted or Absent(), renew=not final, final=final))
 
     def retry(self) -> None:
         """Let the next pause go by, however long."""
@@ -90,9 +94,9 @@ class FaultsTestCase(SynchronousTestCase):
 
     def assertRegistered(self, known: Known, status: str = "AVAILABLE") -> None:
         """FleetIQ has this one registration, and the worker knows it."""
-        registration = self.worker.registration
-        self.assertEqual((registration.known, registration.failures), (known, 0))
-        self.assertEqual(self.there, {registration.gameServerId: status})
+        state = self.registration.state
+        self.assertEqual((state.known, state.failures), (known, 0))
+        self.assertEqual(self.there, {state.gameServerId: status})
 
 
 class StartTests(FaultsTestCase):
@@ -109,15 +113,15 @@ class StartTests(FaultsTestCase):
             self.setUp()
             order = {"code": code} if code else {}
             self.fleet.fault(operation=REGISTER, kind=kind, count=20, **order)
-            gameServerId = self.start().registration.gameServerId
+            gameServerId = self.start().state.gameServerId
             for _ in range(19):
-                self.assertEqual(self.worker.registration.known, Absent())
+                self.assertEqual(self.registration.state.known, Absent())
                 self.retry()
-            self.assertIsNotNone(self.worker.degradedSince)
+            self.assertIsNotNone(self.registration.degradedSince)
             self.retry()
             self.assertRegistered(Available())
-            self.assertEqual(self.worker.registration.gameServerId, gameServerId)
-            self.assertEqual((self.refusals, self.worker.degradedSince), ([], None))
+            self.assertEqual(self.registration.state.gameServerId, gameServerId)
+            self.assertEqual((self.refusals, self.registration.degradedSince), ([], None))
 
     def test_permanent(self) -> None:
         """What lasts ends it, with a sentence that says what to do where we know."""
@@ -132,7 +136,7 @@ class StartTests(FaultsTestCase):
             self.setUp()
             self.fleet.fault(operation=REGISTER, kind="error", code=code)
             self.start()
-            self.successResultOf(self.working)
+            self.successResultOf(self.running)
             [sentence] = self.refusals
             self.assertIn(f"RegisterGameServer was refused: {code}: ", sentence)
             self.assertIn(cure, sentence)
@@ -140,11 +144,11 @@ class StartTests(FaultsTestCase):
     def test_drop(self) -> None:
         """A connection lost before the call counts: asked about, then registered after all."""
         self.fleet.fault(operation=REGISTER, kind="drop", count=1)
-        gameServerId = self.start().registration.gameServerId
+        gameServerId = self.start().state.gameServerId
         self.retry()
         self.retry()
         self.assertRegistered(Available())
-        self.assertEqual(self.worker.registration.gameServerId, gameServerId)
+        self.assertEqual(self.registration.state.gameServerId, gameServerId)
 
     def test_lostReply(self) -> None:
         """One lost after it: found, and not registered twice."""
@@ -167,7 +171,7 @@ class StartTests(FaultsTestCase):
         self.fleet.fault(operation=REGISTER, kind="slow", seconds=0.6, count=1)
         self.start()
         self.retry()
-        self.assertEqual((self.worker.registration.known, self.there), (Absent(), {}))
+        self.assertEqual((self.registration.state.known, self.there), (Absent(), {}))
         for _ in range(500):
             if self.there:
                 break
@@ -183,7 +187,7 @@ class LaterTests(FaultsTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.start()
-        self.gameServerId = self.worker.registration.gameServerId
+        self.gameServerId = self.registration.state.gameServerId
 
     def test_utilizeLost(self) -> None:
         """UTILIZED, whether the call or only its reply was lost, refused or answered by a 5xx."""
@@ -200,7 +204,7 @@ class LaterTests(FaultsTestCase):
             self.change(Utilized(1))
             self.retry()
             self.assertRegistered(Utilized(1), "UTILIZED")
-            self.assertEqual((self.worker.registration.gameServerId), self.gameServerId)
+            self.assertEqual((self.registration.state.gameServerId), self.gameServerId)
             self.assertEqual(self.calls()[REGISTER], 1)
 
     def test_deregisterLost(self) -> None:
@@ -213,7 +217,7 @@ class LaterTests(FaultsTestCase):
             self.retry()
             self.retry()  # a NotFoundException on so young a registration counts as a failure
             self.assertRegistered(Available())
-            self.assertNotEqual(self.worker.registration.gameServerId, self.gameServerId)
+            self.assertNotEqual(self.registration.state.gameServerId, self.gameServerId)
             self.assertEqual(self.calls()[REGISTER], 2)
 
     def test_outage(self) -> None:
@@ -223,14 +227,14 @@ class LaterTests(FaultsTestCase):
         with capturedLogs() as events:
             for _ in range(20):
                 self.retry()
-        lines = [line for line in told(events) if line.startswith("Degraded since ")]
+        lines = [line for line in told(events) if line.startswith("FleetIQ calls fail since ")]
         self.assertEqual(len(lines), 10)
         self.assertIn("Allow gamelift:UpdateGameServer", lines[-1])
         self.assertEqual((self.refusals, self.there), ([], {self.gameServerId: "AVAILABLE"}))
         self.fleet.endFaults()
         with capturedLogs() as events:
             self.retry()
-        self.assertIn("No longer degraded", "\n".join(told(events)))
+        self.assertIn("FleetIQ calls succeed again", "\n".join(told(events)))
         self.assertRegistered(Utilized(1), "UTILIZED")
 
     def test_nobodyThere(self) -> None:

@@ -19,48 +19,48 @@ US = RegistrationRequest(INSTANCE_ID, "localhost:5000", 5000)
 DRAWN = f"{INSTANCE_ID}-5000-abcdefghij"
 
 
-class LedgerTestCase(SynchronousTestCase):
+class IdStoreTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.folder = Path(self.mktemp())
         prepare(self.folder)
         self.clock = Clock()
-        self.ledger = IdStore(self.clock, self.folder, "group", atOnce)
+        self.store = IdStore(self.clock, self.folder, "group", atOnce)
 
     def left(self, identity: RegistrationRequest = US, group: str = "group") -> str | None:
         """What another process reads."""
         with capturedLogs() as events:
-            left = IdStore(self.clock, self.folder, group, atOnce).left(identity)
+            left = IdStore(self.clock, self.folder, group, atOnce).load(identity)
         self.lines = told(events)
         return left
 
 
-class KeepTests(LedgerTestCase):
+class KeepTests(IdStoreTestCase):
     """What is kept is there for the next owner of the port, and only for him."""
 
     def test_kept(self) -> None:
         """The id, until there is none; nothing else is in the folder."""
         self.assertIsNone(self.left())
-        self.ledger.keep(US, DRAWN)
+        self.store.save(US, DRAWN)
         self.assertEqual(self.left(), DRAWN)
         self.assertEqual([path.name for path in self.folder.iterdir()], ["5000.json"])
-        self.successResultOf(self.ledger.written())
-        self.ledger.keep(US, None)
-        self.ledger.keep(US, None)
+        self.successResultOf(self.store.flushed())
+        self.store.save(US, None)
+        self.store.save(US, None)
         self.assertIsNone(self.left())
         self.assertEqual(list(self.folder.iterdir()), [])
 
     def test_atOnce(self) -> None:
         """A file is replaced, not written over: a crash leaves the old one or the new one."""
-        self.ledger.keep(US, DRAWN)
+        self.store.save(US, DRAWN)
         path, before = self.folder / "5000.json", self.folder / "before"
         before.hardlink_to(path)
-        self.ledger.keep(US, f"{DRAWN[:-1]}z")
+        self.store.save(US, f"{DRAWN[:-1]}z")
         self.assertEqual(self.left(), f"{DRAWN[:-1]}z")
         self.assertIn(DRAWN, before.read_text())
 
     def test_anothers(self) -> None:
         """Of another port, instance, ConnectionInfo or group, nothing is taken."""
-        self.ledger.keep(US, DRAWN)
+        self.store.save(US, DRAWN)
         for other in (
             RegistrationRequest(INSTANCE_ID, "localhost:5000", 5001),
             RegistrationRequest(INSTANCE_ID[:-1] + "1", "localhost:5000", 5000),
@@ -73,11 +73,11 @@ class KeepTests(LedgerTestCase):
 
     def test_fixedId(self) -> None:
         """An id that was not drawn may be somebody else's by now."""
-        self.ledger.keep(US, "my-server")
+        self.store.save(US, "my-server")
         self.assertIsNone(self.left())
 
 
-class CorruptTests(LedgerTestCase):
+class CorruptTests(IdStoreTestCase):
     """A file that cannot be read."""
 
     def test_setAside(self) -> None:
@@ -92,20 +92,20 @@ class CorruptTests(LedgerTestCase):
 
     def test_noText(self) -> None:
         """An id that is no text is none."""
-        self.ledger.keep(US, DRAWN)
+        self.store.save(US, DRAWN)
         path = self.folder / "5000.json"
         path.write_text(path.read_text().replace(f'"{DRAWN}"', "7"))
         self.assertIsNone(self.left())
         self.assertFalse(path.exists())
 
 
-class WriteTests(LedgerTestCase):
+class WriteTests(IdStoreTestCase):
     """When and how files are written."""
 
     def setUp(self) -> None:
         super().setUp()
         self.waiting: list[tuple[Deferred[None], Callable[[], None]]] = []
-        self.ledger = IdStore(self.clock, self.folder, "group", self.inThread)
+        self.store = IdStore(self.clock, self.folder, "group", self.inThread)
 
     def inThread(self, function: Callable[[], None], /) -> Deferred[None]:
         done: Deferred[None] = Deferred()
@@ -119,13 +119,13 @@ class WriteTests(LedgerTestCase):
 
     def test_oneThread(self) -> None:
         """While one writes nobody else does; then only the last of each port is written."""
-        first = self.ledger.keep(US, DRAWN)
+        first = self.store.save(US, DRAWN)
         other = RegistrationRequest(INSTANCE_ID, "localhost:5001", 5001)
         later = []
         for i in range(3):
-            later.append(self.ledger.keep(US, f"{DRAWN}{i}"))
-            later.append(self.ledger.keep(other, f"{INSTANCE_ID}-5001-{i}"))
-        written = self.ledger.written()
+            later.append(self.store.save(US, f"{DRAWN}{i}"))
+            later.append(self.store.save(other, f"{INSTANCE_ID}-5001-{i}"))
+        written = self.store.flushed()
         self.assertNoResult(first)
         self.finish()
         self.assertEqual(self.left(), DRAWN)
@@ -140,7 +140,7 @@ class WriteTests(LedgerTestCase):
 
     def test_hangingDisk(self) -> None:
         """Nobody is held back longer than 1 s, however long the disk takes."""
-        kept = self.ledger.keep(US, DRAWN)
+        kept = self.store.save(US, DRAWN)
         self.clock.advance(0.9)
         self.assertNoResult(kept)
         self.clock.advance(0.1)
@@ -150,23 +150,23 @@ class WriteTests(LedgerTestCase):
 
     def test_nothingToWrite(self) -> None:
         """What is being written alone is waited for."""
-        self.ledger.keep(US, DRAWN)
-        written = self.ledger.written()
+        self.store.save(US, DRAWN)
+        written = self.store.flushed()
         self.assertNoResult(written)
         self.finish()
         self.successResultOf(written)
-        self.successResultOf(self.ledger.written())
+        self.successResultOf(self.store.flushed())
 
     def test_failure(self) -> None:
         """A folder that has gone is a log line; what comes later is written again."""
         self.folder.rmdir()
         with capturedLogs() as events:
-            self.ledger.keep(US, DRAWN)
+            self.store.save(US, DRAWN)
             self.finish()
         [line] = told(events)
         self.assertIn(f"Ids held could not be kept in {self.folder}: ", line)
         self.folder.mkdir()
-        self.ledger.keep(US, DRAWN)
+        self.store.save(US, DRAWN)
         self.finish()
         self.assertEqual(self.left(), DRAWN)
 

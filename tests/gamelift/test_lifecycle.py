@@ -29,8 +29,8 @@ from echoserver.gamelift.lifecycle import (
     mayBeClaimed,
     nextStep,
     settle,
-    wanted,
 )
+from echoserver.server.gameserver import desiredState
 
 HEARTBEAT = 60.0
 ONE, TWO = Utilized(1), Utilized(2)
@@ -44,6 +44,30 @@ KNOWNS: tuple[Known, ...] = (
     Unknown(ONE),
     Conflict(),
 )
+
+
+def sessions(number: int, players: int) -> Session:
+    """Return the sessions of a game server; one runs if there are players."""
+    return Session(number, players > 0, players)
+
+
+def wanted(
+    session: Session,
+    known: Known,
+    *,
+    leaving: bool = False,
+    drainingSince: int | None = None,
+    accepting: bool = True,
+) -> Wanted:
+    """Return the state that is to be reached from C{known}."""
+    desired = desiredState(
+        session,
+        draining=leaving,
+        deregistering=False,
+        drainingSince=drainingSince,
+        accepting=accepting,
+    )
+    return desired.towards(known)
 
 
 class TableTests(SynchronousTestCase):
@@ -76,48 +100,48 @@ class WantedTests(SynchronousTestCase):
         self.assertEqual(
             Available(),
             wanted(
-                Session(3, 0),
+                sessions(3, 0),
                 Available(),
             ),
         )
         self.assertEqual(
             Utilized(3),
             wanted(
-                Session(3, 1),
+                sessions(3, 1),
                 Available(),
             ),
         )
 
     def test_notAccepting(self) -> None:
         """Nobody is to be sent where players cannot come in; a session is not touched by it."""
-        self.assertEqual(Absent(), wanted(Session(3, 0), Available(), accepting=False))
-        self.assertEqual(Utilized(3), wanted(Session(3, 1), Absent(), accepting=False))
+        self.assertEqual(Absent(), wanted(sessions(3, 0), Available(), accepting=False))
+        self.assertEqual(Utilized(3), wanted(sessions(3, 1), Absent(), accepting=False))
 
     def test_leaving(self) -> None:
         """A session that runs is finished first; an idle server is to be absent."""
-        self.assertEqual(Absent(), wanted(Session(3, 0), Available(), leaving=True))
-        self.assertEqual(Utilized(3), wanted(Session(3, 1), Available(), leaving=True))
+        self.assertEqual(Absent(), wanted(sessions(3, 0), Available(), leaving=True))
+        self.assertEqual(Utilized(3), wanted(sessions(3, 1), Available(), leaving=True))
 
     def test_lostWhileLeaving(self) -> None:
         """A registration lost while leaving or draining is not renewed, whoever plays."""
-        for session in (Session(3, 1), Session(3, 0)):
+        for session in (sessions(3, 1), sessions(3, 0)):
             self.assertEqual(Absent(), wanted(session, Absent(), leaving=True))
             self.assertEqual(Absent(), wanted(session, Absent(), drainingSince=3))
 
     def test_drainingIdle(self) -> None:
         """An idle server stays registered; it may be claimed, and play."""
-        self.assertEqual(Available(), wanted(Session(3, 0), Available(), drainingSince=3))
-        self.assertEqual(Utilized(4), wanted(Session(4, 1), Available(), drainingSince=3))
+        self.assertEqual(Available(), wanted(sessions(3, 0), Available(), drainingSince=3))
+        self.assertEqual(Utilized(4), wanted(sessions(4, 1), Available(), drainingSince=3))
 
     def test_drainingLast(self) -> None:
         """A session that ends was the last: the one that ran, or one that began since."""
-        for session, since in ((Session(3, 0), 2), (Session(4, 0), 3)):
+        for session, since in ((sessions(3, 0), 2), (sessions(4, 0), 3)):
             for known in (Available(), Utilized(session.number), Unknown(None), Conflict()):
                 self.assertEqual(Absent(), wanted(session, known, drainingSince=since))
 
     def test_drainingSinceManySessions(self) -> None:
         """However many sessions have ended, only one more is the last."""
-        thousand, next = Session(1000, 0), Session(1001, 0)
+        thousand, next = sessions(1000, 0), sessions(1001, 0)
         self.assertEqual(Available(), wanted(thousand, Available(), drainingSince=1000))
         self.assertEqual(Absent(), wanted(next, Available(), drainingSince=1000))
 
@@ -126,7 +150,7 @@ class WantedTests(SynchronousTestCase):
     def test_rules(self, data: st.DataObject) -> None:
         """Who leaves or drains never registers nor drops a session; who leaves is gone if idle."""
         players = data.draw(st.integers(0, 2))
-        session = Session(data.draw(st.integers(int(players > 0), 4)), players)
+        session = sessions(data.draw(st.integers(int(players > 0), 4)), players)
         since = data.draw(st.none() | st.integers(0, session.ended))
         leaving = data.draw(st.booleans())
         known = data.draw(st.sampled_from(KNOWNS))

@@ -4,6 +4,7 @@ What the log says while FleetIQ does not do as it is asked."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,21 +14,22 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from echoserver.clock import WallClock
+from echoserver.gamelift.degraded import Degraded
 from echoserver.gamelift.errors import CallFailed, ConflictException, NotFoundException
 from echoserver.gamelift.lifecycle import (
     Absent,
     Available,
     Conflict,
+    Desired,
     Known,
     Unknown,
     Utilized,
     UtilizedExternally,
     Wanted,
 )
-from echoserver.gamelift.pace import Pace
-from echoserver.gamelift.registration import Claims, Degraded, Registration, RegistrationConfig
-from echoserver.gamelift.service import GameServerDescription, RegistrationRequest
-from echoserver.ratelimit import TokenBucket
+from echoserver.gamelift.registration import HEALTH_CHECK_TIMEOUT, Registration
+from echoserver.gamelift.service import RegistrationRequest
+from echoserver.ratelimit import RateLimiter, TokenBucket
 from tests.awsdoubles import INSTANCE_ID, told
 from tests.doubles import LongRandom, PendingFleet, callFailed, gameServer
 
@@ -35,80 +37,89 @@ INSTANCE = "i-0123456789abcdef0"
 CLAIM = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-class WorkerTests(SynchronousTestCase):
-    """A worker against a FleetIQ that answers when told."""
+class MemoryIdStore:
+    """An id store that records what is saved; C{saving} is what L{save} returns."""
+
+    def __init__(self, leftBehind: str | None = None) -> None:
+        self.leftBehind = leftBehind
+        self.saved: list[str | None] = []
+        self.saving: Deferred[None] = succeed(None)
+
+    def load(self, request: RegistrationRequest) -> str | None:
+        return self.leftBehind
+
+    def save(self, request: RegistrationRequest, gameServerId: str | None) -> Deferred[None]:
+        self.saved.append(gameServerId)
+        return self.saving
+
+
+class RegistrationTests(SynchronousTestCase):
+    """A registration against a FleetIQ that replies when the test says so."""
 
     def setUp(self) -> None:
         self.clock = Clock()
-        self.pace = Pace(self.clock)
+        self.limiter = RateLimiter(self.clock)
         self.degraded = Degraded(self.clock, WallClock(self.clock))
         self.fleet = PendingFleet()
-        self.want: Wanted | None = Available()
-        self.registered = 0
+        self.confirmations = 0
         self.refusals: list[str] = []
-        self.kept: list[str | None] = []
-        self.keeping: Deferred[None] = succeed(None)
+        self.idStore = MemoryIdStore()
         self.givesUp = False
         self.claims: list[str] = []
+        self.changes: list[tuple[bool, str]] = []
+        self.health: Callable[[], object] = lambda: True
 
-    def start(self, left: str | None = None, **members: Any) -> Registration:
-        """A worker that has just begun."""
-        identity = RegistrationRequest(INSTANCE, "localhost:5000", 5000, **members)
-        self.worker = Registration(
+    def start(self, leftBehind: str | None = None, **members: Any) -> Registration:
+        """Start a registration that shall be AVAILABLE."""
+        self.idStore.leftBehind = leftBehind
+        self.registration = Registration(
             self.clock,
             LongRandom(7),
-            RegistrationConfig(
-                self.fleet,
-                identity,
-                self.pace,
-                self.countRegistered,
-                self.refuse,
-                self.degraded,
-                self.keep,
-                left,
-            ),
-            60.0,
-            self.wants,
-            self.claims.append,
+            self.fleet,
+            RegistrationRequest(INSTANCE, "localhost:5000", 5000, **members),
+            limiter=self.limiter,
+            degraded=self.degraded,
+            heartbeat=60.0,
+            listener=self,
+            healthy=lambda: self.health(),
+            idStore=self.idStore,  # type: ignore[arg-type] # it has what is used
         )
-        self.working: Deferred[None] = self.worker.work()
-        return self.worker
+        self.registration.setDesired(Desired(Available()))
+        self.running: Deferred[None] = self.registration.run()
+        return self.registration
 
-    def keep(self, gameServerId: str | None) -> Deferred[None]:
-        """Writes down the id; the test says when that is done."""
-        self.kept.append(gameServerId)
-        return self.keeping
+    # The listener of the registration.
 
-    def wants(self, known: Known) -> Wanted | None:
-        """What the test wants now."""
-        return self.want
+    def registered(self) -> None:
+        self.confirmations += 1
 
-    def refuse(self, sentence: str) -> bool:
-        """Writes down the sentence; the test says whether that is the end."""
-        self.refusals.append(sentence)
+    def refused(self, message: str) -> bool:
+        self.refusals.append(message)
         return self.givesUp
 
-    def countRegistered(self) -> None:
-        """Counts what is told."""
-        self.registered += 1
+    def sessionConfirmed(self, data: str) -> None:
+        self.claims.append(data)
 
-    def change(self, want: Wanted | None) -> None:
-        """Something else is wanted."""
-        self.want = want
-        self.worker.changed()
+    def claimChanged(self, claimed: bool, data: str) -> None:
+        self.changes.append((claimed, data))
+
+    def change(self, wanted: Wanted | None) -> None:
+        """Change the desired state; None is absent for good."""
+        final = wanted is None
+        self.registration.setDesired(Desired(wanted or Absent(), renew=not final, final=final))
 
     @property
     def known(self) -> Known:
         """What the worker knows."""
-        return self.worker.registration.known
+        return self.registration.state.known
 
     def test_endsWhileDegraded(self) -> None:
         """Who ends while his calls fail keeps the process degraded no longer."""
         self.start()
         self.fleet.fail(callFailed())
         self.assertIsNotNone(self.degraded.since)
-        self.working.cancel()
-        self.failureResultOf(self.working, CancelledError)
+        self.running.cancel()
+        self.failureResultOf(self.running, CancelledError)
         self.assertIsNone(self.degraded.since)
 
     def test_registers(self) -> None:
@@ -117,9 +128,9 @@ class WorkerTests(SynchronousTestCase):
         call = self.fleet.theCall()
         self.assertEqual((INSTANCE, "localhost:5000", "map=7"), call.rest)
         self.assertRegex(call.gameServerId, f"^{INSTANCE}-5000-[a-z0-9]{{10}}$")
-        self.assertEqual(0, self.registered)
+        self.assertEqual(0, self.confirmations)
         self.fleet.reply()
-        self.assertEqual((Available(), 1), (self.known, self.registered))
+        self.assertEqual((Available(), 1), (self.known, self.confirmations))
 
     def test_aWholeSession(self) -> None:
         """A session costs three calls: Register, Update, Deregister; the next id is another."""
@@ -134,7 +145,7 @@ class WorkerTests(SynchronousTestCase):
 
     def test_leftByACrash(self) -> None:
         """An id that a crash left is deregistered first; only then is another registered."""
-        self.start(left="left-behind")
+        self.start(leftBehind="left-behind")
         self.assertEqual("deregister", self.fleet.made[-1])
         self.fleet.fail(callFailed())
         self.clock.advance(1.0)
@@ -146,32 +157,34 @@ class WorkerTests(SynchronousTestCase):
         """A failed step that leaves nothing to do is the end: no pause comes after it."""
         self.start()
         self.fleet.fail(callFailed(mayHaveHappened=True))
-        self.want = None
+        self.change(None)
         self.clock.advance(1.0)
         self.assertEqual(Conflict(), self.known)
         self.fleet.fail(callFailed(NotFoundException))
         self.assertEqual(Absent(), self.known)
-        self.successResultOf(self.working)
+        self.successResultOf(self.running)
 
     def test_keepsFirst(self) -> None:
         """Register is not sent before its id is kept: a crash in between would leave it."""
-        self.keeping = Deferred()
+        self.idStore.saving = Deferred()
         self.start()
-        self.assertEqual((1, [], True), (len(self.kept), self.fleet.made, self.worker.calling))
-        self.keeping.callback(None)
-        self.assertEqual(self.kept, [self.fleet.theCall().gameServerId])
+        self.assertEqual(
+            (1, [], True), (len(self.idStore.saved), self.fleet.made, self.registration.calling)
+        )
+        self.idStore.saving.callback(None)
+        self.assertEqual(self.idStore.saved, [self.fleet.theCall().gameServerId])
 
     def test_abandonedWhileKeeping(self) -> None:
         """A worker that is abandoned while its id is kept sends nothing."""
-        self.keeping = Deferred()
+        self.idStore.saving = Deferred()
         self.start()
-        self.working.cancel()
-        self.failureResultOf(self.working, CancelledError)
-        self.assertEqual(([], False), (self.fleet.made, self.worker.calling))
+        self.running.cancel()
+        self.failureResultOf(self.running, CancelledError)
+        self.assertEqual(([], False), (self.fleet.made, self.registration.calling))
 
     def test_leftByACrashAndGone(self) -> None:
         """That FleetIQ has dropped it meanwhile ends nothing."""
-        self.start(left="left-behind")
+        self.start(leftBehind="left-behind")
         self.fleet.fail(callFailed(NotFoundException, retry=False))
         self.assertEqual("register", self.fleet.theCall().operation)
         self.assertEqual([], self.refusals)
@@ -180,19 +193,18 @@ class WorkerTests(SynchronousTestCase):
         """The id is kept from before Register is sent until FleetIQ has confirmed its end."""
         self.start()
         first = self.fleet.theCall().gameServerId
-        self.assertEqual([first], self.kept)
+        self.assertEqual([first], self.idStore.saved)
         self.fleet.fail(callFailed(mayHaveHappened=True))
         self.clock.advance(1.0)
         self.fleet.reply()
         self.change(Utilized(1))
         self.fleet.reply()
         self.fleet.reply()
-        self.assertEqual((Utilized(1), [first]), (self.known, self.kept))
-        self.want = Available()
-        self.worker.changed()
-        self.assertEqual([first], self.kept)
+        self.assertEqual((Utilized(1), [first]), (self.known, self.idStore.saved))
+        self.change(Available())
+        self.assertEqual([first], self.idStore.saved)
         self.fleet.reply()
-        self.assertEqual([first, None, self.fleet.theCall().gameServerId], self.kept)
+        self.assertEqual([first, None, self.fleet.theCall().gameServerId], self.idStore.saved)
 
     def test_oneAtATime(self) -> None:
         """What changes during a call waits for its end, and only the last of it counts."""
@@ -210,7 +222,7 @@ class WorkerTests(SynchronousTestCase):
         self.start()
         self.fleet.reply()
         self.change(Utilized(1))
-        self.want = Utilized(2)
+        self.change(Utilized(2))
         self.fleet.reply()
         self.assertEqual(["register", "utilize", "deregister"], self.fleet.made)
 
@@ -256,9 +268,9 @@ class WorkerTests(SynchronousTestCase):
         """Only hastening cuts a pause short."""
         self.start()
         self.fleet.fail(callFailed())
-        self.want = None
-        self.worker.hasten()
-        self.successResultOf(self.working)
+        self.change(None)
+        self.registration.retryNow()
+        self.successResultOf(self.running)
         self.assertEqual([], self.clock.getDelayedCalls())
 
     def test_sameIdUntilConfirmed(self) -> None:
@@ -271,7 +283,7 @@ class WorkerTests(SynchronousTestCase):
         self.fleet.fail(callFailed(NotFoundException, retry=False))
         self.clock.advance(2.0)
         self.assertEqual(
-            ("register", first), (self.fleet.made[-1], self.worker.registration.gameServerId)
+            ("register", first), (self.fleet.made[-1], self.registration.state.gameServerId)
         )
 
     def test_lostButDone(self) -> None:
@@ -281,7 +293,7 @@ class WorkerTests(SynchronousTestCase):
         self.clock.advance(1.0)
         self.fleet.reply()
         self.assertEqual(("describe", Available()), (self.fleet.made[1], self.known))
-        self.assertEqual(1, self.registered)
+        self.assertEqual(1, self.confirmations)
 
     def test_conflictWithAStranger(self) -> None:
         """An id that a stranger has is given up for another one."""
@@ -291,7 +303,7 @@ class WorkerTests(SynchronousTestCase):
         self.fleet.reply(connectionInfo="elsewhere:5000")
         self.assertEqual("register", self.fleet.theCall().operation)
         self.assertNotEqual(first, self.fleet.theCall().gameServerId)
-        self.assertEqual((0, []), (self.registered, self.refusals))
+        self.assertEqual((0, []), (self.confirmations, self.refusals))
 
     def test_conflictWithNobody(self) -> None:
         """Where nobody has the id, the log does not say that we have: Register was refused."""
@@ -310,7 +322,7 @@ class WorkerTests(SynchronousTestCase):
         self.clock.advance(1.0)
         self.fleet.reply(connectionInfo="elsewhere:5000")
         [sentence] = self.refusals
-        self.assertIn("my-server is taken by elsewhere:5000", sentence)
+        self.assertIn("my-server is registered by elsewhere:5000", sentence)
         self.assertIn("--game-server-id", sentence)
 
     def test_refusedAtTheStart(self) -> None:
@@ -322,7 +334,7 @@ class WorkerTests(SynchronousTestCase):
             self.start()
             self.fleet.fail(error)
             self.assertEqual([str(error)], self.refusals)
-            self.successResultOf(self.working)
+            self.successResultOf(self.running)
             self.assertEqual([], self.clock.getDelayedCalls())
 
     def test_refusedAndGoesOn(self) -> None:
@@ -394,7 +406,7 @@ class WorkerTests(SynchronousTestCase):
 
     def test_whoIsToldFails(self) -> None:
         """Who is told of the first registration may fail: the heartbeats go on."""
-        self.countRegistered = self.fail  # type: ignore[method-assign] # it raises
+        self.registered = self.fail  # type: ignore[method-assign] # it raises
         self.start()
         self.fleet.reply()
         self.assertEqual(1, len(self.flushLoggedErrors(self.failureException)))
@@ -449,11 +461,11 @@ class WorkerTests(SynchronousTestCase):
 
     def claimed(self) -> Deferred[bool]:
         """Ask whether a claim awaits players."""
-        return Deferred.fromCoroutine(self.worker.claimed())
+        return self.registration.isClaimed()
 
     def test_leavesTheLine(self) -> None:
         """A call that is no longer wanted waits for no turn: only the heartbeat is left."""
-        self.pace = Pace(self.clock, TokenBucket(0.1, 1))
+        self.limiter = RateLimiter(self.clock, TokenBucket(0.1, 1))
         self.start()
         self.fleet.reply()
         self.change(Utilized(1))
@@ -463,10 +475,10 @@ class WorkerTests(SynchronousTestCase):
 
     def test_askedInTurn(self) -> None:
         """Whether it is claimed is asked once the calls that matter more are made."""
-        self.pace = Pace(self.clock, TokenBucket(1.0, 1))
+        self.limiter = RateLimiter(self.clock, TokenBucket(1.0, 1))
         self.start()
         self.fleet.reply()
-        asked = Deferred.fromCoroutine(self.worker.claimed())
+        asked = self.registration.isClaimed()
         self.change(Utilized(1))
         self.clock.advance(1.0)
         self.fleet.reply()
@@ -541,9 +553,9 @@ class WorkerTests(SynchronousTestCase):
         self.start()
         self.fleet.reply()
         self.change(None)
-        self.assertNoResult(self.working)
+        self.assertNoResult(self.running)
         self.fleet.reply()
-        self.successResultOf(self.working)
+        self.successResultOf(self.running)
         self.assertEqual([], self.clock.getDelayedCalls())
 
     def test_absentForNow(self) -> None:
@@ -554,7 +566,7 @@ class WorkerTests(SynchronousTestCase):
         self.fleet.reply()
         self.clock.advance(1000.0)
         self.assertEqual([], self.fleet.waiting)
-        self.assertNoResult(self.working)
+        self.assertNoResult(self.running)
         self.change(Available())
         self.assertEqual("register", self.fleet.theCall().operation)
         self.assertNotEqual(first, self.fleet.reply().gameServerId)
@@ -562,21 +574,21 @@ class WorkerTests(SynchronousTestCase):
     def test_stepDone(self) -> None:
         """Who waits for the call that is out hears of its end, and of the next one's not."""
         self.start()
-        done = self.worker.stepDone()
-        self.assertTrue(self.worker.calling)
+        done = self.registration.whenCallDone()
+        self.assertTrue(self.registration.calling)
         self.assertNoResult(done)
         self.fleet.reply()
         self.successResultOf(done)
-        self.assertFalse(self.worker.calling)
+        self.assertFalse(self.registration.calling)
 
     def test_abandoned(self) -> None:
         """Cancelled, it drops the call; a late reply changes nothing."""
         self.start()
         call = self.fleet.theCall()
-        self.working.cancel()
-        self.failureResultOf(self.working, CancelledError)
+        self.running.cancel()
+        self.failureResultOf(self.running, CancelledError)
         call.answer.callback(None)
-        self.assertEqual((Absent(), 0), (self.known, self.registered))
+        self.assertEqual((Absent(), 0), (self.known, self.confirmations))
 
     def test_kinds(self) -> None:
         """Each failure says whether it may have happened."""
@@ -591,56 +603,210 @@ class WorkerTests(SynchronousTestCase):
             self.fleet.fail(error)
             self.assertEqual(known, self.known, error)
 
+    # Claims.
 
-EARLY, LATE = (datetime(2026, 1, 1, hour, tzinfo=UTC) for hour in (1, 2))
-FREE = gameServer(gameServerData="map=0")
-CLAIMED = gameServer(claimed=True, lastClaim=EARLY, gameServerData="map=7 secret")
-AGAIN = gameServer(claimed=True, lastClaim=LATE, gameServerData="map=8")
-LAPSED = gameServer(lastClaim=EARLY, gameServerData="map=7 secret")
-UTILIZED = gameServer(utilized=True, lastClaim=EARLY, gameServerData="map=7 secret")
-
-
-class ClaimsTests(SynchronousTestCase):
-    """Replies, one after the other."""
-
-    def told(self, *seen: GameServerDescription) -> list[str]:
-        """What the log tells of these replies: the beginning of each line."""
-        self.claims = Claims()
+    def claimLines(self, *replies: dict[str, Any]) -> list[str]:
+        """Return the log lines about claims, for the replies to these heartbeats."""
+        self.setUp()
+        self.start()
+        self.fleet.reply()
         with capturedLogs() as events:
-            for reply in seen:
-                self.claims.saw(reply)
+            for members in replies:
+                self.clock.advance(54.0)
+                self.fleet.reply(**members)
         lines = [str(formatEvent(event)) for event in events]
         self.assertNotIn("secret", "".join(lines))
-        return [line[:16] for line in lines]
+        return [line for line in lines if "claim" in line.lower()]
 
-    def test_lines(self) -> None:
-        """A claim is told once, its end only if nobody came; the next is another."""
-        for seen, lines in (
-            ((FREE, FREE), []),
-            ((FREE, CLAIMED, CLAIMED), ["Claimed: a playe"]),
-            ((CLAIMED, LAPSED, LAPSED), ["Claimed: a playe", "The claim has la"]),
-            ((CLAIMED, UTILIZED, UTILIZED), ["Claimed: a playe"]),
-            ((CLAIMED, AGAIN), ["Claimed: a playe", "Claimed: a playe"]),
-            ((UTILIZED,), []),
+    def test_claimLines(self) -> None:
+        """A claim is logged once, its end only if no player came; the next one is another."""
+        for replies, lines, changes in (
+            ((FREE, FREE), [], []),
+            ((FREE, CLAIMED, CLAIMED), [CLAIMED_LINE], [True]),
+            ((CLAIMED, EXPIRED, EXPIRED), [CLAIMED_LINE, EXPIRED_LINE], [True, False]),
+            ((CLAIMED, UTILIZED, UTILIZED), [CLAIMED_LINE], [True]),
+            ((CLAIMED, AGAIN), [CLAIMED_LINE, CLAIMED_LINE], [True, True]),
+            ((UTILIZED,), [], []),
         ):
-            self.assertEqual(lines, self.told(*seen))
+            self.assertEqual(lines, self.claimLines(*replies))
+            self.assertEqual(changes, [claimed for claimed, _ in self.changes])
 
-    def test_data(self) -> None:
-        """Data is the last claim's; what the server itself published is none."""
-        for seen, data in (
+    def test_claimData(self) -> None:
+        """The data is that of the last claim, not what the server itself published."""
+        for replies, data in (
             ((FREE,), None),
             ((FREE, CLAIMED), "map=7 secret"),
             ((CLAIMED, AGAIN), "map=8"),
             ((FREE, UTILIZED), "map=7 secret"),
-            ((gameServer(utilized=True, lastClaim=EARLY),), ""),
+            (({"utilized": True, "lastClaim": EARLY},), ""),
         ):
-            self.told(*seen)
-            self.assertEqual(data, self.claims.data)
+            self.claimLines(*replies)
+            self.assertEqual(data, self.registration.claimData)
+
+    # Renewal and end.
+
+    def test_notRenewed(self) -> None:
+        """While it shall not be renewed, a registration that is lost stays absent."""
+        self.start()
+        self.fleet.reply()
+        self.registration.setDesired(Desired(Available(), renew=False))
+        self.clock.advance(54.0)
+        self.fleet.fail(callFailed(NotFoundException, retry=False))
+        self.assertEqual([], self.fleet.waiting)
+        self.clock.advance(1.0)
+        self.assertEqual([], self.fleet.waiting)
+        self.registration.setDesired(Desired(Available()))
+        self.assertEqual("register", self.fleet.theCall().operation)
+
+    def test_finalInSession(self) -> None:
+        """A final state that is UTILIZED ends only when FleetIQ loses the registration."""
+        self.start()
+        self.fleet.reply()
+        self.registration.setDesired(Desired(Utilized(1), renew=False, final=True))
+        self.fleet.reply()
+        self.assertNoResult(self.running)
+        self.clock.advance(54.0)
+        self.fleet.fail(callFailed(NotFoundException, retry=False))
+        self.successResultOf(self.running)
+
+    # Health checks.
+
+    def unhealthy(self, health: Callable[[], object]) -> list[str]:
+        """Let one health check fail, and return the log lines."""
+        self.start()
+        self.fleet.reply()
+        self.health = health
+        with capturedLogs() as events:
+            self.clock.advance(54.0)
+            self.clock.advance(HEALTH_CHECK_TIMEOUT)
+        return [str(formatEvent(event)) for event in events]
+
+    def test_unhealthy(self) -> None:
+        """False, an exception, a failure or no result in 5 s skips the heartbeat, and says why."""
+
+        def fail() -> None:
+            raise ValueError("no map")
+
+        silent: Deferred[bool] = Deferred()
+        for health, reason in (
+            (lambda: False, "it returned False"),
+            (fail, "ValueError('no map')"),
+            (lambda: Deferred.fromCoroutine(failLater()), "ValueError('later')"),
+            (lambda: silent, "no result within 5 s"),
+            (lambda: succeed(False), "it returned False"),
+        ):
+            self.setUp()
+            [line] = self.unhealthy(health)
+            self.assertIn(f"the game's health check failed ({reason})", line)
+            self.assertEqual(["register"], self.fleet.made)
+            self.assertIsNotNone(self.registration.unhealthySince)
+
+    def test_healthyAgain(self) -> None:
+        """Once the check succeeds, heartbeats are sent again; the failure was logged once."""
+        self.unhealthy(lambda: False)
+        with capturedLogs() as events:
+            self.clock.advance(54.0)
+            self.health = lambda: succeed(True)
+            self.clock.advance(54.0)
+        self.assertEqual("heartbeat", self.fleet.theCall().operation)
+        self.assertIsNone(self.registration.unhealthySince)
+        self.assertEqual(["Healthy again: sending heartbeats."], told(events))
+
+    def test_changeDuringTheCheck(self) -> None:
+        """A session that starts during a health check does not wait for it."""
+        self.start()
+        self.fleet.reply()
+        self.health = Deferred
+        self.clock.advance(54.0)
+        self.assertEqual(["register"], self.fleet.made)
+        self.change(Utilized(1))
+        self.assertEqual("utilize", self.fleet.theCall().operation)
+        self.assertIsNone(self.registration.unhealthySince)
+        self.fleet.reply()
+        self.assertEqual([54.0 + 54.0], [each.getTime() for each in self.clock.getDelayedCalls()])
+
+    def test_abandonedDuringTheCheck(self) -> None:
+        """Cancelled during a health check, nothing is left."""
+        self.start()
+        self.fleet.reply()
+        self.health = Deferred
+        self.clock.advance(54.0)
+        self.running.cancel()
+        self.failureResultOf(self.running, CancelledError)
+        self.assertEqual([], self.clock.getDelayedCalls())
+
+    # GameServerData.
+
+    def test_dataBeforeRegister(self) -> None:
+        """Data that is set before RegisterGameServer is sent with it, and not again."""
+        self.idStore.saving = Deferred()
+        self.start()
+        self.registration.setData("map=7")
+        self.idStore.saving.callback(None)
+        self.assertEqual("map=7", self.fleet.reply().rest[-1])
+        self.clock.advance(53.0)
+        self.assertEqual(["register"], self.fleet.made)
+
+    def test_data(self) -> None:
+        """Data is sent at once, once, and with the next registration."""
+        self.start()
+        self.fleet.reply()
+        self.registration.setData("map=7")
+        self.assertEqual(("map=7",), self.fleet.reply().rest)
+        self.clock.advance(53.0)
+        self.assertEqual(["register", "heartbeat"], self.fleet.made)
+        self.change(Utilized(1))
+        self.fleet.reply()
+        self.change(Available())
+        self.fleet.reply()
+        self.assertEqual("map=7", self.fleet.theCall().rest[-1])
+
+    def test_newestDataWins(self) -> None:
+        """Data that is set during a call is sent after it; a failed call is repeated."""
+        self.start()
+        self.registration.setData("map=1")
+        self.fleet.reply()
+        self.assertEqual(("map=1",), self.fleet.theCall().rest)
+        self.registration.setData("map=2")
+        self.fleet.fail(callFailed())
+        self.clock.advance(1.0)
+        self.assertEqual(("map=2",), self.fleet.reply().rest)
+        self.assertEqual([], self.fleet.waiting)
+
+    def test_dataWaitsForHealth(self) -> None:
+        """While the game is unhealthy, data waits: it would be sent as a health report."""
+        self.unhealthy(lambda: False)
+        self.registration.setData("map=7")
+        self.assertEqual([], self.fleet.waiting)
+        self.health = lambda: True
+        self.clock.advance(54.0)
+        self.assertEqual(("map=7",), self.fleet.theCall().rest)
+
+    def test_wrongData(self) -> None:
+        """Data that FleetIQ would refuse is an error, and changes nothing."""
+        self.start()
+        for data in ("", " ", "a\nb", "x" * 1025):
+            self.assertRaises(ValueError, self.registration.setData, data)
+        self.registration.setData("x" * 1024)
+
+
+async def failLater() -> bool:
+    raise ValueError("later")
+
+
+EARLY, LATE = (datetime(2026, 1, 1, hour, tzinfo=UTC) for hour in (1, 2))
+FREE: dict[str, Any] = {"gameServerData": "map=0"}
+CLAIMED = {"claimed": True, "lastClaim": EARLY, "gameServerData": "map=7 secret"}
+AGAIN = {"claimed": True, "lastClaim": LATE, "gameServerData": "map=8"}
+EXPIRED = {"lastClaim": EARLY, "gameServerData": "map=7 secret"}
+UTILIZED = {"utilized": True, "lastClaim": EARLY, "gameServerData": "map=7 secret"}
+CLAIMED_LINE = "Claimed: a player has 60 s to connect."
+EXPIRED_LINE = "The claim has expired without a player: free for the next one."
 
 
 ONE = RegistrationRequest(INSTANCE_ID, "localhost:5000", 5000)
 OTHER = RegistrationRequest(INSTANCE_ID, "localhost:5001", 5001)
-SINCE = "Degraded since 1970-01-01T00:00:00+00:00, game servers: "
+SINCE = "FleetIQ calls fail since 1970-01-01T00:00:00+00:00; game servers affected: "
 
 
 class DegradedTests(SynchronousTestCase):
@@ -663,16 +829,16 @@ class DegradedTests(SynchronousTestCase):
     def recovers(self, who: RegistrationRequest = ONE) -> list[str]:
         """What is said of a success."""
         with capturedLogs() as events:
-            self.degraded.well(who)
+            self.degraded.succeeded(who)
         return told(events)
 
     def test_onceAMinute(self) -> None:
         """Since when, how many, and why the last; at once, then once a minute at most."""
-        self.assertEqual(self.fails(), [f"{SINCE}1; players play on. No."])
+        self.assertEqual(self.fails(), [f"{SINCE}1; players stay connected. No."])
         self.clock.advance(59.0)
         self.assertEqual(self.fails(OTHER), [])
         self.clock.advance(1.0)
-        self.assertEqual(self.fails(why="Never."), [f"{SINCE}2; players play on. Never."])
+        self.assertEqual(self.fails(why="Never."), [f"{SINCE}2; players stay connected. Never."])
         self.assertEqual(self.degraded.since, 0.0)
 
     def test_over(self) -> None:
@@ -682,7 +848,7 @@ class DegradedTests(SynchronousTestCase):
         self.assertEqual(self.recovers(), [])
         self.assertIsNotNone(self.degraded.since)
         [line] = self.recovers(OTHER)
-        self.assertTrue(line.startswith("No longer degraded; it was since 1970"))
+        self.assertTrue(line.startswith("FleetIQ calls succeed again; they failed since 1970"))
         self.assertEqual((self.recovers(), self.degraded.since), ([], None))
 
     def test_flapping(self) -> None:

@@ -69,7 +69,7 @@ DESCRIBING: list[tuple[Sentence, str, dict[str, Any]]] = [
     (
         lambda fleet: fleet.heartbeat("server"),
         "UpdateGameServer",
-        {"GameServerId": "server", "HealthCheck": "HEALTHY"},
+        {"GameServerId": "server", "GameServerData": None, "HealthCheck": "HEALTHY"},
     ),
     (lambda fleet: fleet.describe("server"), "DescribeGameServer", {"GameServerId": "server"}),
     (lambda fleet: fleet.claim(), "ClaimGameServer", {"GameServerId": None}),

@@ -11,8 +11,8 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from echoserver.local.http.operations import Actions
-from echoserver.local.model.fleet import FleetState
-from echoserver.local.model.values import Refusal, instanceIdOf
+from echoserver.local.model.fleet import Fleet
+from echoserver.local.model.values import FleetIQError, instanceIdOf
 from tests.local.inmemory import (
     CBOR_HEADERS,
     Connection,
@@ -264,17 +264,17 @@ class ActionsTests(SynchronousTestCase):
     """The dispatch table."""
 
     def setUp(self) -> None:
-        self.actions = Actions(FleetState(lambda _event: None), lambda: 0.0)
+        self.actions = Actions(Fleet(lambda _event: None), lambda: 0.0)
 
     def test_registered(self) -> None:
         """The operations are the classes' names, in each table made."""
         self.assertEqual(SERVED, self.actions.operations)
-        again = Actions(FleetState(lambda _event: None), lambda: 0.0)
+        again = Actions(Fleet(lambda _event: None), lambda: 0.0)
         self.assertEqual(SERVED, again.operations)
 
     def test_refusalIsText(self) -> None:
         """A refused operation is an exception of ours, whose text can be printed."""
-        refusal = self.assertRaises(Refusal, self.actions.check, "Dance")
+        refusal = self.assertRaises(FleetIQError, self.actions.check, "Dance")
         self.assertIn("Dance is not an operation", str(refusal))
 
 

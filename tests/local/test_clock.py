@@ -9,7 +9,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from echoserver.local.clock import LocalClock, Sweep
-from echoserver.local.model.fleet import FleetState
+from echoserver.local.model.fleet import Fleet
 from echoserver.local.model.values import Event
 
 seconds = st.floats(0, 1e6)
@@ -73,7 +73,7 @@ class SweepTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.events: list[Event] = []
-        self.state = FleetState(self.events.append)
+        self.state = Fleet(self.events.append)
         self.state.addGroup("one", 1, 0.0)
         self.localClock = LocalClock(self.clock)
         self.sweep = Sweep(self.localClock, self.state)

@@ -13,8 +13,8 @@ from twisted.python.threadpool import ThreadPool
 from twisted.trial.unittest import SkipTest, TestCase
 
 from echoserver.local.http.operations import Actions
-from echoserver.local.model.fleet import FleetState
-from echoserver.local.model.values import Refusal, instanceIdOf
+from echoserver.local.model.fleet import Fleet
+from echoserver.local.model.values import FleetIQError, instanceIdOf
 from echoserver.local.service import LocalFleetIQ
 from tests.contract import Refused, Reply, fleetIQContract
 
@@ -30,7 +30,7 @@ class MemoryDoor:
     def __init__(self) -> None:
         clock = Clock()
         clock.advance(1_700_000_000)
-        state = FleetState(lambda _event: None)
+        state = Fleet(lambda _event: None)
         state.addGroup("local", 2, clock.seconds())
         self._actions = Actions(state, clock.seconds)
         self.advance: Callable[[float], None] = clock.advance
@@ -38,7 +38,7 @@ class MemoryDoor:
     async def call(self, operation: str, request: dict[str, Any]) -> Reply:
         try:
             return self._actions.perform(operation, request) or {}
-        except Refusal as refusal:
+        except FleetIQError as refusal:
             raise Refused(refusal.code) from refusal
 
 

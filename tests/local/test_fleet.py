@@ -16,8 +16,8 @@ from hypothesis.stateful import (
 )
 from twisted.trial.unittest import SynchronousTestCase
 
-from echoserver.local.model.fleet import FleetState
-from echoserver.local.model.values import Event, GameServer, Refusal, instanceIdOf
+from echoserver.local.model.fleet import Fleet
+from echoserver.local.model.values import Event, FleetIQError, GameServer, instanceIdOf
 
 GROUPS = ("one", "two")
 INSTANCES = {name: [instanceIdOf(name, index) for index in range(3)] for name in GROUPS}
@@ -57,7 +57,7 @@ class NaiveModel:
         for each in self.servers:
             if (each.groupName, each.gameServerId) == (group, gameServerId):
                 return each
-        raise Refusal("NotFoundException", "")
+        raise FleetIQError("NotFoundException", "")
 
     def put(self, before: GameServer, after: GameServer) -> GameServer:
         self.servers[self.servers.index(before)] = after
@@ -65,9 +65,9 @@ class NaiveModel:
 
     def register(self, group: str, gameServerId: str, instance: str, now: float) -> GameServer:
         if instance not in INSTANCES[group] or instance not in self.statuses:
-            raise Refusal("InvalidRequestException", "")
+            raise FleetIQError("InvalidRequestException", "")
         if instance in self.ends or any(each.gameServerId == gameServerId for each in self.servers):
-            raise Refusal("ConflictException", "")
+            raise FleetIQError("ConflictException", "")
         self.serial += 1
         server = GameServer(self.serial, group, gameServerId, instance, None, None, now, now)
         self.servers.append(server)
@@ -78,7 +78,7 @@ class NaiveModel:
     ) -> GameServer:
         server = self.find(group, gameServerId)
         if server.utilized and status == "AVAILABLE":
-            raise Refusal("InvalidRequestException", "")
+            raise FleetIQError("InvalidRequestException", "")
         after = server
         if status == "UTILIZED":
             after = replace(after, utilized=True, claimed=False)
@@ -95,13 +95,13 @@ class NaiveModel:
         self, group: str, gameServerId: str | None, statuses: list[str] | None, now: float
     ) -> GameServer:
         if statuses is not None and "ACTIVE" not in statuses:
-            raise Refusal("InvalidRequestException", "")
+            raise FleetIQError("InvalidRequestException", "")
         allowed = ["ACTIVE", "DRAINING"] if statuses is None else statuses
         if gameServerId is not None:
             server = self.find(group, gameServerId)
             status = self.statuses[server.instanceId]
             if server.utilized or server.claimed or status not in allowed:
-                raise Refusal("ConflictException", "")
+                raise FleetIQError("ConflictException", "")
         else:
             free = [
                 each
@@ -112,7 +112,7 @@ class NaiveModel:
                 and self.statuses[each.instanceId] in allowed
             ]
             if not free:
-                raise Refusal("OutOfCapacityException", "")
+                raise FleetIQError("OutOfCapacityException", "")
             server = min(
                 free,
                 key=lambda each: (
@@ -129,11 +129,11 @@ class NaiveModel:
     ) -> tuple[str, float | None]:
         hasEnd = kind in ("spot", "autoscaling")
         if instance not in self.statuses:
-            raise Refusal("NotFoundException", "")
+            raise FleetIQError("NotFoundException", "")
         if instance in self.ends or kind in self.kinds[instance]:
-            raise Refusal("ConflictException", "")
+            raise FleetIQError("ConflictException", "")
         if seconds and not hasEnd:
-            raise Refusal("InvalidRequestException", "")
+            raise FleetIQError("InvalidRequestException", "")
         self.kinds[instance].append(kind)
         if hasEnd:
             self.ends[instance] = now + (seconds or 120)
@@ -150,7 +150,7 @@ class FleetMachine(RuleBasedStateMachine):
         self.now = START
         self.events: list[Event] = []
         self.model = NaiveModel()
-        self.state = FleetState(self.events.append)
+        self.state = Fleet(self.events.append)
         for name in GROUPS:
             self.state.addGroup(name, 3, self.now)
 
@@ -161,7 +161,7 @@ class FleetMachine(RuleBasedStateMachine):
         for act in (real, naive):
             try:
                 answers.append(act())  # type: ignore[operator] # two closures
-            except Refusal as refusal:
+            except FleetIQError as refusal:
                 answers.append(refusal.code)
         assert answers[0] == answers[1], answers
 
@@ -285,7 +285,7 @@ class SentenceTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.events: list[Event] = []
-        self.state = FleetState(self.events.append)
+        self.state = Fleet(self.events.append)
         self.state.addGroup("one", 1, START)
         [self.instance] = self.state.groups(START).group("one").instanceIds
         self.state.register("one", "srv-1", self.instance, None, None, START)
@@ -320,16 +320,16 @@ class SentenceTests(SynchronousTestCase):
 
     def test_refusalsSayWhatThereIs(self) -> None:
         """A refusal names what was asked for and what there is instead."""
-        refusal = self.assertRaises(Refusal, self.state.groups(START).group, "two")
+        refusal = self.assertRaises(FleetIQError, self.state.groups(START).group, "two")
         self.assertEqual(
-            "Game server group two does not exist. This FleetIQ has one.", refusal.sentence
+            "Game server group two does not exist. This FleetIQ has one.", refusal.message
         )
         refusal = self.assertRaises(
-            Refusal, self.state.register, "one", "srv-2", "i-x", None, None, START
+            FleetIQError, self.state.register, "one", "srv-2", "i-x", None, None, START
         )
         self.assertEqual(
             f"Instance i-x is not in game server group one, which has {self.instance}.",
-            refusal.sentence,
+            refusal.message,
         )
 
     def test_targetOnInstanceThatGoes(self) -> None:
@@ -340,10 +340,10 @@ class SentenceTests(SynchronousTestCase):
         ):
             self.state.interrupt(self.instance, kind, None, now)
             refusal = self.assertRaises(
-                Refusal, self.state.claim, "one", "srv-1", None, statuses, now
+                FleetIQError, self.state.claim, "one", "srv-1", None, statuses, now
             )
             self.assertEqual("ConflictException", refusal.code)
-            self.assertIn(f"on an instance that is {status}", refusal.sentence)
+            self.assertIn(f"on an instance that is {status}", refusal.message)
             if kind == "draining":
                 self.assertTrue(self.state.claim("one", "srv-1", None, None, now).claimed)
 

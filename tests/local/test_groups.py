@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 from twisted.trial.unittest import SynchronousTestCase
 
-from echoserver.local.model.fleet import FleetState
+from echoserver.local.model.fleet import Fleet
 from echoserver.local.model.groups import (
     ACTIVATING_SECONDS,
     DELETE_SCHEDULED_SECONDS,
@@ -18,10 +18,10 @@ from echoserver.local.model.groups import (
 )
 from echoserver.local.model.values import (
     Event,
+    FleetIQError,
     GameServerGroup,
     GroupSettings,
     InstanceDefinition,
-    Refusal,
     groupArnOf,
 )
 
@@ -96,35 +96,35 @@ class NaiveModel:
 
     def find(self, name: str) -> NaiveGroup:
         if name not in self.groups:
-            raise Refusal("NotFoundException", "")
+            raise FleetIQError("NotFoundException", "")
         return self.groups[name]
 
     def create(self, name: str, minSize: int, now: float) -> None:
         if name in self.groups:
-            raise Refusal("ConflictException", "")
+            raise FleetIQError("ConflictException", "")
         self.groups[name] = NaiveGroup(now, minSize)
 
     def delete(self, name: str, force: bool, now: float) -> None:
         group = self.find(name)
         if group.statusAt(now) not in ("ACTIVE", "ERROR"):
-            raise Refusal("InvalidRequestException", "")
+            raise FleetIQError("InvalidRequestException", "")
         group.scheduled, group.force = now, force
 
     def register(self, name: str, gameServerId: str, instance: str, now: float) -> None:
         group = self.find(name)
         if group.statusAt(now) != "ACTIVE":
-            raise Refusal("ConflictException", "")
+            raise FleetIQError("ConflictException", "")
         if instance == "i-x":
-            raise Refusal("InvalidRequestException", "")
+            raise FleetIQError("InvalidRequestException", "")
         if instance in group.ends or any(
             gameServerId in each.playing for each in self.groups.values()
         ):
-            raise Refusal("ConflictException", "")
+            raise FleetIQError("ConflictException", "")
         group.playing[gameServerId] = (instance, False)
 
     def utilize(self, name: str, gameServerId: str) -> None:
         if gameServerId not in self.find(name).playing:
-            raise Refusal("NotFoundException", "")
+            raise FleetIQError("NotFoundException", "")
         instance, _ = self.groups[name].playing[gameServerId]
         self.groups[name].playing[gameServerId] = (instance, True)
 
@@ -136,9 +136,9 @@ class NaiveModel:
     def interrupt(self, name: str, instance: str, seconds: float, now: float) -> None:
         group = self.groups.get(name)
         if group is None or instance == "i-x":
-            raise Refusal("NotFoundException", "")
+            raise FleetIQError("NotFoundException", "")
         if instance in group.ends:
-            raise Refusal("ConflictException", "")
+            raise FleetIQError("ConflictException", "")
         group.ends[instance] = now + seconds
 
 
@@ -150,7 +150,7 @@ class GroupMachine(RuleBasedStateMachine):
         self.now = START
         self.model = NaiveModel()
         # Health is another machine's matter.
-        self.state = FleetState(lambda _event: None, healthTimeout=1e9)
+        self.state = Fleet(lambda _event: None, healthTimeout=1e9)
 
     def both(self, real: object, naive: object) -> None:
         """Run both; they must succeed, or refuse with the same code."""
@@ -160,7 +160,7 @@ class GroupMachine(RuleBasedStateMachine):
             try:
                 act()  # type: ignore[operator] # two closures
                 outcomes.append(None)
-            except Refusal as refusal:
+            except FleetIQError as refusal:
                 outcomes.append(refusal.code)
         assert outcomes[0] == outcomes[1], outcomes
 
@@ -266,7 +266,7 @@ class GroupTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.events: list[Event] = []
-        self.state = FleetState(self.events.append)
+        self.state = Fleet(self.events.append)
         self.now = START
 
     def groups(self, seconds: float = 0.0) -> Groups:
@@ -336,8 +336,8 @@ class GroupTests(SynchronousTestCase):
         self.groups(30)
         claimed = self.state.claim("one", None, None, None, self.now)
         self.assertEqual("srv-2", claimed.gameServerId)
-        refusal = self.assertRaises(Refusal, self.create)
-        self.assertIn("one exists, and is DELETE_SCHEDULED: take another name", refusal.sentence)
+        refusal = self.assertRaises(FleetIQError, self.create)
+        self.assertIn("one exists, and is DELETE_SCHEDULED: take another name", refusal.message)
 
     def test_tooLarge(self) -> None:
         """A group of more instances than this FleetIQ launches is an ERROR, and can be deleted."""
@@ -346,7 +346,7 @@ class GroupTests(SynchronousTestCase):
         self.assertIn(f"MinSize is {MOST_INSTANCES + 1}: this", group.statusReason or "")
         self.assertFalse(group.isScaled)
         refusal = self.assertRaises(
-            Refusal, self.state.register, "one", "srv-1", "i-x", None, None, self.now
+            FleetIQError, self.state.register, "one", "srv-1", "i-x", None, None, self.now
         )
         self.assertEqual("ConflictException", refusal.code)
         self.delete("SAFE_DELETE")
@@ -355,10 +355,10 @@ class GroupTests(SynchronousTestCase):
     def test_cannotDelete(self) -> None:
         """The refusal begins as AWS's does, which Terraform reads."""
         self.groups().create("one", SETTINGS, 1, {}, self.now)
-        refusal = self.assertRaises(Refusal, self.groups().delete, "one", "RETAIN", self.now)
+        refusal = self.assertRaises(FleetIQError, self.groups().delete, "one", "RETAIN", self.now)
         self.assertEqual(
             "Cannot delete game server group one: it is NEW, and must be ACTIVE or ERROR.",
-            refusal.sentence,
+            refusal.message,
         )
 
     def test_instancesDoNotComeBack(self) -> None:
@@ -383,7 +383,7 @@ class GroupTests(SynchronousTestCase):
         self.assertEqual(first[0], running and running.instanceId)
         self.create()
         refusal = self.assertRaises(
-            Refusal, self.state.register, "one", "srv-1", first[0], None, None, self.now
+            FleetIQError, self.state.register, "one", "srv-1", first[0], None, None, self.now
         )
         self.assertEqual("InvalidRequestException", refusal.code)
 
@@ -391,15 +391,15 @@ class GroupTests(SynchronousTestCase):
         """A group may have none, which a registration is told."""
         self.create(0)
         refusal = self.assertRaises(
-            Refusal, self.state.register, "one", "srv-1", "i-x", None, None, self.now
+            FleetIQError, self.state.register, "one", "srv-1", "i-x", None, None, self.now
         )
-        self.assertIn("group one, which has none.", refusal.sentence)
+        self.assertIn("group one, which has none.", refusal.message)
 
     def test_noGroups(self) -> None:
         """Where there is no group, the refusal says so."""
-        refusal = self.assertRaises(Refusal, self.groups().group, "one")
+        refusal = self.assertRaises(FleetIQError, self.groups().group, "one")
         self.assertEqual(
-            "Game server group one does not exist. This FleetIQ has none.", refusal.sentence
+            "Game server group one does not exist. This FleetIQ has none.", refusal.message
         )
 
     def test_nothingChanges(self) -> None:
@@ -435,7 +435,7 @@ class GroupTests(SynchronousTestCase):
         arn = groupArnOf("one")
         self.groups().tag(arn, {str(number): "a" for number in range(200)})
         self.groups().tag(arn, {"0": "b"})
-        refusal = self.assertRaises(Refusal, self.groups().tag, arn, {"200": "c", "0": "c"})
+        refusal = self.assertRaises(FleetIQError, self.groups().tag, arn, {"200": "c", "0": "c"})
         self.assertEqual("TaggingFailedException", refusal.code)
-        self.assertIn("would have 201 tags: it may have 200.", refusal.sentence)
+        self.assertIn("would have 201 tags: it may have 200.", refusal.message)
         self.assertEqual((200, "b"), (len(self.groups().tags(arn)), self.groups().tags(arn)["0"]))

@@ -13,7 +13,7 @@ from urllib.request import Request, urlopen
 from twisted.trial.unittest import SynchronousTestCase
 
 from echoserver.local.http.operations import Actions
-from echoserver.local.model.fleet import FleetState
+from echoserver.local.model.fleet import Fleet
 from echoserver.local.model.settings import Settings
 from echoserver.local.tap import Options
 from echoserver.local.testing import RunningFleetIQ
@@ -105,7 +105,7 @@ class GuideTests(SynchronousTestCase):
 
     def test_operations(self) -> None:
         """The table of operations has each that is served."""
-        operations = set(Actions(FleetState(lambda _: None), lambda: 0.0).operations)
+        operations = set(Actions(Fleet(lambda _: None), lambda: 0.0).operations)
         listed = ", ".join(row[0] for row in rows("## What it serves")).split(", ")
         self.assertEqual(sorted(operations), sorted(listed))
 

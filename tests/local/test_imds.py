@@ -85,6 +85,13 @@ class MetadataTests(SynchronousTestCase):
         self.assertIn(b"placement/", top)
         self.assertIn(b"instance-id", top)
 
+    def test_trailingSlash(self) -> None:
+        """A leaf with a trailing slash returns its value: botocore's region fetcher asks so."""
+        for path in ("instance-id", "placement/availability-zone", "tags/instance/GameLift"):
+            value = self.get(f"/latest/meta-data/{path}")
+            self.assertEqual(200, value.status)
+            self.assertEqual(value.body, self.get(f"/latest/meta-data/{path}/").body)
+
     def test_missing(self) -> None:
         """What is not there is a page with 404: notices too, until there are some."""
         for path in (
@@ -92,7 +99,7 @@ class MetadataTests(SynchronousTestCase):
             "/latest/meta-data/spot/termination-time",
             "/latest/meta-data/spot/",
             "/latest/meta-data/events/recommendations/rebalance",
-            "/latest/meta-data/instance-id/",
+            "/latest/meta-data/instance-id//",
             "/latest/meta-data/instance-id/more",
             "/latest/meta-data//",
             "/instances/i-00000000000000000/latest/meta-data/",

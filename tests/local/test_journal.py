@@ -9,8 +9,8 @@ from echoserver.local.model.journal import (
     Entry,
     Journal,
     callerOf,
+    formatEntry,
     short,
-    wordEntry,
 )
 from echoserver.local.model.values import Event
 
@@ -91,12 +91,14 @@ class WordsTests(SynchronousTestCase):
                 "InstanceId": "i-1",
                 "sentence": "Not there.",
             },
-            wordEntry(call),
+            formatEntry(call),
         )
 
     def test_unknown(self) -> None:
         """What is not known is left out."""
-        self.assertEqual({"time", "event", "operation", "outcome", "seconds"}, set(wordEntry(CALL)))
+        self.assertEqual(
+            {"time", "event", "operation", "outcome", "seconds"}, set(formatEntry(CALL))
+        )
 
     def test_event(self) -> None:
         """An event in words: why a game server was dropped is a sentence there."""
@@ -109,7 +111,7 @@ class WordsTests(SynchronousTestCase):
                 "InstanceId": "i-1",
                 "sentence": "dropped: last health report 181 s ago",
             },
-            wordEntry(EVENT),
+            formatEntry(EVENT),
         )
 
     def test_callers(self) -> None:

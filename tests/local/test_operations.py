@@ -12,8 +12,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from echoserver.local.http.operations import Actions
-from echoserver.local.model.fleet import FleetState
-from echoserver.local.model.values import Refusal, cutPage, instanceIdOf, readToken, writeToken
+from echoserver.local.model.fleet import Fleet
+from echoserver.local.model.values import FleetIQError, cutPage, instanceIdOf, readToken, writeToken
 
 MANY = 20
 
@@ -23,7 +23,7 @@ class TwoGroupsTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         clock = Clock()
-        state = FleetState(lambda _event: None)
+        state = Fleet(lambda _event: None)
         for name in ("a", "b"):
             state.addGroup(name, MANY, clock.seconds())
         self.actions = Actions(state, clock.seconds)
@@ -58,9 +58,9 @@ class TwoGroupsTests(SynchronousTestCase):
         for operation in ("ListGameServers", "DescribeGameServerInstances"):
             token = self.perform(operation, "a", Limit=1)["NextToken"]
             self.perform(operation, "a", NextToken=token)
-            refusal = self.assertRaises(Refusal, self.perform, operation, "b", NextToken=token)
+            refusal = self.assertRaises(FleetIQError, self.perform, operation, "b", NextToken=token)
             self.assertEqual("InvalidRequestException", refusal.code)
-            self.assertIn("NextToken is not one of this list", refusal.sentence)
+            self.assertIn("NextToken is not one of this list", refusal.message)
 
     def test_listsOfOneGroup(self) -> None:
         """Game servers are those of the group that was named."""

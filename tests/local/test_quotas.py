@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from echoserver.local.model.quotas import MOST_GAME_SERVERS, MOST_GROUPS, RATES, Quotas
-from echoserver.local.model.values import Refusal, instanceIdOf
+from echoserver.local.model.values import FleetIQError, instanceIdOf
 from tests.local.fuzzing import RIGHT
 from tests.local.inmemory import MemoryFleetIQ
 from tests.local.test_api import SERVED
@@ -24,9 +24,9 @@ class RateTests(SynchronousTestCase):
     def allows(self, operation: str, now: float) -> bool:
         try:
             self.quotas.checkRate(operation, now)
-        except Refusal as refusal:
+        except FleetIQError as refusal:
             self.assertEqual(
-                ("ThrottlingException", "Rate exceeded"), (refusal.code, refusal.sentence)
+                ("ThrottlingException", "Rate exceeded"), (refusal.code, refusal.message)
             )
             return False
         return True

@@ -23,8 +23,8 @@ from echoserver.local.http.wire import (
     readObject,
     readStructure,
 )
-from echoserver.local.model.fleet import FleetState
-from echoserver.local.model.values import Refusal
+from echoserver.local.model.fleet import Fleet
+from echoserver.local.model.values import FleetIQError
 
 JSON = "application/x-amz-json-1.1"
 
@@ -35,9 +35,9 @@ class AwsJsonTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.protocol = AwsJson("GameLift.ListGameServers", JSON)
 
-    def refused(self, target: str | None, contentType: str | None) -> Refusal:
+    def refused(self, target: str | None, contentType: str | None) -> FleetIQError:
         protocol = AwsJson(target, contentType)
-        refusal: Refusal = self.assertRaises(Refusal, protocol.operationOf)
+        refusal: FleetIQError = self.assertRaises(FleetIQError, protocol.operationOf)
         return refusal
 
     def test_operation(self) -> None:
@@ -87,9 +87,9 @@ class AwsJsonTests(SynchronousTestCase):
             b'{"a":' * 10_000 + b"1" + b"}" * 10_000,
             b'{"a": ' + b"9" * 5000 + b"}",
         ):
-            refusal = self.assertRaises(Refusal, self.protocol.decode, body)
+            refusal = self.assertRaises(FleetIQError, self.protocol.decode, body)
             self.assertEqual("SerializationException", refusal.code)
-            self.assertLess(len(refusal.sentence), 200)
+            self.assertLess(len(refusal.message), 200)
 
     @settings(deadline=None)
     @given(st.binary(max_size=60))
@@ -127,7 +127,7 @@ class AwsJsonTests(SynchronousTestCase):
             ("InternalFailure", 500),
             ("ServiceUnavailable", 503),
         ):
-            reply = self.protocol.refuse(Refusal(code, "Why."), "id-1")
+            reply = self.protocol.refuse(FleetIQError(code, "Why."), "id-1")
             self.assertEqual(status, reply.status)
             self.assertEqual({"__type": code, "Message": "Why."}, json.loads(reply.body))
             headers = dict(reply.headers)
@@ -199,9 +199,9 @@ class RpcV2CborTests(SynchronousTestCase):
         return RpcV2Cbor(b"/service/GameLift/operation/ListGameServers", given.get)
 
     def assertRefused(self, body: bytes) -> None:
-        refusal = self.assertRaises(Refusal, self.protocol.decode, body)
+        refusal = self.assertRaises(FleetIQError, self.protocol.decode, body)
         self.assertEqual("SerializationException", refusal.code)
-        self.assertLess(len(refusal.sentence), 200)
+        self.assertLess(len(refusal.message), 200)
 
     def test_requestsChoose(self) -> None:
         """Path or header make it CBOR; nothing but POST is a call."""
@@ -236,7 +236,7 @@ class RpcV2CborTests(SynchronousTestCase):
         """A body must say that it is CBOR."""
         for contentType in ("", "application/json", "application/cborx", "text/plain"):
             protocol = self.protocolWith({"content-type": contentType})
-            refusal = self.assertRaises(Refusal, protocol.decode, b"\xa0")
+            refusal = self.assertRaises(FleetIQError, protocol.decode, b"\xa0")
             self.assertEqual("SerializationException", refusal.code)
         for contentType in ("Application/CBOR", "application/cbor; charset=binary"):
             self.assertEqual({}, self.protocolWith({"content-type": contentType}).decode(b"\xa0"))
@@ -267,8 +267,8 @@ class RpcV2CborTests(SynchronousTestCase):
 
     def test_numbersAsNames(self) -> None:
         """Reading ends at the first name that is no text: numbers can be made to collide."""
-        refusal = self.assertRaises(Refusal, self.protocol.decode, b"\xa2\x01\x02\xff")
-        self.assertIn("map key must be a text string", refusal.sentence)
+        refusal = self.assertRaises(FleetIQError, self.protocol.decode, b"\xa2\x01\x02\xff")
+        self.assertIn("map key must be a text string", refusal.message)
 
     def test_tags(self) -> None:
         """No tag is taken, on a map, a value or a name, whatever it would mean elsewhere."""
@@ -332,7 +332,7 @@ class RpcV2CborTests(SynchronousTestCase):
             ("ServiceUnavailable", 503),
             ("RequestEntityTooLargeException", 413),
         ):
-            reply = self.protocol.refuse(Refusal(code, "Why."), "id-1")
+            reply = self.protocol.refuse(FleetIQError(code, "Why."), "id-1")
             self.assertEqual(status, reply.status)
             body = {"__type": f"com.amazonaws.gamelift#{code}", "Message": "Why."}
             self.assertEqual(body, cbor2.loads(reply.body))
@@ -350,7 +350,7 @@ class RpcV2CborTests(SynchronousTestCase):
                     yield from types(member["shape"])
 
         self.assertIn("timestamp", set(types("GameServer")))
-        for operation in Actions(FleetState(lambda _event: None), lambda: 0.0).operations:
+        for operation in Actions(Fleet(lambda _event: None), lambda: 0.0).operations:
             if f"{operation}Output" in gameLift().shapes:
                 self.assertFalse(
                     {"float", "double", "map"}.intersection(types(f"{operation}Output"))

@@ -12,11 +12,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
+from echoserver.address import LOCAL_FLEETIQ_URL
 from echoserver.ec2.identity import Instance
 from echoserver.ec2.metadata import NoIdentity, NoMetadata
 from echoserver.gamelift.client import EndpointConfig, GameLift
 from echoserver.server.discovery import (
-    DEFAULT_URL,
     AWSTarget,
     Discovered,
     LocalTarget,
@@ -169,7 +169,7 @@ class LocalTests(SynchronousTestCase):
     def test_told(self) -> None:
         """The play command is short on the default port. The target is not logged."""
         for url, typed in [
-            (DEFAULT_URL, "play"),
+            (LOCAL_FLEETIQ_URL, "play"),
             (URL, f"--endpoint-url {URL} --group group play"),
         ]:
             with capturedLogs() as events:

@@ -160,11 +160,11 @@ class CommandTests(SynchronousTestCase):
     """The sentences name the twistd command that was typed."""
 
     def test_command(self) -> None:
-        """Each sentence begins with the command; the default is the echo server's."""
+        """Each sentence begins with the command."""
         error = CannotListenError(None, 5000, OSError(98, "Address already in use"))
         for sentence in (playersNotListening, localNotListening, statusNotListening):
-            self.assertTrue(sentence(error).startswith("twistd fleetiq-echo: "))
-            self.assertTrue(sentence(error, command="chess").startswith("twistd chess: "))
+            self.assertTrue(sentence(error, "go").startswith("twistd go: "))
+            self.assertTrue(sentence(error, "chess").startswith("twistd chess: "))
 
     def test_endpoint(self) -> None:
         """The error of an invalid description names the command and the option."""

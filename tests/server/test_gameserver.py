@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from twisted.internet.address import IPv4Address
 from twisted.internet.error import ConnectionDone
 
-from echoserver.game.game import CLAIM_FIRST, FULL
-from echoserver.game.listener import LOOK_EVERY, RESERVE
+from echoserver.game import Game
+from echoserver.game.listener import RECOUNT_INTERVAL, RESERVED_DESCRIPTORS
 from echoserver.gamelift.errors import NotFoundException
 from echoserver.gamelift.lifecycle import Absent, Utilized
 from echoserver.ratelimit import TokenBucket
@@ -23,9 +23,9 @@ class GameServerTests(GameServerTestCase):
 
     def test_bytesDoNotWait(self) -> None:
         """Players are served before FleetIQ is there, and while it is silent."""
-        self.start(enrolled=False)
+        self.start(registered=False)
         self.assertEqual(b"hello", self.endpoint.play(b"hello").value())
-        self.enroll()
+        self.register()
         self.assertEqual(b"again", self.endpoint.play(b"again").value())
         self.assertEqual(["register"], self.fleet.made)
 
@@ -80,10 +80,10 @@ class GameServerTests(GameServerTestCase):
                 self.assertEqual("register", self.fleet.theCall().operation)
 
     def test_maxPlayers(self) -> None:
-        """One too many is told FULL and let go; when one leaves there is room."""
+        """One too many is told Game.fullMessage and let go; when one leaves there is room."""
         self.start(GameServerConfig(maxPlayers=1))
         first = self.endpoint.play()
-        self.assertEqual(FULL, self.endpoint.play().value())
+        self.assertEqual(Game.fullMessage, self.endpoint.play().value())
         first.protocol.dataReceived(b"q")
         self.assertEqual(b"hello", self.endpoint.play().value())
 
@@ -91,11 +91,11 @@ class GameServerTests(GameServerTestCase):
         """So is one too many from an address, and counted; others come in; he, when one leaves."""
         self.start(GameServerConfig(maxPerAddress=2))
         first, second = self.endpoint.play(), self.endpoint.play()
-        self.assertEqual(FULL, self.endpoint.play().value())
+        self.assertEqual(Game.fullMessage, self.endpoint.play().value())
         self.assertEqual(b"hello", self.endpoint.play(host="192.0.2.2").value())
         first.protocol.dataReceived(b"q")
         self.assertEqual(b"hello", self.endpoint.play().value())
-        self.assertEqual(FULL, self.endpoint.play().value())
+        self.assertEqual(Game.fullMessage, self.endpoint.play().value())
         self.assertEqual(2, self.server.status().refused)
         second.protocol.dataReceived(b"q")
         self.assertEqual(b"hello", self.endpoint.play().value())
@@ -110,13 +110,13 @@ class GameServerTests(GameServerTestCase):
             player.protocol.dataReceived(b"q")
         late = self.endpoint.play(host="203.0.113.9")
         self.assertEqual(b"hello", late.value())
-        self.assertEqual(FULL, self.endpoint.play(host="203.0.113.9").value())
+        self.assertEqual(Game.fullMessage, self.endpoint.play(host="203.0.113.9").value())
 
     def test_gameBringsAnother(self) -> None:
         """A game that lets another in while it hears of its claim is UTILIZED all the same."""
         self.claimOnly()
         self.endpoint.play()
-        self.gameBrings = lambda: self.endpoint.play()
+        self.onClaimed = self.endpoint.play
         self.fleet.reply(claimed=True)
         self.assertEqual(2, self.server.status().players)
         self.assertEqual("utilize", self.fleet.theCall().operation)
@@ -132,9 +132,9 @@ class GameServerTests(GameServerTestCase):
         player = self.endpoint.play()
         self.assertEqual(b"", player.value())
         self.fleet.reply(claimed=False)
-        self.assertEqual(CLAIM_FIRST, player.value())
+        self.assertEqual(Game.claimFirstMessage, player.value())
         self.assertTrue(player.ended)
-        self.assertEqual(CLAIM_FIRST, self.endpoint.play().value())
+        self.assertEqual(Game.claimFirstMessage, self.endpoint.play().value())
         self.assertEqual(2, self.server.status().refused)
         self.assertEqual(["register", "describe"], self.fleet.made)
 
@@ -143,7 +143,9 @@ class GameServerTests(GameServerTestCase):
         self.claimOnly()
         players = [self.endpoint.play() for _ in range(3)]
         self.fleet.reply(claimed=True)
-        self.assertEqual([b"hello", b"hello", FULL], [player.value() for player in players])
+        self.assertEqual(
+            [b"hello", b"hello", Game.fullMessage], [player.value() for player in players]
+        )
         players[0].protocol.dataReceived(b"q")
         self.assertEqual(b"hello", self.endpoint.play().value())
         self.assertEqual(["register", "describe", "utilize"], self.fleet.made)
@@ -155,12 +157,12 @@ class GameServerTests(GameServerTestCase):
         self.fleet.reply(claimed=True)
         self.fleet.reply()
         player.protocol.dataReceived(b"q")
-        self.assertEqual(CLAIM_FIRST, self.endpoint.play().value())
+        self.assertEqual(Game.claimFirstMessage, self.endpoint.play().value())
 
     def test_claimFirstWithoutFleetIQ(self) -> None:
         """Before there is a FleetIQ to ask, nobody was sent."""
-        self.start(GameServerConfig(claimedOnly=True), enrolled=False)
-        self.assertEqual(CLAIM_FIRST, self.endpoint.play().value())
+        self.start(GameServerConfig(claimedOnly=True), registered=False)
+        self.assertEqual(Game.claimFirstMessage, self.endpoint.play().value())
 
     def test_claimsDataToTheGame(self) -> None:
         """A claim's data reaches the game: before the first player is in, or with UTILIZED."""
@@ -204,7 +206,7 @@ class GameServerTests(GameServerTestCase):
         """An idle server that cannot accept is absent for as long; one in play plays on."""
         self.start()
         self.fleet.reply()
-        self.used = 1024 - RESERVE - 16
+        self.used = 1024 - RESERVED_DESCRIPTORS - 16
         player = self.endpoint.play()
         self.fleet.reply()
         for _ in range(16):
@@ -218,7 +220,7 @@ class GameServerTests(GameServerTestCase):
         self.clock.advance(20.0)
         self.assertEqual(["register", "utilize", "deregister"], self.fleet.made)
         self.used = 100
-        self.clock.advance(LOOK_EVERY)
+        self.clock.advance(RECOUNT_INTERVAL)
         self.assertTrue(self.endpoint.reading)
         self.assertEqual("register", self.fleet.theCall().operation)
 
@@ -237,9 +239,9 @@ class StandingTests(GameServerTestCase):
 
     def test_life(self) -> None:
         """From a bound port to the end of a session."""
-        self.start(enrolled=False)
+        self.start(registered=False)
         self.assertEqual(self.server.status(), GameServerStatus(5000, 0, 0, 0, 0, True, False))
-        self.enroll()
+        self.register()
         self.assertEqual(
             self.server.status().notReadyReason(), "The game server on port 5000 is not registered."
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,25 +16,24 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from echoserver.ec2.identity import ConnectionInfoTemplate
 from echoserver.ec2.interruption import InterruptionConfig
+from echoserver.echo import Options as EchoGameOptions
 from echoserver.ratelimit import TokenBucket
 from echoserver.server.config import GameServerConfig, Settings
 from echoserver.server.discovery import AWSTarget, EmbeddedTarget, LocalTarget
 from echoserver.server.options import (
     ENDPOINT_VARIABLE,
-    EchoOptions,
-    FactoryOptions,
     GameServerOptions,
-    Options,
     optionsFor,
 )
 from tests.awsdoubles import INSTANCE_ID
+from tests.programdoubles import EchoOptions
 
 EMBEDDED = EmbeddedTarget("tcp:4570:interface=127.0.0.1")
 AWS_CONFIG = GameServerConfig(heartbeat=60.0, grace=20.0, maxPlayers=None, oneSession=False)
 
 
 def settingsOf(*words: str, environ: Mapping[str, str] | None = None) -> Settings:
-    options = Options(environ or {})
+    options = EchoOptions(environ or {})
     options.parseOptions(words)
     return options.settings
 
@@ -72,6 +72,7 @@ class DefaultTests(OptionsTestCase):
                     oneSession=False,
                     sessionPolicy="players",
                     claimTimeout=60.0,
+                    idleTimeout=0.0,
                 ),
                 interruption=InterruptionConfig(drainOnRebalance=False, statusInterval=60.0),
                 apiRate=None,
@@ -79,19 +80,16 @@ class DefaultTests(OptionsTestCase):
                 status=None,
                 gameServerId=None,
                 gameServerData=None,
-                idleTimeout=0.0,
-                showBytes=False,
                 foreground=True,
-                command="fleetiq-echo",
             ),
         )
 
     def test_help(self) -> None:
         """The help describes every option, and the defaults that depend on others."""
-        text = Options({}).getUsage()
-        for words in Options.optParameters + Options.optFlags:
-            self.assertIn(f"--{words[0]}", text)
-            self.assertTrue(words[-1].endswith((".", ").")), words)
+        text = EchoOptions({}).getUsage()
+        for words in [*GameServerOptions.optParameters, *EchoGameOptions.optFlags]:
+            self.assertEqual(len(re.findall(rf"(?m)^ +--{words[0]}[= ]", text)), 1, words)
+            self.assertTrue(str(words[-1]).endswith((".", ").")), words)
         self.assertIn("(20, embedded 3)", " ".join(text.split()))
 
 
@@ -267,7 +265,7 @@ class ServerTests(OptionsTestCase):
         result = settingsOf("--on-rebalance=drain", "--instance-status=0").interruption
         self.assertEqual(result, InterruptionConfig(drainOnRebalance=True, statusInterval=0.0))
         self.assertEqual(settingsOf("--instance-status=1").interruption.statusInterval, 1.0)
-        self.assertEqual(settingsOf("--idle-timeout=1.5").idleTimeout, 1.5)
+        self.assertEqual(settingsOf("--idle-timeout=1.5").gameServer.idleTimeout, 1.5)
         for words, sentence in (
             ("--on-rebalance=leave", "--on-rebalance is 'leave': write log or drain."),
             (
@@ -372,8 +370,8 @@ class ServerTests(OptionsTestCase):
         for data in ("", " \n", "a\nb", "x" * 1025, "x" * 2000):
             self.assertRejected(
                 ["--game-server-data", data],
-                f"--game-server-data has {len(data)} characters: write 1 to 1024 characters in one"
-                " line, and not only spaces, or leave it out.",
+                f"--game-server-data has {len(data)} characters: FleetIQ accepts 1 to 1024 in one"
+                " line, and not blanks alone. Shorten it, or leave it out.",
             )
 
     def test_gameServerDataIsNotShown(self) -> None:
@@ -395,7 +393,9 @@ class ServerTests(OptionsTestCase):
 
     def test_showBytes(self) -> None:
         """--show-bytes is a flag."""
-        self.assertTrue(settingsOf("--show-bytes").showBytes)
+        options = EchoOptions({})
+        options.parseOptions(["--show-bytes"])
+        self.assertTrue(options["show-bytes"])
 
 
 class ParseTests(OptionsTestCase):
@@ -419,7 +419,7 @@ class ParseTests(OptionsTestCase):
         )
 
     @settings(deadline=None, max_examples=150)
-    @given(st.sampled_from([words[0] for words in Options.optParameters]), st.text())
+    @given(st.sampled_from([words[0] for words in EchoOptions.optParameters]), st.text())
     def test_anyValue(self, option: str, value: str) -> None:
         """Any value of any option is accepted, or rejected with a sentence."""
         try:
@@ -432,7 +432,7 @@ class PidFileTests(OptionsTestCase):
     """In the foreground, a pid file would prevent a second process in the directory."""
 
     def pidfile(self, **twistd: Any) -> str:
-        options, options.parent = Options({}), usage.Options()
+        options, options.parent = EchoOptions({}), usage.Options()
         options.parent.update(twistd)
         options.parseOptions([])
         return str(options.parent["pidfile"])
@@ -459,22 +459,23 @@ notCallable = "a string"
 
 
 class FactoryTests(SynchronousTestCase):
-    """L{FactoryOptions}: any factory by its name."""
+    """The option --factory, and the factory of a plugin."""
 
-    def parse(self, *words: str) -> FactoryOptions:
-        options = FactoryOptions({})
+    def parse(self, *words: str, factory: str | None = None) -> GameServerOptions:
+        options = optionsFor("fleetiq-game", factory, "Any game.")({})
         options.parseOptions(words)
         return options
 
-    def rejection(self, *words: str) -> str:
-        exit = self.assertRaises(SystemExit, self.parse, *words)
+    def rejection(self, *words: str, factory: str | None = None) -> str:
+        exit = self.assertRaises(SystemExit, self.parse, *words, factory=factory)
         return str(exit.code)
 
     def test_factory(self) -> None:
         """The callable is imported; the other options are those of every game."""
         options = self.parse(f"--factory={__name__}.makeFactory", "--servers=2")
-        self.assertIs(options.factory, makeFactory)
-        self.assertEqual(options.settings.command, "fleetiq-game")
+        self.assertIs(options.makeFactory, makeFactory)
+        self.assertEqual(options.command, "fleetiq-game")
+        self.assertIn("--factory=", options.getUsage())
         self.assertEqual(len(options.settings.listen), 2)
 
     def test_missing(self) -> None:
@@ -494,6 +495,9 @@ class FactoryTests(SynchronousTestCase):
             ("no such module", "'no such module'"),
             (f"{__name__}.missing", "has no attribute 'missing'"),
             ("x" * 300, "xxx..."),
+            ("nothing", "ModuleNotFound: "),
+            ("nothing.here", "ObjectNotFound: "),
+            ("echoserver.echo.nothing", "AttributeError: "),
         ):
             sentence = self.rejection("--factory", name)
             self.assertTrue(sentence.startswith("twistd fleetiq-game: --factory is '"), sentence)
@@ -515,7 +519,7 @@ class FactoryTests(SynchronousTestCase):
         """A module in the current directory needs no PYTHONPATH."""
         self.enterDirectoryWith("in_this_directory.py", "def makeFactory(gameServer): ...\n")
         options = self.parse("--factory=in_this_directory.makeFactory")
-        self.assertEqual(options.factory.__name__, "makeFactory")
+        self.assertEqual(options.makeFactory.__name__, "makeFactory")
 
     def enterDirectoryWith(self, name: str, text: str) -> None:
         """Change to a new directory with one module; afterwards, restore it and sys.path."""
@@ -534,6 +538,7 @@ class FactoryTests(SynchronousTestCase):
             f"twistd fleetiq-game: --factory is '{name}', which is not callable: write"
             " MODULE.CALLABLE, for example tictactoe.makeFactory.",
         )
+        self.assertIn("not callable", self.rejection("--factory=echoserver.echo.re"))
 
     def test_command(self) -> None:
         """Each sentence names the command, also if the options cannot be parsed."""
@@ -547,7 +552,21 @@ class FactoryTests(SynchronousTestCase):
     def test_notEcho(self) -> None:
         """--show-bytes is an option of the echo server only."""
         self.assertIn("option --show-bytes not recognized", self.rejection("--show-bytes"))
-        self.assertIs(Options, EchoOptions)
+
+    def test_plugin(self) -> None:
+        """A plugin names its factory, and its command has no option --factory."""
+        options = self.parse(factory=f"{__name__}.makeFactory")
+        self.assertIs(options.makeFactory, makeFactory)
+        self.assertNotIn("--factory", options.getUsage())
+        self.assertTrue(
+            self.rejection(factory="nothing.here").startswith(
+                "twistd fleetiq-game: the plugin's factory is 'nothing.here', which cannot be"
+                " imported (ObjectNotFound: "
+            )
+        )
+
+
+MAKE_FACTORY = f"{__name__}.makeFactory"
 
 
 class ChessOptions(usage.Options):
@@ -571,7 +590,7 @@ class OptionsForTests(SynchronousTestCase):
     """L{optionsFor}: the options of a game beside those of every game."""
 
     def parse(self, *words: str) -> GameServerOptions:
-        options = optionsFor("chess", "A game of chess.", ChessOptions)({})
+        options = optionsFor("chess", MAKE_FACTORY, "A game of chess.", ChessOptions)({})
         options.parseOptions(words)
         return options
 
@@ -582,7 +601,7 @@ class OptionsForTests(SynchronousTestCase):
         self.assertEqual((options["blitz"], options["opening"]), (1, "E4"))
         self.assertEqual(options["max-players"], "2")
         self.assertEqual(options.settings.gameServer.maxPlayers, 2)
-        self.assertEqual(options.settings.command, "chess")
+        self.assertEqual(options.command, "chess")
         self.assertIsInstance(options, ChessOptions)
 
     def test_defaults(self) -> None:
@@ -593,13 +612,13 @@ class OptionsForTests(SynchronousTestCase):
 
     def test_help(self) -> None:
         """The help has the description, and both kinds of options."""
-        text = optionsFor("chess", "A game of chess.", ChessOptions)({}).getUsage()
+        text = optionsFor("chess", MAKE_FACTORY, "A game of chess.", ChessOptions)({}).getUsage()
         for part in ("A game of chess.", "--clock", "--blitz", "--opening", "--session-policy"):
             self.assertIn(part, text)
 
     def test_completion(self) -> None:
         """The game's completions for the shell are kept."""
-        options: Any = optionsFor("chess", "", ChessOptions)
+        options: Any = optionsFor("chess", MAKE_FACTORY, "", ChessOptions)
         self.assertIs(options.compData, ChessOptions.compData)
 
     def test_gameRejects(self) -> None:
@@ -609,9 +628,9 @@ class OptionsForTests(SynchronousTestCase):
 
     def test_noGameOptions(self) -> None:
         """A game without options of its own has those of every game."""
-        options = optionsFor("go", "A game of go.", None)({})
+        options = optionsFor("go", MAKE_FACTORY, "A game of go.")({})
         options.parseOptions(["--servers=2"])
-        self.assertEqual(options.settings.command, "go")
+        self.assertEqual(options.command, "go")
         self.assertIn("A game of go.", options.getUsage())
         exit = self.assertRaises(SystemExit, options.parseOptions, ["--clock=0"])
         self.assertTrue(str(exit.code).startswith("twistd go: option --clock not recognized"))
@@ -630,12 +649,30 @@ class OptionsForTests(SynchronousTestCase):
                 """Not called."""
 
         for options, name in ((Parameter, "listen"), (Flag, "max-players"), (Method, "state-dir")):
-            error = self.assertRaises(TypeError, optionsFor, "chess", "", options)
+            error = self.assertRaises(TypeError, optionsFor, "chess", MAKE_FACTORY, "", options)
             self.assertEqual(
                 str(error),
-                f"{options.__qualname__} has the option --{name}, which every game server has"
-                " already: rename it.",
+                f"{options.__qualname__} has the option --{name}, which the command chess"
+                " has already: rename it.",
             )
+
+    def test_factoryIsTaken(self) -> None:
+        """If --factory is an option of the command, the game cannot define it."""
+
+        class Factory(usage.Options):
+            optParameters = [["factory", None, "", ""]]  # noqa: RUF012 # read by usage.Options
+
+        optionsFor("chess", MAKE_FACTORY, "", Factory)
+        error = self.assertRaises(TypeError, optionsFor, "chess", None, "", Factory)
+        self.assertIn("has the option --factory", str(error))
+
+    def test_sessionPolicy(self) -> None:
+        """The default of --session-policy is the command's; the option overrides it."""
+        chess = optionsFor("chess", MAKE_FACTORY, "", sessionPolicy="manual")
+        for words, policy in (([], "manual"), (["--session-policy=claim"], "claim")):
+            options = chess({})
+            options.parseOptions(words)
+            self.assertEqual(policy, options.settings.gameServer.sessionPolicy)
 
     def test_arguments(self) -> None:
         """A game whose options take arguments is a TypeError."""
@@ -644,5 +681,5 @@ class OptionsForTests(SynchronousTestCase):
             def parseArgs(self, *names: str) -> None:
                 """Not called."""
 
-        error = self.assertRaises(TypeError, optionsFor, "chess", "", Arguments)
+        error = self.assertRaises(TypeError, optionsFor, "chess", MAKE_FACTORY, "", Arguments)
         self.assertIn("has a parseArgs method", str(error))

@@ -10,10 +10,9 @@ from twisted.logger import LogLevel, capturedLogs
 
 from echoserver.ec2.metadata import RESPONSE_TIMEOUT
 from echoserver.server.endpoints import advice, endpointOf
-from echoserver.server.options import Options
 from echoserver.server.process import BETWEEN_SERVERS, ServerProcess
 from tests.awsdoubles import INSTANCE_ID, LoopbackEndpoint, told
-from tests.programdoubles import Part, Pool, ProgramTestCase
+from tests.programdoubles import EchoOptions, Part, Pool, ProgramTestCase
 
 ON_AWS = ("--group=group", "--region=us-east-1")
 IDENTIFIED = (*ON_AWS, f"--instance-id={INSTANCE_ID}", "--connection-info=localhost:{port}")
@@ -48,7 +47,7 @@ class StartTests(ProgramTestCase):
         program, lines = self.started(*IDENTIFIED, "--game-server-id=mine", **self.variables)
         self.assertEqual(self.reactor.tcpClients, [])
         self.assertEqual((program.exitCode, self.reactor.hasStopped), (0, False))
-        players = "players are told localhost:5000 (from localhost:{port})"
+        players = "players connect to localhost:5000 (from localhost:{port})"
         *story, ready = (line for line in lines if "took" not in line)
         self.assertEqual(
             story,
@@ -170,7 +169,7 @@ class StartTests(ProgramTestCase):
         program, _ = self.started(*ON_AWS)
         with capturedLogs() as events:
             self.successResultOf(program.stopService())
-        said = ["Stopping. A signal ends the grace of running sessions."]
+        said = ["Stopping. A signal skips the grace period of running sessions."]
         self.assertEqual((program.exitCode, told(events)), (0, said))
         self.assertEqual(self.reactor.getDelayedCalls(), [])
 
@@ -256,11 +255,13 @@ class PortTests(ProgramTestCase):
     def test_daemon(self) -> None:
         """A daemon's parent is told by an Exception: of a SystemExit it never hears."""
         self.reactor.taken = {5000}
-        options = Options({})
+        options = EchoOptions({})
         parent: Any = {"nodaemon": 0, "pidfile": "twistd.pid"}
         options.parent = parent
         options.parseOptions([*IDENTIFIED])
-        program = ServerProcess(self.reactor, options.settings, {})
+        program = ServerProcess(
+            self.reactor, options.settings, {}, options.makeFactory, options.command, options
+        )
         self.patch(program, "_pool", Pool(self.order))
         error = self.assertRaises(RuntimeError, program.startService)
         self.assertIn("cannot listen for players on port 5000", str(error))
@@ -353,14 +354,14 @@ class StopTests(ProgramTestCase):
         self.assertFalse(self.reactor.hasStopped)
         with capturedLogs() as events:
             two.stopService()
-        self.assertIn("Every game server has left.", told(events))
+        self.assertIn("All game servers are shut down.", told(events))
         self.assertEqual((self.reactor.hasStopped, program.exitCode), (True, 0))
 
     def test_said(self) -> None:
         """The end tells which signal cuts the grace: the second, or, without one, the first."""
         for signalled, lines in [
-            (True, ["Stopping. A second signal ends the grace of running sessions."]),
-            (False, ["Stopping. A signal ends the grace of running sessions."]),
+            (True, ["Stopping. A second signal skips the grace period of running sessions."]),
+            (False, ["Stopping. A signal skips the grace period of running sessions."]),
         ]:
             program = self.program()
             self.patch(program, "_servers", [])

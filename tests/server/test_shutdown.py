@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from math import inf
-from typing import Any, cast
 
 from twisted.logger import capturedLogs
 
-from echoserver.game.connections import LAST_BYTES
+from echoserver.game.connections import CLOSE_TIMEOUT
 from echoserver.gamelift.errors import NotFoundException
 from echoserver.ratelimit import TokenBucket
 from echoserver.server.config import GameServerConfig
-from echoserver.server.shutdown import ABORT_AFTER, IN_FLIGHT, LAST_STEP
+from echoserver.server.shutdown import ABORT_AFTER, DEREGISTER_TIMEOUT, IN_FLIGHT_TIMEOUT
 from tests.awsdoubles import told
 from tests.doubles import PlayerTransport, callFailed
 from tests.gameserverdoubles import GameServerTestCase
@@ -76,7 +75,7 @@ class StopTests(GameServerTestCase):
         self.clock.advance(60.0)
         self.assertEqual("heartbeat", self.fleet.theCall().operation)
         self.fleet.reply(utilized=True)
-        self.server.hurry()
+        self.server.skipGracePeriod()
         self.clock.advance(ABORT_AFTER)
         self.fleet.reply()
         self.assertStopped()
@@ -114,7 +113,7 @@ class StopTests(GameServerTestCase):
         player = self.endpoint.play()
         self.fleet.reply()
         self.stop()
-        self.server.hurry()
+        self.server.skipGracePeriod()
         self.assertTrue(player.ended)
         player.protocol.readConnectionLost()
         self.fleet.reply()
@@ -126,7 +125,7 @@ class StopTests(GameServerTestCase):
         self.fleet.reply()
         self.stop()
         player = self.endpoint.play()
-        self.server.hurry()
+        self.server.skipGracePeriod()
         self.fleet.reply()
         self.assertTrue(player.ended)
         player.protocol.readConnectionLost()
@@ -136,7 +135,7 @@ class StopTests(GameServerTestCase):
         """A Register in flight has 8 s; what it registered is deregistered."""
         self.start()
         self.stop()
-        self.clock.advance(IN_FLIGHT - 0.1)
+        self.clock.advance(IN_FLIGHT_TIMEOUT - 0.1)
         self.fleet.reply()
         self.assertEqual("deregister", self.fleet.theCall().operation)
         self.fleet.reply()
@@ -146,7 +145,7 @@ class StopTests(GameServerTestCase):
         """After 8 s a call in flight is abandoned."""
         self.start()
         self.stop()
-        self.clock.advance(IN_FLIGHT)
+        self.clock.advance(IN_FLIGHT_TIMEOUT)
         self.assertStopped()
 
     def test_silentAtTheEnd(self) -> None:
@@ -154,7 +153,7 @@ class StopTests(GameServerTestCase):
         self.start()
         self.fleet.reply()
         self.stop()
-        self.clock.advance(LAST_STEP)
+        self.clock.advance(DEREGISTER_TIMEOUT)
         self.assertStopped()
         self.fleet.reply()
 
@@ -173,9 +172,9 @@ class StopTests(GameServerTestCase):
 
     def test_stopBeforeFleetIQ(self) -> None:
         """Told to stop before there was a FleetIQ, it just closes, and never registers."""
-        self.start(enrolled=False)
+        self.start(registered=False)
         self.stop()
-        self.enroll()
+        self.register()
         self.assertStopped()
         self.assertEqual([], self.fleet.made)
 
@@ -207,7 +206,7 @@ class StopTests(GameServerTestCase):
                 self.stop()
             self.clock.advance(ABORT_AFTER)
             self.assertEqual(stops, player.aborted)
-            self.clock.advance(LAST_BYTES - ABORT_AFTER)
+            self.clock.advance(CLOSE_TIMEOUT - ABORT_AFTER)
             self.assertTrue(player.aborted)
             self.fleet.reply()
             self.successResultOf(self.server.finished)
@@ -221,15 +220,15 @@ class StopTests(GameServerTestCase):
             with capturedLogs() as events:
                 if answers:
                     self.fleet.reply()
-                self.clock.advance(LAST_STEP)
+                self.clock.advance(DEREGISTER_TIMEOUT)
             told = [str(event["log_format"]) for event in events]
             self.assertEqual(not answers, any("Not deregistered in time" in line for line in told))
 
     def test_waitingForItsTurn(self) -> None:
         """A Register that waits for its turn is not sent any more: the end need not wait."""
-        self.start(apiRate=TokenBucket(0.1, 1), enrolled=False)
-        self.successResultOf(self.pace.question())
-        self.enroll()
+        self.start(apiRate=TokenBucket(0.1, 1), registered=False)
+        self.successResultOf(self.limiter.acquire(0))
+        self.register()
         self.stop()
         self.assertEqual([], self.fleet.made)
         self.assertStopped()
@@ -241,7 +240,7 @@ class StopTests(GameServerTestCase):
             self.fleet.reply()
             self.stop()
             self.assertEqual(["register"], self.fleet.made)
-            self.clock.advance(LAST_STEP - 1.0)
+            self.clock.advance(DEREGISTER_TIMEOUT - 1.0)
             if inTime:
                 self.fleet.reply()
             else:
@@ -311,7 +310,7 @@ class DrainTests(GameServerTestCase):
         self.clock.advance(115.0 - 61.0 - 0.1)
         self.assertTrue(self.endpoint.listening)
         self.clock.advance(0.1)
-        self.clock.advance(IN_FLIGHT)
+        self.clock.advance(IN_FLIGHT_TIMEOUT)
         self.assertLeft()
 
     def test_idleThenStop(self) -> None:
@@ -323,7 +322,7 @@ class DrainTests(GameServerTestCase):
         self.clock.advance(100.0)
         self.assertNoResult(self.server.finished)
         self.stop()
-        self.clock.advance(IN_FLIGHT)
+        self.clock.advance(IN_FLIGHT_TIMEOUT)
         self.assertStopped()
 
     def test_idleButClaimed(self) -> None:
@@ -359,8 +358,11 @@ class DrainTests(GameServerTestCase):
         player = self.playing()
         another = self.endpoint.play()
         lines = self.leave(40.0)
-        self.assertIn("The players must go in 35 s: so they say.", lines)
-        self.assertIn("The session has 35 s to end.", lines)
+        self.assertIn(
+            "This session is the last one and ends within 35 s: so they say.",
+            lines,
+        )
+        self.assertIn("Waiting for the session to end, at most 35 s.", lines)
         self.clock.advance(34.9)
         with capturedLogs() as events:
             self.quit(another)
@@ -377,8 +379,8 @@ class DrainTests(GameServerTestCase):
         """Nobody knows when: the session may take its time, until another notice says more."""
         player = self.playing()
         lines = self.leave(None)
-        self.assertIn("The players must go: so they say.", lines)
-        self.assertIn("The session has all the time it takes to end.", lines)
+        self.assertIn("This session is the last one: so they say.", lines)
+        self.assertIn("Waiting for the session to end, without a limit.", lines)
         self.assertNotIn(inf, [call.getTime() for call in self.clock.getDelayedCalls()])
         self.clock.advance(54.0)
         self.fleet.reply(utilized=True)
@@ -394,7 +396,10 @@ class DrainTests(GameServerTestCase):
     def test_tooLate(self) -> None:
         """A notice whose time is over lets players go at once."""
         player = self.playing()
-        self.assertIn("The players must go in 0 s: so they say.", self.leave(-3.0))
+        self.assertIn(
+            "This session is the last one and ends within 0 s: so they say.",
+            self.leave(-3.0),
+        )
         self.assertTrue(player.ended)
 
     def test_thenStop(self) -> None:
@@ -425,11 +430,10 @@ class DrainTests(GameServerTestCase):
 
     def test_gameFails(self) -> None:
         """A game that fails to tell its players does not keep the server from leaving."""
-        player = self.playing()
-        factory = cast(Any, player.protocol).factory
-        factory.draining = lambda *_: dict[str, str]()["nobody"]
+        self.playing()
+        self.gameFails = True
         self.leave(120.0)
-        self.assertEqual(1, len(self.flushLoggedErrors(KeyError)))
+        self.assertEqual(1, len(self.flushLoggedErrors(ValueError)))
         self.assertFalse(self.endpoint.listening)
 
     def test_acceptsNobodyMore(self) -> None:
@@ -484,7 +488,7 @@ class DrainTests(GameServerTestCase):
                 with capturedLogs() as events:
                     self.server.drain("so FleetIQ says")
                     self.server.drain("so FleetIQ says again")
-                self.assertEqual(["The players must go: so FleetIQ says."], told(events))
+                self.assertEqual(["This session is the last one: so FleetIQ says."], told(events))
             self.clock.advance(54.0)
             self.fleet.reply(utilized=True)
             self.quit(player)

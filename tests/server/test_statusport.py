@@ -17,7 +17,7 @@ from twisted.web.http import HTTPChannel
 from echoserver.clock import WallClock
 from echoserver.gamelift.lifecycle import Available, Conflict, Unknown, Utilized, UtilizedExternally
 from echoserver.server.status import GameServerStatus
-from echoserver.server.statusport import LONGEST_BODY, Status
+from echoserver.server.statusport import LONGEST_BODY, StatusPort
 from tests.doubles import MemoryEndpoint
 
 HOST = "127.0.0.1:8080"
@@ -44,7 +44,7 @@ class StatusTestCase(SynchronousTestCase):
         self.clock.advance(100.0)
         self.statuses = [READY]
         self.since: float | None = None
-        self.status = Status(
+        self.status = StatusPort(
             self.clock,
             lambda: self.statuses,
             lambda: {"fleet": "local", "group": "group"},

@@ -16,10 +16,9 @@ from twisted.logger import capturedLogs
 from twisted.plugin import IPlugin
 from twisted.trial.unittest import SynchronousTestCase
 
-from echoserver.server import tap
-from echoserver.server.options import Options
+from echoserver.server.options import GameServerOptions
 from echoserver.server.process import ServerProcess
-from echoserver.server.tap import STARTED, Ending, collectLater, steady
+from echoserver.server.tap import STARTUP_SECONDS, SignalHandlers, freezeGarbage, useMonotonicClock
 from tests.awsdoubles import told
 from tests.programdoubles import Part, ProgramTestCase
 from twisted.plugins.fleetiq_echo import fleetiqEcho
@@ -52,7 +51,7 @@ class SteadyTests(SynchronousTestCase):
             wall.advance(1e9)
             reactor = Timers()
             reactor.seconds = wall.seconds
-            steady(reactor, monotonic.seconds)
+            useMonotonicClock(reactor, monotonic.seconds)
             self.assertEqual(1e9, reactor.seconds())
             made: list[str] = []
             reactor.callLater(60.0, made.append, "heartbeat")
@@ -74,9 +73,9 @@ class GarbageTests(SynchronousTestCase):
         # Python 3.12 has some hundred frozen by itself.
         before = gc.get_freeze_count()
         clock = Clock()
-        collectLater(clock)
+        freezeGarbage(clock)
         self.assertEqual((gc.isenabled(), gc.get_freeze_count()), (False, before))
-        clock.advance(STARTED)
+        clock.advance(STARTUP_SECONDS)
         self.assertTrue(gc.isenabled())
         self.assertGreater(gc.get_freeze_count(), before)
 
@@ -99,15 +98,15 @@ class SignalTests(ProgramTestCase):
             self.order.clear()
             self.reactor.fromThreads.clear()
             self.patch(program, "_servers", [Part("one", self.order), Part("two", self.order)])
-            Ending(self.reactor, program).listenForSignals()
+            SignalHandlers(self.reactor, program).install()
             signal.raise_signal(first)
             self.assertEqual((twisteds.seen, self.reactor.fromThreads), ([first], []))
             with capturedLogs() as events:
                 signal.raise_signal(second)
             self.assertEqual(twisteds.seen, [first])
             self.assertEqual(len(self.reactor.fromThreads), 1)
-            self.assertEqual(self.order, ["one hurried", "two hurried"])
-            self.assertEqual(told(events), ["One more signal: the grace ends now."])
+            self.assertEqual(self.order, ["one without grace", "two without grace"])
+            self.assertEqual(told(events), ["Second signal received: skipping the grace period."])
 
     def test_whileStopping(self) -> None:
         """When it stops for another reason, the first signal cuts the grace."""
@@ -115,7 +114,7 @@ class SignalTests(ProgramTestCase):
         self.patch(program, "_servers", [Part("one", self.order)])
         twisteds = Twisteds()
         program.stopService()
-        Ending(self.reactor, program).onSignal(twisteds, signal.SIGINT, None)
+        SignalHandlers(self.reactor, program).onSignal(twisteds, signal.SIGINT, None)
         self.assertEqual((twisteds.seen, len(self.reactor.fromThreads)), ([], 1))
 
     def test_ignored(self) -> None:
@@ -123,7 +122,7 @@ class SignalTests(ProgramTestCase):
         self.addCleanup(signal.signal, signal.SIGINT, signal.getsignal(signal.SIGINT))
         self.addCleanup(signal.signal, signal.SIGTERM, signal.getsignal(signal.SIGTERM))
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        Ending(self.reactor, self.program()).listenForSignals()
+        SignalHandlers(self.reactor, self.program()).install()
         self.assertIs(signal.getsignal(signal.SIGINT), signal.SIG_IGN)
 
 
@@ -135,7 +134,7 @@ class ExitTests(ProgramTestCase):
         ended: list[int] = []
         self.patch(os, "_exit", ended.append)
         program = self.program()
-        ending = Ending(self.reactor, program)
+        ending = SignalHandlers(self.reactor, program)
         ending.exit()
         self.assertEqual(ended, [])
         program.exitCode = 3
@@ -162,8 +161,8 @@ class ServiceMakerTests(ProgramTestCase):
         self.assertTrue(IPlugin.providedBy(fleetiqEcho) and IService.providedBy(program))
         assert isinstance(program, ServerProcess)
         self.assertFalse(gc.isenabled())
-        collect, listenForSignals = running
-        self.assertEqual("listenForSignals", listenForSignals.__name__)
-        self.assertIs(collectLater, getattr(collect, "func", None))
+        collect, install = running
+        self.assertEqual("install", install.__name__)
+        self.assertIs(freezeGarbage, getattr(collect, "func", None))
         self.assertEqual([each.__name__ for each in atExit], ["exit"])
-        self.assertIs(tap.Options, Options)
+        self.assertTrue(issubclass(fleetiqEcho.options, GameServerOptions))

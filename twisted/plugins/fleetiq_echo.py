@@ -1,13 +1,21 @@
-"""What twistd lists: names and where they live, so that listing them imports nothing of ours."""
+"""The commands and the reactor that twistd lists, by name: listing them imports no game."""
 
 from twisted.application.reactors import Reactor
 from twisted.application.service import ServiceMaker
 
-fleetiqEcho = ServiceMaker(
+from echoserver.game import gameServiceMaker
+
+fleetiqEcho = gameServiceMaker(
     "fleetiq-echo",
-    "echoserver.server.tap",
+    "echoserver.echo.makeFactory",
     "A TCP echo game server on Amazon GameLift FleetIQ.",
-    "fleetiq-echo",
+    options="echoserver.echo.Options",
+)
+
+fleetiqGame = gameServiceMaker(
+    "fleetiq-game",
+    None,
+    "Any Twisted protocol factory as a game server on Amazon GameLift FleetIQ.",
 )
 
 fleetiqLocal = ServiceMaker(

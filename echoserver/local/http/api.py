@@ -16,10 +16,11 @@ from twisted.web.server import NOT_DONE_YET
 
 from echoserver.local.http.operations import Actions
 from echoserver.local.http.site import PLAIN_TEXT, LocalRequest, Missing
+from echoserver.local.http.validation import gameLift
 from echoserver.local.http.wire import Reply, WireProtocol, isCall, protocolOf
 from echoserver.local.model.faults import DROP, LOST_REPLY, THROTTLE, Fate, Faults
 from echoserver.local.model.journal import LONGEST, Journal, short
-from echoserver.local.model.values import RATE_EXCEEDED, Refusal
+from echoserver.local.model.values import RATE_EXCEEDED, FleetIQError
 
 
 @dataclass(slots=True, eq=False)
@@ -43,8 +44,8 @@ class _Call:
     sentence: str | None = None
     callerLeft: bool = False
 
-    def refuse(self, refusal: Refusal) -> Reply:
-        self.outcome, self.sentence = refusal.code, refusal.sentence
+    def refuse(self, refusal: FleetIQError) -> Reply:
+        self.outcome, self.sentence = refusal.code, refusal.message
         return self.protocol.refuse(refusal, self.requestId)
 
 
@@ -109,7 +110,7 @@ class FleetIQEndpoint(Resource):
         try:
             call.operation = protocol.operationOf()
             self._actions.check(call.operation)
-        except Refusal as refusal:
+        except FleetIQError as refusal:
             self._end(call, call.refuse(refusal))
             return NOT_DONE_YET
         self.calls[call.operation] += 1
@@ -157,10 +158,15 @@ class FleetIQEndpoint(Resource):
         try:
             if fate.code is not None:
                 ordered = f"An ordered fault strikes this {call.operation}."
-                raise Refusal(fate.code, RATE_EXCEEDED if fate.kind == THROTTLE else ordered)
+                raise FleetIQError(fate.code, RATE_EXCEEDED if fate.kind == THROTTLE else ordered)
             call.about = call.protocol.decode(call.body)
             output = self._actions.perform(call.operation, call.about)
-        except Refusal as refusal:
+            ignored = gameLift().unknownMembers(call.operation, call.about)
+            if ignored:
+                call.sentence = (
+                    f"Ignored members that {call.operation} does not have: {', '.join(ignored)}."
+                )
+        except FleetIQError as refusal:
             return call.refuse(refusal)
         finally:
             self._performed()

@@ -17,8 +17,8 @@ from echoserver.local.http.operations import wordGameServer, wordGroup, wordInst
 from echoserver.local.http.site import LocalRequest, Missing
 from echoserver.local.http.wire import readObject
 from echoserver.local.model.faults import Faults
-from echoserver.local.model.fleet import FleetState
-from echoserver.local.model.values import Refusal, checkNames, numberOf, textOf
+from echoserver.local.model.fleet import Fleet
+from echoserver.local.model.values import FleetIQError, checkNames, numberOf, textOf
 
 
 class Tell(Protocol):
@@ -70,7 +70,7 @@ class ClockControl(Act):
     def __init__(
         self,
         clock: LocalClock,
-        state: FleetState,
+        state: Fleet,
         moved: Callable[[], None],
         tell: Tell,
     ) -> None:
@@ -191,7 +191,7 @@ class InterruptControl(Act):
     isLeaf = True
 
     def __init__(
-        self, state: FleetState, seconds: Callable[[], float], changed: Callable[[], None]
+        self, state: Fleet, seconds: Callable[[], float], changed: Callable[[], None]
     ) -> None:
         """
         @param changed: told after each change of the state.
@@ -212,8 +212,8 @@ class InterruptControl(Act):
         now = self._seconds()
         try:
             instance = self._state.interrupt(instanceId or "", kind, seconds, now)
-        except Refusal as refusal:
-            return refuse(request, _STATUSES.get(refusal.code, 400), refusal.sentence)
+        except FleetIQError as refusal:
+            return refuse(request, _STATUSES.get(refusal.code, 400), refusal.message)
         finally:
             self._changed()
         end = None if instance.end is None else round(instance.end, 3)
@@ -250,7 +250,7 @@ class StateControl(Resource):
 
     def __init__(
         self,
-        state: FleetState,
+        state: Fleet,
         faults: Faults,
         endpoint: FleetIQEndpoint,
         clock: LocalClock,

@@ -14,7 +14,7 @@ from zope.interface import implementer
 
 from echoserver.local.http.controls import answer
 from echoserver.local.http.site import LocalRequest
-from echoserver.local.model.journal import KEPT, Entry, Journal, wordEntry
+from echoserver.local.model.journal import KEPT, Entry, Journal, formatEntry
 
 _log = Logger(namespace="fleetiq.local")
 
@@ -35,7 +35,7 @@ class JournalControl(Resource):
         self._journal = journal
 
     def render_GET(self, request: LocalRequest) -> int:
-        entries = [wordEntry(each) for each in self._journal.entries()]
+        entries = [formatEntry(each) for each in self._journal.entries()]
         return answer(request, 200, {"entries": entries, "forgotten": self._journal.forgotten})
 
 
@@ -150,4 +150,4 @@ class _Reader:
 
 
 def _wordMessage(entry: Entry) -> bytes:
-    return b"data: " + json.dumps(wordEntry(entry)).encode("ascii") + b"\n\n"
+    return b"data: " + json.dumps(formatEntry(entry)).encode("ascii") + b"\n\n"

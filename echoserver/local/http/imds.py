@@ -15,7 +15,7 @@ from twisted.web.server import NOT_DONE_YET
 
 from echoserver.local.http.site import LATEST, METADATA_DATES, LocalRequest
 from echoserver.local.http.wire import Headers
-from echoserver.local.model.fleet import FleetState
+from echoserver.local.model.fleet import Fleet
 from echoserver.local.model.metadatatree import textAt, treeOf
 from echoserver.local.model.values import Instance
 
@@ -130,7 +130,7 @@ class MissingMetadata(Resource):
 class Instances(MissingMetadata):
     """C{/instances/<InstanceId>/latest/...}: the metadata of each instance."""
 
-    def __init__(self, state: FleetState, access: Access) -> None:
+    def __init__(self, state: Fleet, access: Access) -> None:
         super().__init__()
         self._state = state
         self._access = access

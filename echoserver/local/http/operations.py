@@ -10,18 +10,18 @@ from txaws.server.method import Method
 from txaws.server.registry import Registry
 
 from echoserver.local.http.validation import gameLift
-from echoserver.local.model.fleet import FleetState
+from echoserver.local.model.fleet import Fleet
 from echoserver.local.model.quotas import Quotas
 from echoserver.local.model.settings import Settings
 from echoserver.local.model.values import (
     ACCOUNT,
     REGION,
+    FleetIQError,
     GameServer,
     GameServerGroup,
     GroupSettings,
     Instance,
     InstanceDefinition,
-    Refusal,
     autoScalingGroupOf,
     cutPage,
     groupArnOf,
@@ -40,7 +40,7 @@ class Operation(Method):  # type: ignore[misc] # txaws has no types
     @ivar groups: the groups as they are now.
     """
 
-    def __init__(self, state: FleetState, now: float) -> None:
+    def __init__(self, state: Fleet, now: float) -> None:
         self.state = state
         self.groups = state.groups(now)
         self.now = now
@@ -131,7 +131,7 @@ def readAfter(request: Request, listing: str, read: Callable[[str], Any]) -> Any
     try:
         return read(readToken(listing, token))
     except ValueError as error:
-        raise Refusal(
+        raise FleetIQError(
             "InvalidRequestException",
             "NextToken is not one of this list: repeat the call that gave it, with the same group "
             "and SortOrder, or leave it out to begin again.",
@@ -321,7 +321,7 @@ class ListTagsForResource(Operation):
 
 def _checkSizes(minSize: int, maxSize: int) -> None:
     if minSize > maxSize:
-        raise Refusal(
+        raise FleetIQError(
             "InvalidRequestException",
             f"MinSize is {minSize} and MaxSize {maxSize}: MinSize must not be greater.",
         )
@@ -331,7 +331,7 @@ def _checkLaunchTemplate(template: Request) -> None:
     names = ("LaunchTemplateId", "LaunchTemplateName")
     given = [name for name in names if template.get(name) is not None]
     if len(given) != 1:
-        raise Refusal(
+        raise FleetIQError(
             "InvalidRequestException",
             f"LaunchTemplate has {' and '.join(given) or 'no name'}: it must have either "
             f"{' or '.join(names)}.",
@@ -344,7 +344,7 @@ def _definitionsOf(words: Iterable[Request]) -> tuple[InstanceDefinition, ...]:
     )
     types = {each.instanceType for each in definitions}
     if len(types) < 2:
-        raise Refusal(
+        raise FleetIQError(
             "InvalidRequestException",
             f"InstanceDefinitions has {' and '.join(types)} alone: it must have at least two "
             "different instance types.",
@@ -369,7 +369,7 @@ class Actions:
     """
 
     def __init__(
-        self, state: FleetState, seconds: Callable[[], float], quotas: Quotas | None = None
+        self, state: Fleet, seconds: Callable[[], float], quotas: Quotas | None = None
     ) -> None:
         """
         @param quotas: C{None} lets any number of calls make any number of things.
@@ -385,7 +385,7 @@ class Actions:
 
     def check(self, operation: str) -> None:
         """
-        @raise Refusal: This operation is not served.
+        @raise FleetIQError: This operation is not served.
         """
         try:
             self._registry.check(operation)
@@ -395,7 +395,7 @@ class Actions:
                 if operation in gameLift().operations
                 else "is not an operation of GameLift"
             )
-            raise Refusal(
+            raise FleetIQError(
                 "UnknownOperationException",
                 f"{operation[:100]} {whose}. Served are {', '.join(sorted(self.operations))}.",
             ) from error
@@ -404,14 +404,14 @@ class Actions:
         """
         Carry out a served operation; C{None} is the result of one that has no output.
 
-        @raise Refusal: FleetIQ refuses it, and nothing has changed.
+        @raise FleetIQError: FleetIQ refuses it, and nothing has changed.
         """
         try:
             return self._perform(operation, request)
-        except Refusal as refusal:
+        except FleetIQError as refusal:
             if refusal.code == "NotFoundException" and operation in _NOT_FOUND_UNDOCUMENTED:
                 code = self._state.settings.unknownGroup
-                raise Refusal(code, refusal.sentence) from refusal
+                raise FleetIQError(code, refusal.message) from refusal
             raise
 
     def _perform(self, operation: str, request: Request) -> Output | None:
@@ -420,7 +420,7 @@ class Actions:
             self._quotas.checkRate(operation, now)
         problem = gameLift().problem(operation, request)
         if problem is not None:
-            raise Refusal("InvalidRequestException", problem)
+            raise FleetIQError("InvalidRequestException", problem)
         if self._quotas is not None:
             self._quotas.checkRoom(operation, request, self._state.groups(now))
         action: Operation = self._registry.get(operation)(self._state, now)

@@ -22,7 +22,7 @@ from twisted.web.server import NOT_DONE_YET, Request, Site
 from zope.interface import implementer
 
 from echoserver.local.http.wire import Headers, isCall, protocolOf
-from echoserver.local.model.values import Refusal
+from echoserver.local.model.values import FleetIQError
 
 PLAIN_TEXT: Headers = ((b"Content-Type", b"text/plain; charset=utf-8"),)
 
@@ -137,7 +137,7 @@ class LocalRequest(Request):
         self.clientproto = b"HTTP/1.1"
         # Else the channel would ask for the body that was just refused.
         self.requestHeaders.removeHeader(b"expect")
-        refusal = Refusal(
+        refusal = FleetIQError(
             "RequestEntityTooLargeException", f"The body has more than {LONGEST_BODY} bytes."
         )
         reply = protocolOf(self.header).refuse(refusal, str(uuid4()))

@@ -12,7 +12,7 @@ from pathlib import Path
 from sys import float_info
 from typing import Any
 
-from echoserver.local.model.values import shown
+from echoserver.local.model.values import quoted
 
 # Says what is wrong with a value that stands at a path, or None.
 Check = Callable[[Any, str], str | None]
@@ -40,6 +40,24 @@ class ServiceModel:
         if check is None:
             check = self._checks[operation] = self._compile(self.inputShape(operation))
         return check(request, "")
+
+    def unknownMembers(self, operation: str, request: Mapping[str, Any]) -> list[str]:
+        """Return the paths of the members of a valid input that the operation does not have."""
+        return self._unknown(self.inputShape(operation), request, "")
+
+    def _unknown(self, shapeName: str, value: Any, path: str) -> list[str]:
+        shape, found = self.shapes[shapeName], []
+        if shape["type"] == "list":
+            for index, item in enumerate(value):
+                found += self._unknown(shape["member"]["shape"], item, f"{path}[{index}]")
+        elif shape["type"] == "structure":
+            for name, member in value.items():
+                if name not in shape["members"]:
+                    found.append(_join(path, name))
+                elif member is not None:
+                    below = shape["members"][name]["shape"]
+                    found += self._unknown(below, member, _join(path, name))
+        return found
 
     def inputShape(self, operation: str) -> str:
         """The name of the shape of an operation's input."""
@@ -101,17 +119,16 @@ def _rangeOfCharacters(halves: re.Match[str]) -> str:
 def _structureCheck(members: Mapping[str, Check], required: tuple[str, ...]) -> Check:
     def check(value: Any, path: str) -> str | None:
         if not isinstance(value, dict):
-            return f"{path} is {shown(value)}: it must be an object."
+            return f"{path} is {quoted(value)}: it must be an object."
         for name in required:
             if value.get(name) is None:
                 return f"{_join(path, name)} is missing."
         for name, member in value.items():
             memberCheck = members.get(name)
-            if memberCheck is None:
-                where = f" in {path}" if path else ""
-                return f"{shown(name)} is not known{where}: there are {', '.join(members)}."
-            # AWS reads null as absent.
-            problem = None if member is None else memberCheck(member, _join(path, name))
+            # The Smithy protocols ignore unknown members, and AWS reads null as absent.
+            if memberCheck is None or member is None:
+                continue
+            problem = memberCheck(member, _join(path, name))
             if problem is not None:
                 return problem
         return None
@@ -124,7 +141,7 @@ def _listCheck(memberCheck: Check, shape: Mapping[str, Any]) -> Check:
 
     def check(value: Any, path: str) -> str | None:
         if not isinstance(value, list):
-            return f"{path} is {shown(value)}: it must be a list."
+            return f"{path} is {quoted(value)}: it must be a list."
         problem = checkSize(len(value), path)
         for index, item in enumerate(value):
             if problem is not None:
@@ -140,7 +157,7 @@ def _stringCheck(shape: Mapping[str, Any]) -> Check:
     allowed = shape.get("enum")
     pattern = shape.get("pattern")
     matches = None if pattern is None else compilePattern(pattern).fullmatch
-    show = _hide if shape.get("sensitive") else shown
+    show = _hide if shape.get("sensitive") else quoted
 
     def check(value: Any, path: str) -> str | None:
         if not isinstance(value, str):
@@ -163,9 +180,9 @@ def _integerCheck(shape: Mapping[str, Any]) -> Check:
 
     def check(value: Any, path: str) -> str | None:
         if isinstance(value, bool) or not isinstance(value, int):
-            return f"{path} is {shown(value)}: it must be a whole number."
+            return f"{path} is {quoted(value)}: it must be a whole number."
         if not least <= value <= most:
-            return f"{path} is {shown(value)}: it must be from {least} to {most}."
+            return f"{path} is {quoted(value)}: it must be from {least} to {most}."
         return None
 
     return check
@@ -178,9 +195,9 @@ def _doubleCheck(shape: Mapping[str, Any]) -> Check:
 
     def check(value: Any, path: str) -> str | None:
         if isinstance(value, bool) or not isinstance(value, int | float):
-            return f"{path} is {shown(value)}: it must be a number."
+            return f"{path} is {quoted(value)}: it must be a number."
         if not least <= value <= most:
-            return f"{path} is {shown(value)}: it must be from {least:g} to {most:g}."
+            return f"{path} is {quoted(value)}: it must be from {least:g} to {most:g}."
         return None
 
     return check

@@ -12,7 +12,7 @@ from typing import Any, NoReturn, Protocol
 
 from cbor2 import CBORDecodeError, CBORDecoder, CBOREncoder, dumps, undefined
 
-from echoserver.local.model.values import Refusal
+from echoserver.local.model.values import FleetIQError
 
 Headers = tuple[tuple[bytes, bytes], ...]
 HeaderOf = Callable[[str], str | None]
@@ -41,18 +41,18 @@ class WireProtocol(Protocol):
     """One of the protocols in which SDKs speak to GameLift."""
 
     def operationOf(self) -> str:
-        """The operation that the request names; raises L{Refusal} if it names none."""
+        """The operation that the request names; raises L{FleetIQError} if it names none."""
         ...
 
     def decode(self, body: bytes) -> dict[str, Any]:
-        """The request's input; raises L{Refusal} if the body cannot be read."""
+        """The request's input; raises L{FleetIQError} if the body cannot be read."""
         ...
 
     def reply(self, output: Mapping[str, Any] | None, requestId: str) -> Reply:
         """The reply to a call that succeeded; C{None} is for an operation without output."""
         ...
 
-    def refuse(self, refusal: Refusal, requestId: str) -> Reply: ...
+    def refuse(self, refusal: FleetIQError, requestId: str) -> Reply: ...
 
 
 def isCall(method: bytes, path: bytes) -> bool:
@@ -70,7 +70,7 @@ def protocolOf(header: HeaderOf, path: bytes = b"/") -> WireProtocol:
 def _requireType(wanted: str, header: str | None) -> None:
     given = (header or "").partition(";")[0].strip().lower()
     if given != wanted:
-        raise Refusal(
+        raise FleetIQError(
             "SerializationException", f"Content-Type is {given[:60]!r}: it must be {wanted}."
         )
 
@@ -123,7 +123,7 @@ class AwsJson:
         _requireType(self.contentType, self._contentType)
         operation = (self._target or "").rpartition(".")[2]
         if not operation:
-            raise Refusal(
+            raise FleetIQError(
                 "UnknownOperationException",
                 "The header X-Amz-Target is missing: it must name an operation, "
                 "such as GameLift.ListGameServers.",
@@ -134,14 +134,14 @@ class AwsJson:
         try:
             return readObject(body) if body else {}
         except ValueError as error:
-            raise Refusal("SerializationException", str(error)) from error
+            raise FleetIQError("SerializationException", str(error)) from error
 
     def reply(self, output: Mapping[str, Any] | None, requestId: str) -> Reply:
         body = b"" if output is None else _encode(output).encode("ascii")
         return Reply(200, self._headers(requestId), body)
 
-    def refuse(self, refusal: Refusal, requestId: str) -> Reply:
-        body = _encode({"__type": refusal.code, "Message": refusal.sentence}).encode("ascii")
+    def refuse(self, refusal: FleetIQError, requestId: str) -> Reply:
+        body = _encode({"__type": refusal.code, "Message": refusal.message}).encode("ascii")
         # botocore reads the code from the body, other SDKs read it from the header.
         errorType = (b"x-amzn-errortype", refusal.code.encode("ascii"))
         status = _STATUSES.get(refusal.code, 400)
@@ -240,20 +240,20 @@ class RpcV2Cbor:
     def operationOf(self) -> str:
         protocol = self._header("smithy-protocol") or ""
         if protocol != self.name:
-            raise Refusal(
+            raise FleetIQError(
                 "SerializationException",
                 f"The header smithy-protocol is {protocol[:60]!r}: it must be {self.name}.",
             )
         for name in ("x-amz-target", "x-amzn-target"):
             if self._header(name) is not None:
-                raise Refusal(
+                raise FleetIQError(
                     "SerializationException",
                     f"The header {name} is not of {self.name}, where the path names the operation.",
                 )
         called = _RPC_PATH.search(self._path)
         service = b"" if called is None else called[1].rpartition(b".")[2]
         if called is None or service != b"GameLift" or not called[2]:
-            raise Refusal(
+            raise FleetIQError(
                 "UnknownOperationException",
                 f"The path is {self._path.decode('latin-1')[:60]!r}: it must end as in "
                 "/service/GameLift/operation/ListGameServers.",
@@ -267,16 +267,16 @@ class RpcV2Cbor:
         try:
             return readStructure(body)
         except ValueError as error:
-            raise Refusal("SerializationException", str(error)) from error
+            raise FleetIQError("SerializationException", str(error)) from error
 
     def reply(self, output: Mapping[str, Any] | None, requestId: str) -> Reply:
         if output is None:
             return Reply(200, self._headers(requestId), b"")
         return self._full(200, output, requestId)
 
-    def refuse(self, refusal: Refusal, requestId: str) -> Reply:
+    def refuse(self, refusal: FleetIQError, requestId: str) -> Reply:
         shape = f"com.amazonaws.gamelift#{refusal.code}"
-        error = {"__type": shape, "Message": refusal.sentence}
+        error = {"__type": shape, "Message": refusal.message}
         return self._full(_STATUSES.get(refusal.code, 400), error, requestId)
 
     def _full(self, status: int, value: Mapping[str, Any], requestId: str) -> Reply:

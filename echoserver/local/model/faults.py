@@ -9,7 +9,7 @@ from random import Random
 from typing import Any
 
 from echoserver.local.model.settings import DEFAULTS
-from echoserver.local.model.values import checkNames, numberOf, shown
+from echoserver.local.model.values import checkNames, numberOf, quoted
 
 SLOW, ERROR, THROTTLE, DROP, LOST_REPLY = "slow", "error", "throttle", "drop", "lost-reply"
 KINDS = (SLOW, ERROR, THROTTLE, DROP, LOST_REPLY)
@@ -139,10 +139,10 @@ class Faults:
         allowed = (EVERY_OPERATION, *sorted(self.operations))
         if operation not in allowed:
             raise ValueError(
-                f"operation is {shown(operation)}: it must be one of {', '.join(allowed)}."
+                f"operation is {quoted(operation)}: it must be one of {', '.join(allowed)}."
             )
         if kind not in KINDS:
-            raise ValueError(f"kind is {shown(kind)}: it must be one of {', '.join(KINDS)}.")
+            raise ValueError(f"kind is {quoted(kind)}: it must be one of {', '.join(KINDS)}.")
         seconds, code = numberOf(body, "seconds", LONGEST_WAIT), _code(body)
         if (seconds is None) == (kind == SLOW):
             raise ValueError(
@@ -172,7 +172,7 @@ def _code(body: Mapping[str, Any]) -> str | None:
     if code is None or (isinstance(code, str) and _CODE.fullmatch(code)):
         return code
     raise ValueError(
-        f"code is {shown(code)}: it must be the name of an error, at most 100 letters and dots."
+        f"code is {quoted(code)}: it must be the name of an error, at most 100 letters and dots."
     )
 
 
@@ -182,6 +182,6 @@ def _count(body: Mapping[str, Any]) -> int | None:
         return None
     if isinstance(count, bool) or not isinstance(count, int) or count < 1:
         raise ValueError(
-            f"count is {shown(count)}: it must be a whole number of calls, at least 1."
+            f"count is {quoted(count)}: it must be a whole number of calls, at least 1."
         )
     return count

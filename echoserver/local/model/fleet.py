@@ -11,10 +11,10 @@ from echoserver.local.model.placement import CLAIMABLE_STATUSES, Standing
 from echoserver.local.model.settings import DEFAULTS, MOST, Settings
 from echoserver.local.model.values import (
     Event,
+    FleetIQError,
     GameServer,
     GameServerGroup,
     Instance,
-    Refusal,
     some,
 )
 
@@ -25,7 +25,7 @@ def checkGroup(group: GameServerGroup) -> None:
     statuses do, is our choice: ConflictException, all.
     """
     if group.status != "ACTIVE":
-        raise Refusal(
+        raise FleetIQError(
             "ConflictException",
             f"Game server group {group.name} is {group.status}: game servers can register "
             "only while it is ACTIVE.",
@@ -35,13 +35,13 @@ def checkGroup(group: GameServerGroup) -> None:
 def checkInstance(group: GameServerGroup, instanceId: str, instance: Instance | None) -> None:
     """That a registration may fail on an instance that shuts down is AWS's word, not how."""
     if instance is None or instance.groupName != group.name:
-        raise Refusal(
+        raise FleetIQError(
             "InvalidRequestException",
             f"Instance {instanceId} is not in game server group {group.name}, which has "
             f"{some(group.instanceIds) or 'none'}.",
         )
     if instance.end is not None:
-        raise Refusal(
+        raise FleetIQError(
             "ConflictException",
             f"Instance {instanceId} is about to be terminated: no game server can register on it.",
         )
@@ -53,13 +53,13 @@ def checkId(gameServerId: str, known: GameServer | None, used: Collection[str]) 
     @param used: the ids that may not come back.
     """
     if known is not None:
-        raise Refusal(
+        raise FleetIQError(
             "ConflictException",
             f"Game server {gameServerId} is already registered in game server group "
             f"{known.groupName}: take another id, or deregister that one.",
         )
     if gameServerId in used:
-        raise Refusal(
+        raise FleetIQError(
             "ConflictException",
             f"Game server {gameServerId} was registered before, and the setting id-reuse is "
             "refuse: take another id.",
@@ -68,14 +68,14 @@ def checkId(gameServerId: str, known: GameServer | None, used: Collection[str]) 
 
 def checkUpdate(server: GameServer, utilizationStatus: str | None, settings: Settings) -> None:
     if server.utilized and utilizationStatus == "AVAILABLE":
-        raise Refusal(
+        raise FleetIQError(
             settings.availableAgain,
             f"Game server {server.gameServerId} is UTILIZED and cannot become AVAILABLE again: "
             "deregister it and register a new one.",
         )
     isLate = utilizationStatus == "UTILIZED" and not (server.claimed or server.utilized)
     if isLate and settings.lateUtilized == "refuse":
-        raise Refusal(
+        raise FleetIQError(
             "InvalidRequestException",
             f"Game server {server.gameServerId} is not claimed, and the setting late-utilized is "
             "refuse: claim it first.",
@@ -84,7 +84,7 @@ def checkUpdate(server: GameServer, utilizationStatus: str | None, settings: Set
 
 def checkFilter(statuses: Collection[str] | None) -> None:
     if statuses is not None and "ACTIVE" not in statuses:
-        raise Refusal(
+        raise FleetIQError(
             "InvalidRequestException",
             f"FilterOption.InstanceStatuses is {list(statuses)}: it must contain ACTIVE.",
         )
@@ -105,7 +105,7 @@ def checkTarget(
         why, code = f"is on an instance that is {instanceStatus}", settings.excludedTarget
     else:
         return
-    raise Refusal(code, f"Game server {server.gameServerId} {why}.")
+    raise FleetIQError(code, f"Game server {server.gameServerId} {why}.")
 
 
 def _standingOf(server: GameServer) -> Standing:
@@ -132,7 +132,7 @@ class Roster:
         group = self._groups.group(groupName)
         server = self.named(gameServerId)
         if server is None or server.groupName != group.name:
-            raise Refusal(
+            raise FleetIQError(
                 "NotFoundException",
                 f"Game server {gameServerId} is not registered in game server group {group.name}.",
             )
@@ -183,7 +183,7 @@ class Roster:
 CLAIM_SECONDS = 60.0
 
 
-class FleetState:
+class Fleet:
     """
     All there is in one local FleetIQ. Every operation takes C{now} and first lets happen what is
     due by then. Groups are named by name or ARN. Where an operation refuses, nothing has changed.
@@ -430,7 +430,7 @@ class FleetState:
         serial = group.placement.best(allowed)
         server = None if serial is None else self._roster.get(serial)
         if server is None:
-            raise Refusal(
+            raise FleetIQError(
                 "OutOfCapacityException",
                 f"No game server of group {group.name} is free to claim, "
                 f"of {len(group.serials)} registered.",

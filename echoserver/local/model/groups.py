@@ -12,16 +12,16 @@ from echoserver.local.model.placement import discard
 from echoserver.local.model.values import (
     ACCOUNT,
     Event,
+    FleetIQError,
     GameServerGroup,
     GroupSettings,
     Instance,
     InstanceDefinition,
     Interruption,
-    Refusal,
     autoScalingGroupOf,
     cutPage,
     instanceIdOf,
-    shown,
+    quoted,
     some,
 )
 
@@ -41,7 +41,7 @@ _DELETABLE = ("ACTIVE", "ERROR")
 class Groups:
     """
     The groups of one FleetIQ, named by name or ARN. It is to be swept before it is asked, which
-    L{FleetState.groups<echoserver.local.model.fleet.FleetState.groups>} does. Where an operation
+    L{Fleet.groups<echoserver.local.model.fleet.Fleet.groups>} does. Where an operation
     refuses, nothing has changed. AWS says of no other operation than Delete that it needs a group
     in a certain status, so the others take it in any.
 
@@ -88,7 +88,7 @@ class Groups:
         now: float,
     ) -> GameServerGroup:
         if name in self._groups:
-            raise Refusal(
+            raise FleetIQError(
                 "ConflictException",
                 f"Game server group {name} exists, and is {self._groups[name].status}: take "
                 "another name, or delete that one and wait until it is gone.",
@@ -132,7 +132,7 @@ class Groups:
         """
         group = self.group(nameOrArn)
         if group.status not in _DELETABLE:
-            raise Refusal(
+            raise FleetIQError(
                 "InvalidRequestException",
                 f"Cannot delete game server group {group.name}: it is {group.status}, and must be "
                 f"{' or '.join(_DELETABLE)}.",
@@ -158,7 +158,7 @@ class Groups:
         group = self._tagged(arn)
         after = {**group.tags, **tags}
         if len(after) > MOST_TAGS:
-            raise Refusal(
+            raise FleetIQError(
                 "TaggingFailedException",
                 f"Game server group {group.name} would have {len(after)} tags: it may have "
                 f"{MOST_TAGS}.",
@@ -175,7 +175,7 @@ class Groups:
         name = nameOrArn.rpartition(":gameservergroup/")[2]
         if name not in self._groups:
             has = some(self._groups) or "none"
-            raise Refusal(
+            raise FleetIQError(
                 "NotFoundException",
                 f"Game server group {name[:256]} does not exist. This FleetIQ has {has}.",
             )
@@ -296,7 +296,7 @@ class Groups:
 
     def _tagged(self, arn: str) -> GameServerGroup:
         if not (arn.startswith("arn:") and ":gameservergroup/" in arn):
-            raise Refusal(
+            raise FleetIQError(
                 "NotFoundException",
                 f"{arn[:100]} is not the ARN of a game server group, and only these have tags.",
             )
@@ -368,29 +368,31 @@ class Interruptions:
         all there is for those that have none. Each kind comes once, and after an end none comes.
         """
         if kind not in KINDS:
-            raise Refusal(
+            raise FleetIQError(
                 "InvalidRequestException",
-                f"kind is {shown(kind)}: it must be one of {', '.join(KINDS)}.",
+                f"kind is {quoted(kind)}: it must be one of {', '.join(KINDS)}.",
             )
         instance = self._groups.instances.get(instanceId)
         if instance is None:
             has = some(self._groups.instances) or "none"
-            raise Refusal(
+            raise FleetIQError(
                 "NotFoundException",
-                f"Instance {shown(instanceId)} does not run in a game server group. "
+                f"Instance {quoted(instanceId)} does not run in a game server group. "
                 f"This FleetIQ has {has}.",
             )
         if instance.end is not None:
-            raise Refusal(
+            raise FleetIQError(
                 "ConflictException",
                 f"Instance {instanceId} {_endOf(instance, now)} already: it cannot be interrupted.",
             )
         if any(each.kind == kind for each in instance.interruptions):
-            raise Refusal("ConflictException", f"Instance {instanceId} {KINDS[kind].told} already.")
+            raise FleetIQError(
+                "ConflictException", f"Instance {instanceId} {KINDS[kind].told} already."
+            )
         if KINDS[kind].why is None and seconds is not None:
-            raise Refusal(
+            raise FleetIQError(
                 "InvalidRequestException",
-                f"seconds is {shown(seconds)}: {kind} has no end, so leave seconds out.",
+                f"seconds is {quoted(seconds)}: {kind} has no end, so leave seconds out.",
             )
         return self._begin(instance, kind, seconds or USUAL_SECONDS, now)
 

@@ -95,7 +95,7 @@ def short(value: object) -> str | None:
     return value[:LONGEST] if isinstance(value, str) else None
 
 
-def wordEntry(entry: Entry) -> dict[str, Any]:
+def formatEntry(entry: Entry) -> dict[str, Any]:
     """An entry as the controls have it: without what it does not know."""
     words = _wordCall(entry) if isinstance(entry, Call) else _wordEvent(entry)
     return {name: value for name, value in words.items() if value is not None}

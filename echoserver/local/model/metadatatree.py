@@ -59,14 +59,12 @@ def treeOf(instance: Instance, now: float) -> Tree:
 
 
 def textAt(tree: Tree, path: list[str]) -> str | None:
-    """What stands at a path, a value or a listing; only a listing may be asked for with a slash."""
+    """Return the value or the listing at a path; as on EC2, a trailing slash changes neither."""
     node: str | Tree = tree
     for index, segment in enumerate(path):
-        if isinstance(node, str):
-            return None
         if segment == "" and index == len(path) - 1:
             break
-        if segment not in node:
+        if isinstance(node, str) or segment not in node:
             return None
         node = node[segment]
     if isinstance(node, str):

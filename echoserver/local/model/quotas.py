@@ -14,7 +14,7 @@ from typing import Any
 
 from echoserver.local.model.groups import Groups
 from echoserver.local.model.settings import DEFAULTS
-from echoserver.local.model.values import RATE_EXCEEDED, Refusal
+from echoserver.local.model.values import RATE_EXCEEDED, FleetIQError
 
 MOST_GROUPS = 20
 MOST_GAME_SERVERS = 1000
@@ -77,21 +77,21 @@ class Quotas:
 
     def checkRate(self, operation: str, now: float) -> None:
         """
-        @raise Refusal: There were too many calls of this operation lately.
+        @raise FleetIQError: There were too many calls of this operation lately.
         """
         full = RATES[operation].taken(self._full.get(operation, now), now)
         if full is None:
-            raise Refusal(self._throttling, RATE_EXCEEDED)
+            raise FleetIQError(self._throttling, RATE_EXCEEDED)
         self._full[operation] = full
 
     def checkRoom(self, operation: str, request: Mapping[str, Any], groups: Groups) -> None:
         """
-        @raise Refusal: What this call would make is one too many.
+        @raise FleetIQError: What this call would make is one too many.
         """
         if operation == "RegisterGameServer":
             group = groups.group(request["GameServerGroupName"])
             if len(group.serials) >= MOST_GAME_SERVERS:
-                raise Refusal(
+                raise FleetIQError(
                     "LimitExceededException",
                     f"Game server group {group.name} has {len(group.serials)} game servers, and "
                     f"the quota is {MOST_GAME_SERVERS}.",
@@ -99,7 +99,7 @@ class Quotas:
         elif operation == "CreateGameServerGroup":
             count = sum(1 for _ in groups.all())
             if count >= MOST_GROUPS:
-                raise Refusal(
+                raise FleetIQError(
                     "LimitExceededException",
                     f"There are {count} game server groups, and the quota is {MOST_GROUPS}.",
                 )

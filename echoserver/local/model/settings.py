@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import Field, dataclass, field, fields, replace
 from typing import Any
 
-from echoserver.local.model.values import shown
+from echoserver.local.model.values import quoted
 
 MOST = 1_000_000
 
@@ -83,7 +83,9 @@ def changed(settings: Settings, assignment: str) -> Settings:
     named = {_nameOf(each): each for each in fields(Settings)}
     name, _, given = assignment.partition("=")
     if name not in named:
-        raise ValueError(f"{shown(assignment)}: it must be NAME=VALUE, NAME one of {_list(named)}.")
+        raise ValueError(
+            f"{quoted(assignment)}: it must be NAME=VALUE, NAME one of {_list(named)}."
+        )
     setting = named[name]
     allowed: tuple[str | int, ...] = setting.metadata["values"]
     value: Any = given
@@ -92,10 +94,10 @@ def changed(settings: Settings, assignment: str) -> Settings:
         value = int(given) if isNumber else 0
         if not 1 <= value <= MOST:
             raise ValueError(
-                f"{shown(assignment)}: the value must be a whole number from 1 to {MOST}."
+                f"{quoted(assignment)}: the value must be a whole number from 1 to {MOST}."
             )
     elif value not in allowed:
-        raise ValueError(f"{shown(assignment)}: the value must be one of {_list(allowed)}.")
+        raise ValueError(f"{quoted(assignment)}: the value must be one of {_list(allowed)}.")
     return replace(settings, **{setting.name: value})
 
 

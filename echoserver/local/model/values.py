@@ -20,13 +20,13 @@ _SHOWN_CHARACTERS = 60
 RATE_EXCEEDED = "Rate exceeded"
 
 
-class Refusal(Exception):
+class FleetIQError(Exception):
     """What FleetIQ answers instead of a result: one of its error codes, and a sentence."""
 
-    def __init__(self, code: str, sentence: str) -> None:
-        super().__init__(sentence)
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
         self.code = code
-        self.sentence = sentence
+        self.message = message
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +176,7 @@ def some(names: Collection[str]) -> str:
     return ", ".join(first) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
-def shown(value: object) -> str:
+def quoted(value: object) -> str:
     """What somebody sent, for a sentence: short, whatever it is."""
     # A nested value is named, not printed: it may be large.
     if isinstance(value, dict | list):
@@ -191,7 +191,7 @@ def checkNames(body: Mapping[str, Any], what: str, names: Collection[str]) -> No
     """
     for name in body:
         if name not in names:
-            raise ValueError(f"{shown(name)} is not a field of {what}: it has {', '.join(names)}.")
+            raise ValueError(f"{quoted(name)} is not a field of {what}: it has {', '.join(names)}.")
 
 
 def numberOf(body: Mapping[str, Any], name: str, most: float) -> float | None:
@@ -205,7 +205,7 @@ def numberOf(body: Mapping[str, Any], name: str, most: float) -> float | None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= most:
         raise ValueError(
-            f"{name} is {shown(value)}: it must be a number above 0, at most {most:.12g}."
+            f"{name} is {quoted(value)}: it must be a number above 0, at most {most:.12g}."
         )
     return float(value)
 
@@ -219,7 +219,7 @@ def textOf(body: Mapping[str, Any], name: str) -> str | None:
     value = body.get(name)
     if value is None or isinstance(value, str):
         return value
-    raise ValueError(f"{name} is {shown(value)}: it must be a string.")
+    raise ValueError(f"{name} is {quoted(value)}: it must be a string.")
 
 
 def cutPage(keys: Sequence[str], after: str | None, size: int) -> tuple[list[str], bool]:

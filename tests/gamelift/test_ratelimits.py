@@ -1,4 +1,4 @@
-"""How fast a process calls FleetIQ: in which order, how long, and never too often."""
+"""The rate limiter: order, delays, and the calls of many game servers."""
 
 from __future__ import annotations
 
@@ -10,42 +10,42 @@ from twisted.internet.task import Clock, deferLater
 from twisted.trial.unittest import SynchronousTestCase
 
 from echoserver.clock import WallClock
-from echoserver.gamelift.lifecycle import Available, Known, Step, Utilized, Wanted
-from echoserver.gamelift.pace import Pace, Place
-from echoserver.gamelift.registration import Degraded, Registration, RegistrationConfig
+from echoserver.gamelift.degraded import Degraded
+from echoserver.gamelift.lifecycle import Available, Desired, Step, Utilized
+from echoserver.gamelift.registration import _PRIORITIES, LOWEST_PRIORITY, Registration
 from echoserver.gamelift.service import GameServerDescription, RegistrationRequest
-from echoserver.ratelimit import TokenBucket
+from echoserver.ratelimit import RateLimiter, TokenBucket, Waiter
 from tests.doubles import gameServer
 
 INSTANCE = "i-0123456789abcdef0"
 
 
-class PaceTests(SynchronousTestCase):
+class RateLimiterTests(SynchronousTestCase):
     """Places in line, one token a second."""
 
     def setUp(self) -> None:
         self.clock = Clock()
-        self.pace = Pace(self.clock, TokenBucket(1.0, 1))
+        self.limiter = RateLimiter(self.clock, TokenBucket(1.0, 1))
         self.called: list[str] = []
-        self.pace.place(self.fail).mayCall(Step.REGISTER, inf)
+        self.limiter.waiter(self.fail).mayCall(_PRIORITIES[Step.REGISTER])
 
-    def wants(self, name: str, step: Step | None, beatDue: float = inf) -> Place:
+    def wants(self, name: str, step: Step | None, urgentAt: float = inf) -> Waiter:
         """Somebody who wants a step, until he has taken it; or who no longer wants one, if None."""
 
         def ask() -> None:
             if step is None:
-                place.leave()
-            elif place.mayCall(step, beatDue):
+                waiter.giveUp()
+            elif waiter.mayCall(_PRIORITIES[step], urgentAt):
                 self.called.append(name)
 
-        place = self.pace.place(ask)
-        place.mayCall(step or Step.UTILIZE, beatDue)
-        return place
+        waiter = self.limiter.waiter(ask)
+        waiter.mayCall(_PRIORITIES[step or Step.UTILIZE], urgentAt)
+        return waiter
 
     def test_noLimit(self) -> None:
         """Without a bucket everybody may, and nothing is left behind."""
-        place = Pace(self.clock).place(self.fail)
-        self.assertTrue(all(place.mayCall(Step.REGISTER, inf) for _ in range(100)))
+        waiter = RateLimiter(self.clock).waiter(self.fail)
+        self.assertTrue(all(waiter.mayCall(_PRIORITIES[Step.REGISTER]) for _ in range(100)))
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_order(self) -> None:
@@ -75,17 +75,17 @@ class PaceTests(SynchronousTestCase):
         first = self.wants("first", Step.UTILIZE)
         self.wants("second", Step.UTILIZE)
         self.clock.advance(1.0)
-        self.assertFalse(first.mayCall(Step.UTILIZE, inf))
+        self.assertFalse(first.mayCall(_PRIORITIES[Step.UTILIZE]))
         self.clock.pump([1.0] * 2)
         self.assertEqual(self.called, ["first", "second", "first"])
 
     def test_changesItsMind(self) -> None:
-        """Who wants something more urgent now goes before; the place among equals is kept."""
+        """Who wants something more urgent now goes before; the waiter among equals is kept."""
         changing = self.wants("changing", Step.HEARTBEAT)
         self.wants("deregister", Step.DEREGISTER)
-        self.assertFalse(changing.mayCall(Step.UTILIZE, inf))
-        self.assertFalse(changing.mayCall(Step.DEREGISTER, inf))
-        changing.ring = lambda: self.called.append("changing")
+        self.assertFalse(changing.mayCall(_PRIORITIES[Step.UTILIZE]))
+        self.assertFalse(changing.mayCall(_PRIORITIES[Step.DEREGISTER]))
+        changing.retry = lambda: self.called.append("changing")
         self.clock.advance(1.0)
         self.assertEqual(self.called[0], "changing")
 
@@ -99,7 +99,7 @@ class PaceTests(SynchronousTestCase):
 
     def test_leaves(self) -> None:
         """Who has left is not rung, and nothing waits for nobody."""
-        self.wants("gone", Step.UTILIZE).leave()
+        self.wants("gone", Step.UTILIZE).giveUp()
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.clock.advance(5.0)
         self.assertEqual(self.called, [])
@@ -108,13 +108,13 @@ class PaceTests(SynchronousTestCase):
         """A token that is there is for the first in line, not for who happens to ask."""
         self.wants("waits", Step.UTILIZE)
         self.clock.rightNow += 1.0
-        self.assertFalse(self.pace.place(self.fail).mayCall(Step.HEARTBEAT, inf))
+        self.assertFalse(self.limiter.waiter(self.fail).mayCall(_PRIORITIES[Step.HEARTBEAT]))
         self.clock.advance(0.0)
         self.assertEqual(self.called, ["waits"])
 
     def test_lateHeartbeat(self) -> None:
         """A heartbeat that is 2 s late goes before all."""
-        self.wants("late", Step.HEARTBEAT, beatDue=0.5)
+        self.wants("late", Step.HEARTBEAT, urgentAt=2.5)
         for i in range(4):
             self.wants(f"utilize {i}", Step.UTILIZE)
         self.clock.pump([1.0] * 3)
@@ -122,7 +122,7 @@ class PaceTests(SynchronousTestCase):
 
     def test_question(self) -> None:
         """A question beside the steps goes last; cancelled, it has left the line."""
-        first, second = self.pace.question(), self.pace.question()
+        first, second = self.limiter.acquire(LOWEST_PRIORITY), self.limiter.acquire(LOWEST_PRIORITY)
         self.wants("register", Step.REGISTER)
         self.clock.advance(1.0)
         self.assertEqual(self.called, ["register"])
@@ -135,9 +135,9 @@ class PaceTests(SynchronousTestCase):
 
     def test_questionAtOnce(self) -> None:
         """It need not wait where nothing else does, nor where there is no limit."""
-        self.successResultOf(Pace(self.clock).question())
+        self.successResultOf(RateLimiter(self.clock).acquire(LOWEST_PRIORITY))
         self.clock.advance(1.0)
-        self.successResultOf(self.pace.question())
+        self.successResultOf(self.limiter.acquire(LOWEST_PRIORITY))
 
 
 class PromptFleet:
@@ -153,7 +153,9 @@ class PromptFleet:
     def utilize(self, gameServerId: str) -> Deferred[GameServerDescription]:
         return self._answer("utilize", gameServerId)
 
-    def heartbeat(self, gameServerId: str) -> Deferred[GameServerDescription]:
+    def heartbeat(
+        self, gameServerId: str, data: str | None = None
+    ) -> Deferred[GameServerDescription]:
         return self._answer("heartbeat", gameServerId)
 
     def describe(self, gameServerId: str) -> Deferred[GameServerDescription]:
@@ -168,6 +170,22 @@ class PromptFleet:
         return deferLater(self._clock, 0.05, lambda: seen)
 
 
+class IgnoringListener:
+    """A listener of a registration that ignores all events."""
+
+    def registered(self) -> None:
+        """Ignore it."""
+
+    def refused(self, message: str) -> bool:
+        return False
+
+    def sessionConfirmed(self, data: str) -> None:
+        """Ignore it."""
+
+    def claimChanged(self, claimed: bool, data: str) -> None:
+        """Ignore it."""
+
+
 class CrowdTests(SynchronousTestCase):
     """1,000 players who send one byte and leave, spread over the game servers of one process."""
 
@@ -177,32 +195,33 @@ class CrowdTests(SynchronousTestCase):
         """They come within 10 s, 150 s after the start; all that was sent in 500 s."""
         clock = Clock()
         fleet = PromptFleet(clock)
-        pace = Pace(clock, TokenBucket(self.RATE, self.BURST))
+        limiter = RateLimiter(clock, TokenBucket(self.RATE, self.BURST))
         degraded = Degraded(clock, WallClock(clock))
-        wanted: list[Wanted] = [Available()] * servers
 
-        def works(index: int) -> Registration:
-            def wants(_: Known) -> Wanted:
-                return wanted[index]
-
-            identity = RegistrationRequest(INSTANCE, "localhost:5000", 5000 + index)
-            registrationConfig = RegistrationConfig(
-                fleet, identity, pace, lambda: None, lambda _: False, degraded
+        def start(index: int) -> Registration:
+            request = RegistrationRequest(INSTANCE, "localhost:5000", 5000 + index)
+            registration = Registration(
+                clock,
+                rng,
+                fleet,
+                request,
+                limiter=limiter,
+                degraded=degraded,
+                heartbeat=60.0,
+                listener=IgnoringListener(),
             )
-            worker = Registration(clock, rng, registrationConfig, 60.0, wants, lambda _: None)
-            worker.work()
-            return worker
+            registration.setDesired(Desired(Available()))
+            registration.run()
+            return registration
 
-        workers = [works(index) for index in range(servers)]
+        registrations = [start(index) for index in range(servers)]
 
         def plays(index: int, session: int) -> None:
-            wanted[index] = Utilized(session)
-            workers[index].changed()
+            registrations[index].setDesired(Desired(Utilized(session)))
             clock.callLater(0.02, leaves, index)
 
         def leaves(index: int) -> None:
-            wanted[index] = Available()
-            workers[index].changed()
+            registrations[index].setDesired(Desired(Available()))
 
         def comes(session: int) -> None:
             plays(rng.randrange(servers), session)
