@@ -1,9 +1,9 @@
 """
-treq's HTTP client, for a service that has an address and no name.
+An HTTP client that connects to IP addresses without a name lookup.
 
-Twisted's own Agent looks up an address as if it were a name, in a thread that stays: beside another
-thread each system call of the reactor's takes longer. And hyperlink, which treq makes URLs with,
-takes an IPv6 address for a name to be encoded, and fails.
+treq's own client has two problems with a URL such as C{http://169.254.169.254}. Twisted's Agent
+looks up the address in a thread of the reactor's pool; the thread stays, and slows every later
+system call. hyperlink, which treq uses for URLs, encodes an IPv6 address as a host name, and fails.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ from zope.interface import implementer
 
 class Client(HTTPClient):
     """
-    Asks addresses, and names too.
+    A treq client for URLs with an IP address or a host name.
 
-    @param within: seconds for a connection.
+    @param connectTimeout: seconds.
     """
 
-    def __init__(self, reactor: Any, within: float) -> None:
-        super().__init__(Agent.usingEndpointFactory(reactor, _Endpoints(reactor, within)))
+    def __init__(self, reactor: Any, connectTimeout: float) -> None:
+        super().__init__(Agent.usingEndpointFactory(reactor, _Endpoints(reactor, connectTimeout)))
 
     def request(self, method: str, url: Any, **kwargs: Any) -> Deferred[Any]:
         return super().request(method, _Encoded.from_text(url), **kwargs)
 
 
 class _Encoded(EncodedURL):
-    """A URL whose IPv6 address stays as it is."""
+    """A URL that keeps its IPv6 address instead of encoding it as a name."""
 
     def to_uri(self) -> EncodedURL:
         return self if isIPv6Address(self.host) else super().to_uri()
@@ -50,20 +50,22 @@ class _Encoded(EncodedURL):
 
 @implementer(IAgentEndpointFactory)
 class _Endpoints:
-    """Where an Agent connects."""
+    """Chooses the endpoint that an Agent connects to: an address needs no resolver."""
 
-    def __init__(self, reactor: Any, within: float) -> None:
+    def __init__(self, reactor: Any, connectTimeout: float) -> None:
         self._reactor = reactor
-        self._within = within
+        self._connectTimeout = connectTimeout
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
         host = uri.host.decode("ascii")
-        kind: Any = HostnameEndpoint
+        endpointClass: Any = HostnameEndpoint
         if isIPAddress(host):
-            kind = TCP4ClientEndpoint
+            endpointClass = TCP4ClientEndpoint
         elif isIPv6Address(host):
-            kind = TCP6ClientEndpoint
-        endpoint: IStreamClientEndpoint = kind(self._reactor, host, uri.port, self._within)
+            endpointClass = TCP6ClientEndpoint
+        endpoint: IStreamClientEndpoint = endpointClass(
+            self._reactor, host, uri.port, self._connectTimeout
+        )
         if uri.scheme == b"https":
             endpoint = wrapClientTLS(optionsForClientTLS(host), endpoint)
         return endpoint

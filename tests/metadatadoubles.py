@@ -1,4 +1,4 @@
-"""An instance with all the metadata there is, and tests that ask for it."""
+"""All items of an instance's metadata, and a test case that reads them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.awsdoubles import INSTANCE_ID, METADATA, MetadataService
 
 T = TypeVar("T")
 
-EVERYTHING = {
+ALL_ITEMS = {
     "instance-id": INSTANCE_ID,
     "public-hostname": "ec2.example",
     "public-ipv4": "203.0.113.7",
@@ -26,6 +26,8 @@ EVERYTHING = {
 
 
 class MetadataTestCase(SynchronousTestCase):
+    """A test of coroutines that read a metadata service in memory."""
+
     def setUp(self) -> None:
         self.clock = Clock()
 
@@ -33,12 +35,13 @@ class MetadataTestCase(SynchronousTestCase):
         return InstanceMetadata(self.clock, service.http(), lambda: url)
 
     def result(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine that does not wait, and return its result."""
         return self.successResultOf(Deferred.fromCoroutine(work))
 
     def sentence(self, work: Coroutine[Any, Any, object], kind: type = NoMetadata) -> str:
-        """What the failure says: nothing of a page, and one sentence."""
+        """Return the text of the exception of this class: one sentence, without a page's text."""
         failure = self.failureResultOf(Deferred.fromCoroutine(work), NoIdentity)
         self.assertIs(type(failure.value), kind)
-        said = str(failure.value)
-        self.assertTrue(said.endswith(".") and "\n" not in said and "html" not in said, said)
-        return said
+        text = str(failure.value)
+        self.assertTrue(text.endswith(".") and "\n" not in text and "html" not in text, text)
+        return text

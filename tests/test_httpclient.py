@@ -1,4 +1,4 @@
-"""An HTTP client for services that have an address and no name."""
+"""Tests of echoserver.httpclient: IP addresses, host names, and TLS."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from echoserver.httpclient import Client
 
 
 class Connected(StringTransport):
-    """One that a client of HTTP may connect by."""
+    """A transport in memory for an HTTP client."""
 
     def setTcpNoDelay(self, enabled: bool) -> None:
         assert enabled
 
 
 class ClientTests(SynchronousTestCase):
-    """Where it connects, and what it asks there."""
+    """The address that the client connects to, and the request it sends."""
 
     def test_addresses(self) -> None:
-        """An address is connected to as it is: nobody is asked for it as if it were a name."""
+        """The client connects to an IP address without a name lookup."""
         for url, host, port in (
             ("http://169.254.169.254/latest", "169.254.169.254", 80),
             ("http://[fd00:ec2::254]/latest", "fd00:ec2::254", 80),
@@ -31,15 +31,15 @@ class ClientTests(SynchronousTestCase):
             reactor = MemoryReactorClock()
             reactor.installNameResolver(cast(IHostnameResolver, None))
             Client(reactor, 1.0).get(url).addErrback(lambda _: None)
-            ((said, number, factory, timeout, _),) = reactor.tcpClients
-            self.assertEqual((host, port, 1.0), (said, number, timeout))
+            ((connectedHost, connectedPort, factory, timeout, _),) = reactor.tcpClients
+            self.assertEqual((host, port, 1.0), (connectedHost, connectedPort, timeout))
             transport = Connected()
             cast(IProtocol, factory.buildProtocol(None)).makeConnection(transport)
             path = url.partition("//")[2].partition("/")[2]
             self.assertEqual(f"GET /{path} HTTP/1.1", transport.value().decode().splitlines()[0])
 
     def test_names(self) -> None:
-        """A name is looked up, and its connection has as long; what needs it is encoded."""
+        """A host name is looked up with the same timeout. Its URL is encoded."""
         for url, path in (
             ("http://metadata.example/x", "x"),
             ("http://bücher.example/a b", "a%20b"),
@@ -53,12 +53,12 @@ class ClientTests(SynchronousTestCase):
             self.assertEqual(f"GET /{path} HTTP/1.1", transport.value().decode().splitlines()[0])
 
     def test_tls(self) -> None:
-        """An https URL has TLS under it, at an address too."""
+        """An https URL uses TLS, also with an IP address."""
         reactor = MemoryReactorClock()
         Client(reactor, 1.0).get("https://192.0.2.7").addErrback(lambda _: None)
         ((host, port, factory, _, _),) = reactor.tcpClients
         self.assertEqual(("192.0.2.7", 443), (host, port))
         transport = Connected()
         cast(IProtocol, factory.buildProtocol(None)).makeConnection(transport)
-        # A record of a TLS handshake, not a line of HTTP.
+        # The start of a TLS handshake record.
         self.assertEqual(b"\x16\x03", transport.value()[:2])

@@ -1,1 +1,1 @@
-"""The EC2 instance this process runs on: who it is, and when it goes away."""
+"""The EC2 instance that this process runs on: its identity, its metadata, its interruption."""

@@ -1,4 +1,4 @@
-"""Who this instance is, and what players are told to connect to."""
+"""The identity of this instance, and the ConnectionInfo that players connect to."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from echoserver.ec2.metadata import InstanceMetadata, NoIdentity, NoMetadata
 
 _log = Logger(namespace="fleetiq.ec2")
 
-LONGEST = 512
+MAX_CONNECTION_INFO = 512
 
 _PATHS = {
     "public_hostname": "public-hostname",
@@ -21,105 +21,89 @@ _PATHS = {
     "local_ipv4": "local-ipv4",
     "ipv6": "ipv6",
 }
-_HOSTS = ("public-hostname", "public-ipv4", "local-hostname", "local-ipv4", "ipv6")
+_HOST_PATHS = ("public-hostname", "public-ipv4", "local-hostname", "local-ipv4", "ipv6")
 FIELDS = ("host", "port", *_PATHS, "instance_id", "index")
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionInfoTemplate:
     """
-    What players are told to connect to.
+    The value of C{--connection-info}: plain text with fields in braces.
 
-    @ivar template: with L{FIELDS} in braces. C{host} is the first name or address that the
-        metadata has; an IPv6 address stands in brackets.
+    @ivar template: text with any of L{FIELDS}, for example C{{host}:{port}}. C{host} is the first
+        host name or address in the metadata. An IPv6 address is filled in with brackets.
     """
 
     template: str
 
-    def check(self) -> None:
-        """@raise ValueError: with a sentence, if the template cannot be filled in."""
-        allowed = ", ".join(f"{{{field}}}" for field in FIELDS)
-        try:
-            wrong = [name for name in self._fields() if name not in FIELDS]
-        except ValueError as error:
-            raise ValueError(f"'{self.template}' is no template: {error}.") from error
-        if wrong:
-            raise ValueError(
-                f"'{self.template}' has the field {{{wrong[0]}}}; there are {allowed}."
-            )
-        if not self.template.strip():
-            raise ValueError(f"it is blank; write an address, of {allowed} and plain text.")
-        plain = sum(len(text) for text, *_ in Formatter().parse(self.template))
-        if plain > LONGEST:
-            raise ValueError(f"it has {plain} characters; FleetIQ takes 1 to {LONGEST}.")
-
-    async def known(self, metadata: InstanceMetadata, instanceId: str) -> dict[str, str]:
+    @property
+    def fields(self) -> set[str]:
         """
-        The values of the template's fields, but for C{port} and C{index}.
+        The fields in use, with conversion and format specification if they have one.
 
-        @raise NoIdentity: if the instance does not have one of them.
+        @raise ValueError: if the braces do not match.
         """
-        values = {"instance_id": instanceId}
-        for field in _PATHS:
-            if field not in self._fields():
-                continue
-            value = await metadata.get(_PATHS[field])
-            if value is None:
-                raise NoIdentity(
-                    f"This instance has no {_PATHS[field]}: give another --connection-info."
-                )
-            values[field] = bracketed(value)
-        if "host" in self._fields():
-            values["host"] = await self._host(metadata)
-        return values
-
-    def fill(self, values: Mapping[str, str], port: int, index: int) -> str:
-        """
-        @param port: the one bound; 0 where the endpoint has none.
-        @raise NoIdentity: if there is no port to fill in, or it comes out too long for FleetIQ.
-        """
-        if not port and "port" in self._fields():
-            raise NoIdentity(
-                "The --listen endpoint has no port for players: say in --connection-info how they"
-                " reach it, without {port}."
-            )
-        info = self.template.format(**values, port=port, index=index)
-        if len(info) > LONGEST:
-            raise NoIdentity(
-                f"--connection-info comes out with {len(info)} characters; FleetIQ takes"
-                f" 1 to {LONGEST}."
-            )
-        return info
-
-    async def _host(self, metadata: InstanceMetadata) -> str:
-        for path in _HOSTS:
-            value = await metadata.get(path)
-            if value is not None:
-                if path.startswith("local-"):
-                    _log.warn(
-                        "Players are told {host}, a private address ({path}): this instance has"
-                        " no public one. They must be in its network.",
-                        host=value,
-                        path=path,
-                    )
-                return bracketed(value)
-        raise NoIdentity("This instance has no address in its metadata: give --connection-info.")
-
-    def _fields(self) -> set[str]:
         return {
             name + (f"!{conversion}" if conversion else "") + (f":{spec}" if spec else "")
             for _, name, spec, conversion in Formatter().parse(self.template)
             if name is not None
         }
 
+    def check(self) -> None:
+        """
+        Check everything that can be checked before the values are known.
+
+        @raise ValueError: with a sentence, if L{fill} cannot succeed.
+        """
+        allowed = ", ".join(f"{{{field}}}" for field in FIELDS)
+        try:
+            unknown = [name for name in self.fields if name not in FIELDS]
+        except ValueError as error:
+            raise ValueError(f"'{self.template}' is not a valid template: {error}.") from error
+        if unknown:
+            raise ValueError(
+                f"'{self.template}' has the unknown field {{{unknown[0]}}}; the fields are"
+                f" {allowed}."
+            )
+        if not self.template.strip():
+            raise ValueError(f"it is blank; write text with any of the fields {allowed}.")
+        length = sum(len(text) for text, *_ in Formatter().parse(self.template))
+        if length > MAX_CONNECTION_INFO:
+            raise ValueError(
+                f"it has {length} characters; FleetIQ allows 1 to {MAX_CONNECTION_INFO}."
+            )
+
+    def fill(self, values: Mapping[str, str], port: int, index: int) -> str:
+        """
+        Return the ConnectionInfo of one game server.
+
+        @param values: L{Instance.values}.
+        @param port: the bound port; 0 if the endpoint has none, as a UNIX socket.
+        @param index: the number of the game server in this process, from 0.
+        @raise NoIdentity: if the template needs a port and there is none, or if the result is too
+            long for FleetIQ.
+        """
+        if not port and "port" in self.fields:
+            raise NoIdentity(
+                "The --listen endpoint has no port for players: write their address in"
+                " --connection-info, without {port}."
+            )
+        info = self.template.format(**values, port=port, index=index)
+        if len(info) > MAX_CONNECTION_INFO:
+            raise NoIdentity(
+                f"--connection-info has {len(info)} characters with its fields filled in; FleetIQ"
+                f" allows 1 to {MAX_CONNECTION_INFO}. Shorten it."
+            )
+        return info
+
 
 @dataclass(frozen=True, slots=True)
 class Instance:
     """
-    Who we are.
+    The identity of this instance.
 
-    @ivar source: where the instance id comes from, in words.
-    @ivar values: for L{ConnectionInfo.fill}.
+    @ivar source: where the instance id comes from, as text for the log.
+    @ivar values: the field values for L{ConnectionInfoTemplate.fill}.
     """
 
     instanceId: str
@@ -128,12 +112,13 @@ class Instance:
 
 
 async def identifyInstance(
-    metadata: InstanceMetadata, instanceId: str | None, connectionInfo: ConnectionInfoTemplate
+    metadata: InstanceMetadata, instanceId: str | None, template: ConnectionInfoTemplate
 ) -> Instance:
     """
-    Ask the metadata what is not given. Nothing is asked that is not needed.
+    Read from the metadata only what is needed: the instance id if it is None, and the values of the
+    fields that the template uses.
 
-    @raise NoIdentity: if it does not say.
+    @raise NoIdentity: if the metadata does not have one of them. Do not retry.
     """
     source = "--instance-id"
     if instanceId is None:
@@ -141,4 +126,43 @@ async def identifyInstance(
         instanceId = await metadata.get("instance-id")
         if instanceId is None:
             raise NoMetadata("The instance metadata has no instance-id.")
-    return Instance(instanceId, source, await connectionInfo.known(metadata, instanceId))
+    return Instance(instanceId, source, await templateValues(metadata, instanceId, template))
+
+
+async def templateValues(
+    metadata: InstanceMetadata, instanceId: str, template: ConnectionInfoTemplate
+) -> dict[str, str]:
+    """
+    Return the values of the template's fields, except C{port} and C{index}.
+
+    @raise NoIdentity: if the instance does not have one of them.
+    """
+    values = {"instance_id": instanceId}
+    for field, path in _PATHS.items():
+        if field not in template.fields:
+            continue
+        value = await metadata.get(path)
+        if value is None:
+            raise NoIdentity(
+                f"This instance has no {path}: write --connection-info without {{{field}}}."
+            )
+        values[field] = bracketed(value)
+    if "host" in template.fields:
+        values["host"] = await _host(metadata)
+    return values
+
+
+async def _host(metadata: InstanceMetadata) -> str:
+    for path in _HOST_PATHS:
+        value = await metadata.get(path)
+        if value is None:
+            continue
+        if path.startswith("local-"):
+            _log.warn(
+                "ConnectionInfo has the private address {host} ({path}): this instance has no"
+                " public address. Players must be in its network.",
+                host=value,
+                path=path,
+            )
+        return bracketed(value)
+    raise NoIdentity("This instance has no address in its metadata: give --connection-info.")

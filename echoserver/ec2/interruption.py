@@ -1,14 +1,10 @@
-"""Polls for interruption notices: instance metadata, and the instance status in FleetIQ."""
+"""Poll for interruption notices: the instance metadata, and the instance's status in FleetIQ."""
 
 from __future__ import annotations
 
-import json
-import re
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from enum import Enum
 from hashlib import sha256
 from random import Random
 from typing import Any
@@ -21,141 +17,64 @@ from twisted.python.failure import Failure
 
 from echoserver.clock import CancellableSleep
 from echoserver.ec2.metadata import InstanceMetadata, NoMetadata
-from echoserver.gamelift.errors import CallFailed
+from echoserver.ec2.notices import (
+    PATHS,
+    InstanceStatus,
+    InvalidNotice,
+    Notice,
+    NoticeKind,
+    parseNotice,
+)
 
 _log = Logger(namespace="fleetiq.ec2")
 
-# What stands there: {"action": "terminate", "time": "2017-09-18T08:22:00Z"},
-# {"noticeTime": "2020-11-05T08:22:00Z"}, and a word: Terminated is the notice.
-PATHS = (
-    "spot/instance-action",
-    "events/recommendations/rebalance",
-    "autoscaling/target-lifecycle-state",
-)
-# EC2 gives two minutes; a notice is seen some seconds later. For times that are not to be read.
-UNTOLD = 110.0
-_ACTIONS = ("terminate", "stop", "hibernate")
-
-
-class Kind(Enum):
-    """What a notice of the metadata is about."""
-
-    SPOT = "spot"
-    REBALANCE = "rebalance"
-    AUTO_SCALING = "autoscaling"
-
-
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """
-    A notice of the instance metadata.
-
-    @ivar left: seconds until the instance goes; None if nobody says.
-    @ivar reason: whose doing it is, in words.
-    """
-
-    kind: Kind
-    left: float | None
-    reason: str
-
-
-class Status(Enum):
-    """What FleetIQ thinks of an instance: all that AWS documents."""
-
-    ACTIVE = "ACTIVE"
-    DRAINING = "DRAINING"
-    SPOT_TERMINATING = "SPOT_TERMINATING"
-
-
-class Unreadable(Exception):
-    """Something else stands where a notice should: an error page, for instance."""
-
-
-def read(path: str, text: str, date: float | None) -> Notice | None:
-    """
-    What stands at one of L{PATHS}: a notice, or none.
-
-    @param date: when the metadata said so, by its own clock, in seconds since the epoch.
-    @raise Unreadable: if it is something else.
-    """
-    match path:
-        case "spot/instance-action":
-            return _spot(_members(text), date)
-        case "events/recommendations/rebalance":
-            if "noticeTime" not in _members(text):
-                raise Unreadable("no noticeTime")
-            return Notice(Kind.REBALANCE, None, "EC2 sees this Spot instance at risk")
-    if not re.fullmatch("[A-Za-z]{1,32}(:[A-Za-z]{1,32})?", text):
-        raise Unreadable("no lifecycle state")
-    if text.endswith("Terminated"):
-        return Notice(Kind.AUTO_SCALING, None, "Auto Scaling is to terminate this instance")
-    return None
-
-
-def _spot(members: dict[str, Any], date: float | None) -> Notice:
-    action, time = members.get("action"), members.get("time")
-    if action not in _ACTIONS:
-        raise Unreadable("no action")
-    ends = _seconds(time)
-    if ends is None or date is None:
-        return Notice(Kind.SPOT, UNTOLD, f"EC2 is to {action} this Spot instance")
-    return Notice(Kind.SPOT, ends - date, f"EC2 is to {action} this Spot instance at {time}")
-
-
-def _members(text: str) -> dict[str, Any]:
-    try:
-        members = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise Unreadable("no JSON") from error
-    if not isinstance(members, dict):
-        raise Unreadable("no JSON object")
-    return members
-
-
-def _seconds(time: object) -> float | None:
-    """Seconds since the epoch, of a time as EC2 writes it."""
-    try:
-        return datetime.strptime(str(time), "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC).timestamp()
-    except ValueError:
-        return None
-
-
-EVERY = 5.0
-SLOWEST = 600.0
+METADATA_INTERVAL = 5.0
+MAX_INTERVAL = 600.0
 _JITTER = 0.1
 
 
 class Drainable(TypingProtocol):
-    """Who is told: L{echoserver.server.gameserver.GameServer}."""
+    """What the poller drains: L{echoserver.server.gameserver.GameServer}."""
 
-    def terminate(self, deadline: float | None, reason: str) -> None: ...
-    def drain(self, reason: str) -> None: ...
-    def cancelDrain(self) -> None: ...
+    def terminate(self, deadline: float | None, reason: str) -> None:
+        """
+        The instance ends: deregister when no session runs, and before the deadline in any case.
+
+        @param deadline: seconds of the reactor's clock; None if it is not known.
+        """
+
+    def drain(self, reason: str) -> None:
+        """FleetIQ is draining the instance: the running session is the last one."""
+
+    def cancelDrain(self) -> None:
+        """FleetIQ no longer drains the instance."""
 
 
 @dataclass(frozen=True, slots=True)
 class InterruptionConfig:
     """
-    How to watch.
+    The settings of L{InterruptionPoller}.
 
-    @ivar leaveOnRebalance: whether a rebalance recommendation is taken for a Spot notice.
-    @ivar statusEvery: seconds between two questions for the status in FleetIQ; 0 for none.
+    @ivar drainOnRebalance: if True, a rebalance recommendation has the effect of a Spot notice.
+    @ivar statusInterval: seconds between two calls for the instance's status; 0 for no calls.
     """
 
-    leaveOnRebalance: bool = False
-    statusEvery: float = 60.0
+    drainOnRebalance: bool = False
+    statusInterval: float = 60.0
 
 
 class InterruptionPoller:
     """
-    One process's watch over its instance. Whatever it meets, it ends nothing but by a notice.
+    Polls for notices about the instance of this process, and drains its game servers.
 
-    @param askStatus: asks FleetIQ what it thinks of the instance: fires with it, or fails with
-        L{CallFailed}.
-    @param servers: who is told.
-    @ivar notices: how many of each kind there have been. A notice that stands is one.
-    @ivar hiccups: how often the metadata did not answer as it should.
-    @ivar status: what FleetIQ said last; None before.
+    Errors are logged; only a notice drains the game servers. All on the reactor thread.
+
+    @param instanceStatus: calls FleetIQ for the status of the instance.
+    @param statusError: the exception that C{instanceStatus} fails with if the call fails; its text
+        is a sentence. Any other exception is logged with its traceback.
+    @ivar notices: the number of different notices of each kind.
+    @ivar metadataErrors: the number of requests to the metadata service that failed.
+    @ivar status: the last status that FleetIQ returned; None before the first.
     """
 
     def __init__(
@@ -163,147 +82,162 @@ class InterruptionPoller:
         clock: IReactorTime,
         rng: Random,
         metadata: InstanceMetadata,
-        askStatus: Callable[[], Deferred[str | None]],
+        instanceStatus: Callable[[], Deferred[str | None]],
         servers: Sequence[Drainable],
-        watching: InterruptionConfig,
+        config: InterruptionConfig,
+        *,
+        statusError: type[Exception],
     ) -> None:
         self._clock = clock
-        self._dice = rng
+        self._rng = rng
         self._metadata = metadata
-        self._statusAnswer = askStatus
+        self._instanceStatus = instanceStatus
+        self._statusError = statusError
         self._servers = servers
-        self._watching = watching
+        self._config = config
         self._seen: set[bytes] = set()
-        self._answered = False
-        self._well = True
+        self._everResponded = False
+        self._metadataWorks = True
         self._loops: list[Deferred[None]] = []
-        self.notices: Counter[Kind] = Counter()
-        self.hiccups = 0
-        self.status: Status | None = None
+        self.notices: Counter[NoticeKind] = Counter()
+        self.metadataErrors = 0
+        self.status: InstanceStatus | None = None
 
     def start(self) -> None:
-        """Look from now on, for the first time after a pause."""
-        self._loop(self._lookAtMetadata, EVERY)
-        if self._watching.statusEvery:
-            self._loop(self._askStatus, self._watching.statusEvery)
+        """Start polling. The first poll is one interval from now."""
+        self._startLoop(self._pollMetadata, METADATA_INTERVAL)
+        if self._config.statusInterval:
+            self._startLoop(self._pollStatus, self._config.statusInterval)
 
     def stop(self) -> None:
-        """Look no more."""
+        """Stop polling, and cancel the requests in flight."""
         loops, self._loops = self._loops, []
         for loop in loops:
             loop.cancel()
 
-    def _loop(self, look: Callable[[float], Coroutine[Any, Any, float]], pause: float) -> None:
-        loop = Deferred.fromCoroutine(self._again(look, pause))
+    def _startLoop(
+        self, poll: Callable[[float], Coroutine[Any, Any, float]], interval: float
+    ) -> None:
+        loop = Deferred.fromCoroutine(self._loop(poll, interval))
         loop.addErrback(Failure.trap, CancelledError)
         self._loops.append(loop)
 
-    async def _again(
-        self, look: Callable[[float], Coroutine[Any, Any, float]], pause: float
+    async def _loop(
+        self, poll: Callable[[float], Coroutine[Any, Any, float]], interval: float
     ) -> None:
-        """Look, for ever; each look says how long to pause until the next begins."""
-        alarm, spent = CancellableSleep(self._clock), 0.0
+        """Poll until cancelled. C{poll} takes the last interval and returns the next, in s."""
+        sleep, duration = CancellableSleep(self._clock), 0.0
         while True:
-            await alarm.sleep(pause - spent)
+            await sleep.sleep(interval - duration)
             began = self._clock.seconds()
             try:
-                pause = await look(pause)
+                interval = await poll(interval)
             except CancelledError:
                 raise
-            except Exception:  # noqa: BLE001 # a fault of ours must not end the watch
-                _log.failure("A look at this instance's state failed by a fault of ours.")
-            spent = self._clock.seconds() - began
+            except Exception:  # noqa: BLE001 # a bug in one poll must not end the polling
+                _log.failure("Polling for interruption notices failed. It continues.")
+            duration = self._clock.seconds() - began
 
-    async def _lookAtMetadata(self, pause: float) -> float:
-        """Where nothing has ever answered there is no such service: look ever more rarely."""
-        trouble = None
+    async def _pollMetadata(self, interval: float) -> float:
+        """Request all paths. If the service never responded, double the interval."""
+        lastError = None
         for path in PATHS:
             try:
-                await self._lookAt(path)
+                await self._checkPath(path)
             except NoMetadata as error:
-                trouble = str(error)
-                self.hiccups += 1
-        self._tellHealth(trouble)
-        return EVERY if self._answered else min(2 * pause, SLOWEST)
+                lastError = str(error)
+                self.metadataErrors += 1
+        self._logMetadataState(lastError)
+        return METADATA_INTERVAL if self._everResponded else min(2 * interval, MAX_INTERVAL)
 
-    async def _lookAt(self, path: str) -> None:
+    async def _checkPath(self, path: str) -> None:
         item = await self._metadata.item(path)
-        self._answered = True
+        self._everResponded = True
         if item is None:
             return
         try:
-            notice = read(path, item.text, item.date)
-        except Unreadable as error:
-            raise NoMetadata(f"The instance metadata answers {path} with {error}.") from error
-        mark = sha256(f"{path} {item.text}".encode()).digest()
-        if notice is not None and mark not in self._seen:
-            self._seen.add(mark)
-            await self._heedNotice(notice)
+            notice = parseNotice(path, item.text, item.date)
+        except InvalidNotice as error:
+            raise NoMetadata(
+                f"The instance metadata service returned no valid notice for {path}: {error}."
+            ) from error
+        digest = sha256(f"{path} {item.text}".encode()).digest()
+        if notice is not None and digest not in self._seen:
+            self._seen.add(digest)
+            await self._handleNotice(notice)
 
-    def _tellHealth(self, trouble: str | None) -> None:
-        well = trouble is None
-        if well == self._well:
+    def _logMetadataState(self, error: str | None) -> None:
+        works = error is None
+        if works == self._metadataWorks:
             return
-        self._well = well
-        if well:
-            _log.info("The instance metadata answers again; {n} hiccups.", n=self.hiccups)
-        elif self._answered:
-            _log.warn("{trouble} It is asked again.", trouble=trouble)
+        self._metadataWorks = works
+        if works:
+            _log.info(
+                "The instance metadata service responds again; {n} requests failed.",
+                n=self.metadataErrors,
+            )
+        elif self._everResponded:
+            _log.warn("{error} Polling continues.", error=error)
         else:
             _log.warn(
-                "{trouble} Notices of interruption are not seen before it answers.", trouble=trouble
+                "{error} Interruption notices are not seen until the service responds.", error=error
             )
 
-    async def _heedNotice(self, notice: Notice) -> None:
+    async def _handleNotice(self, notice: Notice) -> None:
         self.notices[notice.kind] += 1
-        if notice.kind is Kind.REBALANCE and not self._watching.leaveOnRebalance:
-            _log.info("{reason}. Nothing is done (--on-rebalance).", reason=notice.reason)
+        if notice.kind is NoticeKind.REBALANCE and not self._config.drainOnRebalance:
+            _log.info("{reason}. No action is taken (--on-rebalance log).", reason=notice.reason)
             return
-        await self._leave(notice.left, notice.reason)
+        await self._terminateAll(notice.secondsLeft, notice.reason)
 
-    async def _leave(self, left: float | None, reason: str) -> None:
-        when = "" if left is None else f", in {left:.0f} s"
-        _log.warn("{reason}{when}: every game server leaves once idle.", reason=reason, when=when)
-        deadline = None if left is None else self._clock.seconds() + left
-        await self._each(lambda server: server.terminate(deadline, reason))
+    async def _terminateAll(self, secondsLeft: float | None, reason: str) -> None:
+        when = "" if secondsLeft is None else f", in {secondsLeft:.0f} s"
+        _log.warn(
+            "{reason}{when}: every game server deregisters when its session has ended.",
+            reason=reason,
+            when=when,
+        )
+        deadline = None if secondsLeft is None else self._clock.seconds() + secondsLeft
+        await self._forEachServer(lambda server: server.terminate(deadline, reason))
 
-    async def _each(self, tell: Callable[[Drainable], None]) -> None:
-        """Tell one game server a turn: very many in one would hold up the players of all."""
+    async def _forEachServer(self, action: Callable[[Drainable], None]) -> None:
+        """Run the action on one server a reactor iteration, so that players are served between."""
         for index, server in enumerate(self._servers):
             if index:
                 await CancellableSleep(self._clock).sleep(0.0)
             try:
-                tell(server)
-            except Exception:  # noqa: BLE001 # the others are to hear of it all the same
-                _log.failure("A game server could not be told by a fault of ours.")
+                action(server)
+            except Exception:  # noqa: BLE001 # a bug in one server must not keep the others running
+                _log.failure("A game server could not be drained. The next one follows.")
 
-    async def _askStatus(self, pause: float) -> float:
-        every = self._watching.statusEvery
+    async def _pollStatus(self, interval: float) -> float:
+        configured = self._config.statusInterval
         try:
-            said = await self._statusAnswer()
-        except CallFailed as error:
-            slower = max(every, min(2 * pause, SLOWEST))
+            value = await self._instanceStatus()
+        except self._statusError as error:
+            longer = max(configured, min(2 * interval, MAX_INTERVAL))
             _log.warn(
-                "{error} The instance's status is asked for again in {pause:.0f} s.",
+                "{error} The instance's status is requested again in {interval:.0f} s.",
                 error=error,
-                pause=slower,
+                interval=longer,
             )
-            return slower
-        status = next((each for each in Status if each.value == said), None)
+            return longer
+        status = next((each for each in InstanceStatus if each.value == value), None)
         if status is not self.status:
             self.status = status
-            await self._heedStatus(status)
-        return every * (1 - self._dice.uniform(0, _JITTER))
+            await self._handleStatus(status)
+        return configured * (1 - self._rng.uniform(0, _JITTER))
 
-    async def _heedStatus(self, status: Status | None) -> None:
+    async def _handleStatus(self, status: InstanceStatus | None) -> None:
         match status:
-            case Status.SPOT_TERMINATING:
-                await self._leave(None, "FleetIQ sees the end of this Spot instance")
-            case Status.DRAINING:
+            case InstanceStatus.SPOT_TERMINATING:
+                await self._terminateAll(None, "FleetIQ reports the end of this Spot instance")
+            case InstanceStatus.DRAINING:
+                reason = "FleetIQ is draining this instance"
                 _log.warn(
-                    "FleetIQ drains this instance: the next session of each game server that"
-                    " ends is its last."
+                    "{reason}: the running or next session of each game server is its last.",
+                    reason=reason,
                 )
-                await self._each(lambda server: server.drain("FleetIQ drains this instance"))
-            case Status.ACTIVE:
-                await self._each(lambda server: server.cancelDrain())
+                await self._forEachServer(lambda server: server.drain(reason))
+            case InstanceStatus.ACTIVE:
+                await self._forEachServer(lambda server: server.cancelDrain())

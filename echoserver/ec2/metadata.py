@@ -1,4 +1,4 @@
-"""The instance metadata service, version 2, through treq."""
+"""A client of the instance metadata service, version 2 (IMDSv2), on treq."""
 
 from __future__ import annotations
 
@@ -19,48 +19,55 @@ if TYPE_CHECKING:
     from treq.client import HTTPClient
 
 CONNECT_TIMEOUT = 1.0
-ANSWER_TIMEOUT = 2.0
+RESPONSE_TIMEOUT = 2.0
 TOKEN_TTL = 21600
-# An item has a line or two.
-LONGEST_REPLY = 65_536
+# In bytes. An item has one or two lines.
+MAX_RESPONSE = 65_536
 
-_A_NAME = re.compile("[A-Za-z0-9.:_-]+")
+_VALUE = re.compile("[A-Za-z0-9.:_-]+")
 _IPV4 = "http://169.254.169.254"
 _IPV6 = "http://[fd00:ec2::254]"
 
 
 class NoIdentity(Exception):
-    """What is to be registered cannot be said of this instance. A sentence; do not retry."""
+    """
+    The identity or the address of this instance is not known. The text is a sentence. Do not retry.
+    """
 
 
 class NoMetadata(NoIdentity):
-    """The metadata service is switched off, does not answer, or answers as none does."""
+    """The metadata service is disabled, does not respond, or its response is not valid."""
 
 
 def serviceURL(environ: Mapping[str, str]) -> str:
     """
-    Where the metadata service is, by the variables that AWS's own tools honour; without a final /.
+    Return the URL of the metadata service, without a C{/} at the end.
 
-    @raise NoMetadata: if it is switched off, or its variable is no URL.
+    The variables are those of AWS's SDKs; see
+    U{https://docs.aws.amazon.com/sdkref/latest/guide/feature-imds-client.html}.
+
+    @raise NoMetadata: if the service is disabled, or the variable is not a URL.
     """
     if environ.get("AWS_EC2_METADATA_DISABLED", "").lower() == "true":
-        raise NoMetadata("AWS_EC2_METADATA_DISABLED is true: the instance metadata is not asked.")
+        raise NoMetadata(
+            "AWS_EC2_METADATA_DISABLED is true: the instance metadata service is not used."
+        )
     ipv6 = environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE", "").lower() == "ipv6"
     url = environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT") or (_IPV6 if ipv6 else _IPV4)
     try:
         parts = urlsplit(url)
-        isURL = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        valid = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
     except ValueError:
-        isURL = False
-    if not isURL:
+        valid = False
+    if not valid:
         raise NoMetadata(
-            f"AWS_EC2_METADATA_SERVICE_ENDPOINT is '{url}': write a URL, for instance {_IPV4}."
+            f"AWS_EC2_METADATA_SERVICE_ENDPOINT is '{url}': write a URL, for example {_IPV4}."
         )
     return url.rstrip("/")
 
 
 def makeHTTPClient(reactor: Any) -> HTTPClient:
-    """An HTTP client that gives up connecting after a second."""
+    """Return an HTTP client whose connection attempts time out after L{CONNECT_TIMEOUT} seconds."""
     from echoserver.httpclient import Client
 
     return Client(reactor, CONNECT_TIMEOUT)
@@ -69,9 +76,10 @@ def makeHTTPClient(reactor: Any) -> HTTPClient:
 @dataclass(frozen=True, slots=True)
 class Item:
     """
-    What the metadata has at a path.
+    The value at one path of the metadata.
 
-    @ivar date: when it said so, by its own clock, in seconds since the epoch; None if it did not.
+    @ivar date: when the service sent it, by its own clock, in seconds since the epoch; None if the
+        response has no valid C{Date}.
     """
 
     text: str
@@ -79,22 +87,25 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
-class _Answer:
+class _Response:
     status: int
     body: str
     date: str
 
 
 class _Body(Protocol):
-    """Reads a reply to its end. One that is not waited for, or is too long, is not read on."""
+    """
+    Reads a response body. If C{whole} is cancelled or the body is longer than L{MAX_RESPONSE}, the
+    connection is closed.
+    """
 
     def __init__(self) -> None:
         self.whole: Deferred[bytes] = Deferred(lambda _: self._close())
-        self._read = b""
+        self._data = b""
 
     def dataReceived(self, data: bytes) -> None:
-        self._read += data
-        if len(self._read) > LONGEST_REPLY:
+        self._data += data
+        if len(self._data) > MAX_RESPONSE:
             self._close()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
@@ -104,7 +115,7 @@ class _Body(Protocol):
         if self.whole.called:
             return
         if reason.check(ResponseDone, PotentialDataLoss):
-            self.whole.callback(self._read)
+            self.whole.callback(self._data)
         else:
             self.whole.errback(reason)
 
@@ -115,9 +126,12 @@ class _Body(Protocol):
 
 class InstanceMetadata:
     """
-    The metadata service. One token serves until it is refused, then one more.
+    Reads the metadata of this instance. All on the reactor thread.
 
-    @param url: names where it is, once something is asked.
+    A token is reused until the service rejects it with 401; then one new token is requested.
+
+    @param url: returns the URL of the service, or raises L{NoMetadata}. It is called at each
+        request, so that a disabled service is an error only if it is needed.
     """
 
     def __init__(self, clock: IReactorTime, http: HTTPClient, url: Callable[[], str]) -> None:
@@ -127,77 +141,85 @@ class InstanceMetadata:
         self._token: str | None = None
 
     async def get(self, path: str) -> str | None:
-        """The text of L{item}, which has to be a name, a number or an address; fails as it does."""
+        """
+        Return the text of L{item}, which must be a name, a number or an address.
+
+        @raise NoMetadata: as L{item}, and if the text is something else, for example a page.
+        """
         item = await self.item(path)
-        if item is not None and not _A_NAME.fullmatch(item.text):
+        if item is not None and not _VALUE.fullmatch(item.text):
             raise NoMetadata(
-                f"The instance metadata at {self._url()} answers {path} with what cannot be one."
+                f"The instance metadata service at {self._url()} returned an invalid value for"
+                f" {path}."
             )
         return None if item is None else item.text
 
     async def item(self, path: str) -> Item | None:
         """
-        One item below C{/latest/meta-data/}; None if the instance does not have it.
+        Return one item below C{/latest/meta-data/}; None if the instance does not have it.
 
-        @raise NoMetadata: if the service is silent, or answers neither 200 nor 404.
+        @raise NoMetadata: if the service does not respond within L{RESPONSE_TIMEOUT} seconds, or if
+            the status is neither 200 nor 404. A later request may succeed.
         """
-        answer = await self._ask(path)
-        if answer.status == 401:
+        response = await self._get(path)
+        if response.status == 401:
             self._token = None
-            answer = await self._ask(path)
-        if answer.status == 404:
+            response = await self._get(path)
+        if response.status == 404:
             return None
-        if answer.status != 200:
+        if response.status != 200:
             raise NoMetadata(
-                f"The instance metadata at {self._url()} answers {path} with {answer.status}."
+                f"The instance metadata service at {self._url()} returned status"
+                f" {response.status} for {path}."
             )
-        text = answer.body.strip()
-        return Item(text, _seconds(answer.date)) if text else None
+        text = response.body.strip()
+        return Item(text, _parseDate(response.date)) if text else None
 
-    async def _ask(self, path: str) -> _Answer:
+    async def _get(self, path: str) -> _Response:
         if self._token is None:
             ttl = {"X-aws-ec2-metadata-token-ttl-seconds": [str(TOKEN_TTL)]}
-            answer = await self._request("PUT", "/latest/api/token", ttl)
-            if answer.status != 200:
+            response = await self._request("PUT", "/latest/api/token", ttl)
+            if response.status != 200:
                 raise NoMetadata(
-                    f"The instance metadata at {self._url()} gives no token, but {answer.status}."
+                    f"The instance metadata service at {self._url()} returned no token, but status"
+                    f" {response.status}."
                 )
-            self._token = answer.body
+            self._token = response.body
         headers = {"X-aws-ec2-metadata-token": [self._token]}
         return await self._request("GET", f"/latest/meta-data/{path}", headers)
 
-    async def _request(self, method: str, path: str, headers: dict[str, list[str]]) -> _Answer:
+    async def _request(self, method: str, path: str, headers: dict[str, list[str]]) -> _Response:
         url = self._url()
         exchange = Deferred.fromCoroutine(self._exchange(method, url + path, headers))
         try:
-            return await exchange.addTimeout(ANSWER_TIMEOUT, self._clock, _tooLate)
+            return await exchange.addTimeout(RESPONSE_TIMEOUT, self._clock, _timedOut)
         except Exception as error:
-            why = _cause(error)
-            if isinstance(why, CancelledError):
-                raise why from error
-            reason = str(why).rstrip(".") or type(why).__name__
+            cause = _cause(error)
+            if isinstance(cause, CancelledError):
+                raise cause from error
+            reason = str(cause).rstrip(".") or type(cause).__name__
             raise NoMetadata(
-                f"The instance metadata at {url} does not answer: {reason}."
+                f"The instance metadata service at {url} does not respond: {reason}."
             ) from error
 
-    async def _exchange(self, method: str, url: str, headers: dict[str, list[str]]) -> _Answer:
+    async def _exchange(self, method: str, url: str, headers: dict[str, list[str]]) -> _Response:
         response = await self._http.request(method, url, headers=Headers(headers), unbuffered=True)
         date = response.headers.getRawHeaders("Date") or [""]
         body = _Body()
         response.deliverBody(body)
         text = (await body.whole).decode(errors="replace")
-        return _Answer(response.code, text, date[0])
+        return _Response(response.code, text, date[0])
 
 
-def _seconds(date: str) -> float | None:
+def _parseDate(date: str) -> float | None:
     try:
         return parsedate_to_datetime(date).timestamp()
     except ValueError:
         return None
 
 
-def _tooLate(_: object, timeout: float) -> NoReturn:
-    raise TimeoutError(f"nothing whole within {timeout:.0f} s")
+def _timedOut(_: object, timeout: float) -> NoReturn:
+    raise TimeoutError(f"no complete response within {timeout:.0f} s")
 
 
 def _cause(error: Exception) -> BaseException:

@@ -1,4 +1,4 @@
-"""What the command line has asked for, checked: the settings of a process and of its servers."""
+"""The settings of one process as values. L{echoserver.server.options} makes them."""
 
 from __future__ import annotations
 
@@ -13,20 +13,22 @@ from echoserver.server.discovery import AWSTarget, EmbeddedTarget, LocalTarget
 @dataclass(frozen=True, slots=True)
 class GameServerConfig:
     """
-    How a game server behaves. Durations are seconds.
+    The settings of each game server. Durations are seconds.
 
-    @ivar heartbeat: time without a health report after which a heartbeat is sent.
-    @ivar grace: how long a running session may go on when the server is told to stop.
-    @ivar maxPlayers: None is no limit.
-    @ivar maxPerAddress: players from one address; None is no limit.
-    @ivar acceptRate: connections a second, and at once; None is no limit.
-    @ivar claimedOnly: whether the first player of a session is admitted only while ClaimStatus is
-        CLAIMED.
-    @ivar oneSession: whether to shut down after the first session.
-    @ivar sessionPolicy: when a session runs: C{players}, from the first player to the last;
-        C{manual}, as the game says; C{claim}, from a claim to the last player.
-    @ivar claimTimeout: with C{claim}, how long a session waits for its first player.
-    @ivar idleTimeout: time without data after which a player is disconnected; 0 for never.
+    @ivar heartbeat: time after the last health report until a heartbeat is sent.
+    @ivar grace: time that a running session has left when the server is stopped.
+    @ivar maxPlayers: connected players at most; None for no limit.
+    @ivar maxPerAddress: connected players from one address at most; None for no limit.
+    @ivar acceptRate: connections a second and at once; None for no limit.
+    @ivar claimedOnly: if True, the first player of a session is admitted only while the claim
+        status is CLAIMED.
+    @ivar oneSession: if True, shut down after the first session instead of registering again.
+    @ivar sessionPolicy: what starts and ends a session: C{"players"}, the first player who joins
+        and the last who leaves; C{"manual"}, calls of the game; C{"claim"}, a claim and the last
+        player who leaves.
+    @ivar claimTimeout: with the policy C{"claim"}: time from the claim until the session ends if no
+        player has joined.
+    @ivar idleTimeout: time without data after which a player is disconnected; 0 for no limit.
     """
 
     heartbeat: float = 60.0
@@ -44,13 +46,15 @@ class GameServerConfig:
 @dataclass(frozen=True, slots=True)
 class Settings:
     """
-    The settings of one process.
+    All settings of the process, checked.
 
     @ivar target: the FleetIQ to call.
-    @ivar listen: an endpoint description for each game server.
-    @ivar apiRate: calls to FleetIQ a second, and at once; None is no limit.
-    @ivar status: the endpoint description of the status port; None for none.
-    @ivar foreground: whether twistd stays in the foreground, with C{-n}.
+    @ivar listen: one endpoint description for each game server.
+    @ivar apiRate: calls to FleetIQ a second and at once; None for no limit.
+    @ivar stateDir: the directory of the persisted ids; None to persist none.
+    @ivar status: the endpoint description of the status port; None for no status port.
+    @ivar gameServerId: a fixed game server id; None for random ids.
+    @ivar foreground: if True, twistd runs in the foreground (C{-n}).
     """
 
     target: AWSTarget | EmbeddedTarget | LocalTarget

@@ -1,4 +1,4 @@
-"""Find the FleetIQ to call, and the identity of this instance."""
+"""Discover which FleetIQ to call, and which instance this is."""
 
 from __future__ import annotations
 
@@ -18,31 +18,17 @@ from echoserver.gamelift.client import EndpointConfig, GameLift
 if TYPE_CHECKING:
     from treq.client import HTTPClient
 
-if TYPE_CHECKING:
-    from treq.client import HTTPClient
-
 _log = Logger(namespace="fleetiq.server")
-
-
-@dataclass(frozen=True, slots=True)
-class EmbeddedTarget:
-    """
-    A local FleetIQ that is started in this process.
-
-    @ivar listen: its endpoint description.
-    """
-
-    listen: str
 
 
 @dataclass(frozen=True, slots=True)
 class AWSTarget:
     """
-    The FleetIQ of AWS, or one that speaks as AWS does.
+    The FleetIQ of AWS, or another one with the same API.
 
-    @ivar region: None leaves it to the variables, the profile, and the instance.
-    @ivar instanceId: None leaves it to the instance metadata.
-    @ivar endpoint: the URL of another FleetIQ than AWS's own.
+    @ivar region: if None, the variables, the profile, or the instance metadata name it.
+    @ivar instanceId: if None, the instance metadata names it.
+    @ivar endpoint: the URL of the API; None for AWS's own.
     """
 
     group: str
@@ -56,37 +42,20 @@ class AWSTarget:
     )
 
     def endpointConfig(self, environ: Mapping[str, str]) -> EndpointConfig:
-        """Where to call; two variables for the region that differ are warned of."""
-        first, second = environ.get("AWS_REGION"), environ.get("AWS_DEFAULT_REGION")
-        if first and second and first != second and self.region is None:
-            _log.warn(
-                "AWS_REGION is {first}, AWS_DEFAULT_REGION is {second}: {first} it is.",
-                first=first,
-                second=second,
-            )
-        return EndpointConfig(region=self.region or first or second, endpoint=self.endpoint)
+        """Return where to call. AWS_REGION takes precedence over AWS_DEFAULT_REGION."""
+        region = self.region or environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION")
+        return EndpointConfig(region=region, endpoint=self.endpoint)
 
     def metadataURL(self, environ: Mapping[str, str]) -> str:
         """
-        @raise NoMetadata: if the variables leave none.
+        Return the URL of the instance metadata service.
+
+        @raise NoMetadata: if it is disabled, or the variable is not a URL.
         """
         return serviceURL(environ)
 
-    async def groupOf(self, http: HTTPClient, instanceId: str) -> str:
-        """The group that was named."""
-        return self.group
-
-    def logTarget(self, region: str | None, group: str) -> None:
-        """One line that says where we speak."""
-        _log.info(
-            "{whose} in {region}, group {group}.",
-            whose=f"FleetIQ on {self.endpoint}" if self.endpoint else "AWS FleetIQ",
-            region=region,
-            group=group,
-        )
-
     def playCommand(self, region: str | None, group: str) -> str:
-        """What to type after C{fleetiq} in another terminal."""
+        """Return the arguments of C{fleetiq} with which a player plays here."""
         endpoint = f"--endpoint-url {self.endpoint} " if self.endpoint else ""
         return f"{endpoint}--region {region} --group {group} play"
 
@@ -94,10 +63,10 @@ class AWSTarget:
 @dataclass(frozen=True, slots=True)
 class LocalTarget:
     """
-    A local FleetIQ.
+    A local FleetIQ that is running.
 
-    @ivar url: of its API.
-    @ivar metadata: the URL of the metadata service of the instance we are to be.
+    @ivar url: the URL of its API.
+    @ivar metadata: the URL of the metadata service of the instance to use.
     """
 
     url: str
@@ -107,38 +76,29 @@ class LocalTarget:
     hint: ClassVar = " Start one with 'twistd -n fleetiq-local', or leave out --local."
 
     def endpointConfig(self, environ: Mapping[str, str]) -> EndpointConfig:
-        """Where to call, with dummy credentials."""
+        """Return where to call, with dummy credentials. The variables are ignored."""
         return EndpointConfig(endpoint=self.url, local=True)
 
     def metadataURL(self, environ: Mapping[str, str]) -> str:
-        """The instance's own."""
+        """Return the URL of the metadata service. The variables are ignored."""
         return self.metadata
 
-    async def groupOf(self, http: HTTPClient, instanceId: str) -> str:
-        """
-        The group of the instance.
-
-        @raise NoMetadata: if no local FleetIQ answers.
-        @raise NoIdentity: if it does not know the instance.
-        """
-        try:
-            response = await http.get(f"{self.url}/_local/state")
-            instances = (await response.json())["instances"]
-            groups = {each["InstanceId"]: str(each["GameServerGroupName"]) for each in instances}
-        except Exception as error:
-            raise NoMetadata(f"No local FleetIQ answers at {self.url}: {error!r}.") from error
-        if instanceId in groups:
-            return groups[instanceId]
-        raise NoIdentity(f"The local FleetIQ at {self.url} has no instance {instanceId}.")
-
-    def logTarget(self, region: str | None, group: str) -> None:
-        """Nothing: the first line of the log has said it."""
-
     def playCommand(self, region: str | None, group: str) -> str:
-        """What to type after C{fleetiq} in another terminal."""
+        """Return the arguments of C{fleetiq} with which a player plays here."""
         if self.url == LOCAL_FLEETIQ_URL:
             return "play"
         return f"--endpoint-url {self.url} --group {group} play"
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedTarget:
+    """
+    A local FleetIQ that this process starts.
+
+    @ivar listen: its endpoint description.
+    """
+
+    listen: str
 
 
 T = TypeVar("T")
@@ -147,18 +107,22 @@ U = TypeVar("U")
 
 @dataclass(frozen=True, slots=True)
 class Discovered:
-    """Where we speak, and as whom."""
+    """
+    The result of L{discover}.
+
+    @ivar group: the game server group of the instance.
+    """
 
     group: str
     region: str | None
     instance: Instance
 
     def asDict(self, gameLift: GameLift) -> dict[str, str | None]:
-        """For operators, in words that JSON has; a password in the URL is not for them."""
-        config = gameLift.where
+        """Return what C{/status} shows, for JSON. A password in the URL is left out."""
+        where = gameLift.where
         return {
-            "fleet": "local" if config.local else "AWS",
-            "endpoint": config.endpoint and urlsplit(config.endpoint).netloc.rpartition("@")[2],
+            "fleet": "local" if where.local else "AWS",
+            "endpoint": where.endpoint and urlsplit(where.endpoint).netloc.rpartition("@")[2],
             "region": self.region,
             "group": self.group,
             "instanceId": self.instance.instanceId,
@@ -171,24 +135,70 @@ async def discover(
     metadata: InstanceMetadata,
     gameLift: GameLift,
     connectionInfo: ConnectionInfoTemplate,
+    environ: Mapping[str, str],
 ) -> Discovered:
     """
-    Ask the metadata, import boto3 and make its client, side by side.
+    Read the instance metadata, and at the same time import boto3. Then make boto3's client.
 
-    @raise NoIdentity: if nobody says which instance this is.
+    @param environ: the variables that the C{endpointConfig} of C{gameLift} was made from.
+    @raise NoIdentity: if the instance, its address or its group is not known. Do not retry.
     @raise CallFailed: if boto3 does not start. Do not retry.
     """
+    warnOfTwoRegions(target, environ)
     identified = identifyInstance(metadata, target.instanceId, connectionInfo)
-    region, instance = await both(gameLift.region(), identified)
+    region, instance = await gatherBoth(gameLift.region(), identified)
     region = region or await metadata.get("placement/region")
     await gameLift.open(region)
-    group = await target.groupOf(http, instance.instanceId)
-    target.logTarget(region, group)
+    group = await groupOf(target, http, instance.instanceId)
+    logTarget(target, region, group)
     return Discovered(group, region, instance)
 
 
-async def both(first: Deferred[T], second: Coroutine[Any, Any, U]) -> tuple[T, U]:
-    """Side by side: what both bring, or the first failure."""
+def warnOfTwoRegions(target: AWSTarget | LocalTarget, environ: Mapping[str, str]) -> None:
+    """Log a warning if the region depends on which of two variables takes precedence."""
+    first, second = environ.get("AWS_REGION"), environ.get("AWS_DEFAULT_REGION")
+    ambiguous = isinstance(target, AWSTarget) and target.region is None
+    if ambiguous and first and second and first != second:
+        _log.warn(
+            "AWS_REGION is {first}, AWS_DEFAULT_REGION is {second}: using {first}.",
+            first=first,
+            second=second,
+        )
+
+
+async def groupOf(target: AWSTarget | LocalTarget, http: HTTPClient, instanceId: str) -> str:
+    """
+    Return the game server group of the instance. For a local FleetIQ, this sends a request.
+
+    @raise NoMetadata: if no local FleetIQ responds.
+    @raise NoIdentity: if the local FleetIQ does not have the instance.
+    """
+    if isinstance(target, AWSTarget):
+        return target.group
+    try:
+        response = await http.get(f"{target.url}/_local/state")
+        instances = (await response.json())["instances"]
+        groups = {each["InstanceId"]: str(each["GameServerGroupName"]) for each in instances}
+    except Exception as error:
+        raise NoMetadata(f"No local FleetIQ responds at {target.url}: {error!r}.") from error
+    if instanceId in groups:
+        return groups[instanceId]
+    raise NoIdentity(f"The local FleetIQ at {target.url} has no instance {instanceId}.")
+
+
+def logTarget(target: AWSTarget | LocalTarget, region: str | None, group: str) -> None:
+    """Log which FleetIQ of AWS is used. For a local one, the first line of the log names it."""
+    if isinstance(target, AWSTarget):
+        _log.info(
+            "{fleetIQ} in {region}, group {group}.",
+            fleetIQ=f"FleetIQ on {target.endpoint}" if target.endpoint else "AWS FleetIQ",
+            region=region,
+            group=group,
+        )
+
+
+async def gatherBoth(first: Deferred[T], second: Coroutine[Any, Any, U]) -> tuple[T, U]:
+    """Run both at the same time. Return both results, or raise the first failure."""
     other = Deferred.fromCoroutine(second)
     pair: list[Deferred[Any]] = [first, other]
     try:

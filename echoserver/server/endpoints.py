@@ -1,4 +1,4 @@
-"""Endpoint descriptions of the game ports, and sentences for errors of listening."""
+"""Endpoint descriptions of the game ports, and the sentences for errors of listening."""
 
 from __future__ import annotations
 
@@ -11,6 +11,11 @@ from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IStreamServerEndpoint
 
+ACCEPT_QUEUE = 4096
+# For each kind: the number of arguments before backlog where arguments have no names.
+_KINDS = {"tcp": 2, "tcp6": 2, "ssl": 5}
+_WRAPPER = "haproxy:"
+
 
 def endpointOf(
     reactor: Any,
@@ -19,34 +24,40 @@ def endpointOf(
     example: str = "tcp:5000",
     command: str = "fleetiq-echo",
 ) -> IStreamServerEndpoint:
-    """@raise SystemExit: with a sentence, if Twisted makes nothing of the description."""
+    """
+    Return the server endpoint of a description.
+
+    @param option: the option that the description comes from.
+    @raise SystemExit: with a sentence, if Twisted rejects the description.
+    """
     try:
         endpoint: IStreamServerEndpoint = serverFromString(reactor, description)
     except Exception as error:
-        # Each kind of endpoint has errors of its own: OpenSSL's, for instance.
+        # Each kind of endpoint raises its own exceptions, for example OpenSSL's.
         raise SystemExit(
             f"twistd {command}: --{option} '{description}' cannot be used: {error}. Write for"
-            f" instance {example}."
+            f" example {example}."
         ) from error
     return endpoint
 
 
 def playersNotListening(error: object, command: str) -> str:
-    """Why there are no players to be had, and what to type."""
+    """Return why the game port cannot be opened, and what to type."""
     why = getattr(error, "socketError", error)
     port: Any = getattr(error, "port", None)
-    airPlay = " On macOS it is often AirPlay Receiver's." if port == 5000 else ""
-    free = port + 1 if port in range(1, 65535) else 5000  # a path has none
-    inUse = f"{airPlay} Choose another, for instance --listen tcp:{free}."
+    airPlay = " On macOS, AirPlay Receiver often uses it." if port == 5000 else ""
+    free = port + 1 if port in range(1, 65535) else 5000  # a UNIX socket's port is a path
+    inUse = f"{airPlay} Choose another, for example --listen tcp:{free}."
     where = f"port {port}" if isinstance(port, int) else os.fsdecode(port or "this endpoint")
     return f"twistd {command}: cannot listen for players on {where} ({why}).{advice(why, inUse)}"
 
 
 def localNotListening(error: CannotListenError, command: str) -> str:
-    """Why there is no local FleetIQ to be had, and what to type."""
+    """Return why the embedded FleetIQ's port cannot be opened, and what to type."""
     inUse = (
-        f" If one runs there, join it with --local http://127.0.0.1:{error.port}; else give another"
-        " port, for instance --local tcp:4571:interface=127.0.0.1."
+        f" If a local FleetIQ runs there, join it with --local"
+        f" http://127.0.0.1:{error.port}; else give another port, for example"
+        " --local tcp:4571:interface=127.0.0.1."
     )
     return (
         f"twistd {command}: the local FleetIQ cannot listen on port {error.port}"
@@ -55,48 +66,49 @@ def localNotListening(error: CannotListenError, command: str) -> str:
 
 
 def statusNotListening(error: object, command: str) -> str:
-    """Why there is no status port to be had, and what to type."""
+    """Return why the status port cannot be opened, and what to type."""
     why = getattr(error, "socketError", error)
-    inUse = " Choose another, for instance --status tcp:8081:interface=127.0.0.1."
+    inUse = " Choose another, for example --status tcp:8081:interface=127.0.0.1."
     return f"twistd {command}: --status: cannot listen there ({why}).{advice(why, inUse)}"
 
 
 def advice(why: object, inUse: str) -> str:
-    """What to do about an error of a socket; C{inUse} if somebody else has the port."""
+    """
+    Return what to do about a socket's error.
+
+    @param inUse: the advice if another process uses the port.
+    """
     match getattr(why, "errno", None):
         case errno.EADDRINUSE:
             return inUse
         case errno.EACCES:
-            return " Ports below 1024 are for root, or for who was given them: choose a higher one."
+            return " Ports below 1024 need root or CAP_NET_BIND_SERVICE: choose a higher one."
     return " Check the endpoint description."
-
-
-ACCEPT_QUEUE = 4096
-# Where backlog stands when a description of the kind names no keys.
-_KINDS = {"tcp": 2, "tcp6": 2, "ssl": 5}
-_WRAPPER = "haproxy:"
 
 
 def descriptions(listen: str, servers: int) -> list[str]:
     """
-    Consecutive ports for C{tcp:}, C{tcp6:}, C{ssl:}, and C{haproxy:} before these, with an accept
-    queue that takes a crowd at once unless the description says otherwise; others stay as they are.
+    Return one endpoint description for each game server, on consecutive ports.
 
-    @param listen: a server endpoint description; port 0 is any, for each.
-    @raise ValueError: with a sentence.
+    The kinds are C{tcp:}, C{tcp6:}, C{ssl:}, and each of them after C{haproxy:}. If the description
+    has no backlog, it gets an accept queue of L{ACCEPT_QUEUE} connections. Descriptions of other
+    kinds are returned unchanged, for one game server only.
+
+    @param listen: a server endpoint description. Port 0 stays 0, which is any free port.
+    @raise ValueError: with a sentence, if there are no ports for that many game servers.
     """
     wrapper = _WRAPPER if listen.startswith(_WRAPPER) else ""
     kind, *words = _words(listen[len(wrapper) :])
     if kind == "stdio":
-        raise ValueError("'stdio:' has one player at most: write for instance tcp:5000.")
+        raise ValueError("'stdio:' serves one player only: write for example tcp:5000.")
     if kind not in _KINDS:
         if servers > 1:
             raise ValueError(
                 f"'{listen}' has no consecutive ports for {servers} servers:"
-                " use tcp:, tcp6: or ssl:, with haproxy: before it if you like."
+                " use tcp:, tcp6: or ssl:, each with or without haproxy: before it."
             )
         return [listen]
-    # As Twisted reads it: named, or else the first word that has no name.
+    # Twisted takes port=N, or else the first word without a name.
     named = (i for i, word in enumerate(words) if "=" not in word or word.startswith("port="))
     at = next(named, 0)
     word = words[at] if words else ""
@@ -105,10 +117,10 @@ def descriptions(listen: str, servers: int) -> list[str]:
     first = int(number) if re.fullmatch("[0-9]{1,5}", number) else -1
     last = first + servers - 1 if first else 0
     if first < 0 or last > 65535:
-        whose = f"s for {servers} servers" if servers > 1 else ""
+        plural = f"s for {servers} servers" if servers > 1 else ""
         raise ValueError(
-            f"'{listen}' has no port{whose} from 0 to 65535:"
-            f" write for instance {wrapper}{kind}:5000."
+            f"'{listen}' has no port{plural} from 0 to 65535:"
+            f" write for example {wrapper}{kind}:5000."
         )
     positional = sum("=" not in word for word in words)
     if positional <= _KINDS[kind] and not any(word.startswith("backlog=") for word in words):
@@ -121,5 +133,5 @@ def descriptions(listen: str, servers: int) -> list[str]:
 
 
 def _words(description: str) -> list[str]:
-    r"""Split at the colons that no backslash escapes."""
+    r"""Split a description at its colons, except where a backslash escapes one."""
     return re.findall(r"((?:\\.|[^:\\])*):", description + ":")

@@ -197,7 +197,9 @@ class ServerProcess(Service):
         gameLift = GameLift(
             self._reactor, inThread, target.endpointConfig(self._environ), ended=self._callEnded
         )
-        discovered = await discover(target, http, metadata, gameLift, self._settings.connectionInfo)
+        discovered = await discover(
+            target, http, metadata, gameLift, self._settings.connectionInfo, self._environ
+        )
         self._discovered = discovered.asDict(gameLift)
         await gatherResults(ports)
         self._registrar = Registrar(
@@ -220,6 +222,7 @@ class ServerProcess(Service):
             partial(self._registrar.instanceStatus, discovered.instance.instanceId),
             self._servers,
             self._settings.interruption,
+            statusError=CallFailed,
         )
         self._poller.start()
 

@@ -1,4 +1,4 @@
-"""The status of one game server, for operators and probes."""
+"""A snapshot of one game server, for operators and their probes."""
 
 from __future__ import annotations
 
@@ -21,15 +21,24 @@ class GameServerStatus:
     """
     The status of one game server. Times are seconds of the reactor's clock.
 
-    @ivar port: the port that is bound; 0 if the endpoint has none.
-    @ivar connectionInfo: None until the registration starts, as all that comes from FleetIQ.
-    @ivar receivedBytes: bytes received from players, from those who have left too.
-    @ivar refused: connections that were rejected.
-    @ivar lastReport: when FleetIQ last received a health report.
-    @ivar nextReportDue: when the next one is due.
-    @ivar lastErrorTime: when the last call failed; C{lastError} says why.
-    @ivar degradedSince: when the first call failed of those that no success has followed.
-    @ivar unhealthySince: since when the game's health check fails.
+    The fields from C{gameServerId} on come from its registration. They are None until the game
+    server starts to register.
+
+    @ivar port: the bound port; 0 if the endpoint has none, as a UNIX socket.
+    @ivar players: connected players.
+    @ivar session: the number of sessions that have started.
+    @ivar receivedBytes: bytes received from all players since the start.
+    @ivar refused: connections that were not admitted.
+    @ivar accepting: if True, the port accepts connections.
+    @ivar draining: if True, the running session is the last one.
+    @ivar known: the state that FleetIQ last confirmed.
+    @ivar wanted: the state that FleetIQ should have.
+    @ivar lastReport: when FleetIQ last confirmed a health report; None if it is not registered.
+    @ivar nextReportDue: when the next health report is due; None if it is not registered.
+    @ivar lastError: why the last failed call failed, as a sentence.
+    @ivar lastErrorTime: when it failed.
+    @ivar degradedSince: when the first call failed after the last success; None after a success.
+    @ivar unhealthySince: since when the game's health check fails; None if the game is healthy.
     """
 
     port: int
@@ -52,27 +61,28 @@ class GameServerStatus:
 
     @property
     def registered(self) -> bool:
-        """Return whether FleetIQ has confirmed the registration."""
+        """True if FleetIQ has confirmed the registration, as AVAILABLE or as UTILIZED."""
         return isinstance(self.known, Available | Utilized | UtilizedExternally)
 
     def notReadyReason(self) -> str | None:
-        """Return a sentence that says why no players should be sent here; None if they may be."""
+        """Return why no players should be sent here, as a sentence; None if it is ready."""
+        server = f"The game server on port {self.port}"
         if self.draining:
-            return f"The game server on port {self.port} is draining."
+            return f"{server} is draining."
         if not self.registered:
             why = "." if self.degradedSince is None else f": {self.lastError}"
-            return f"The game server on port {self.port} is not registered{why}"
+            return f"{server} is not registered{why}"
         if self.unhealthySince is not None:
-            return f"The game server on port {self.port} is unhealthy: heartbeats are skipped."
+            return f"{server} is unhealthy: heartbeats are skipped."
         if not self.accepting:
-            return f"The game server on port {self.port} does not accept players."
+            return f"{server} does not accept players."
         return None
 
 
 def withRegistration(
     status: GameServerStatus, registration: Registration | None
 ) -> GameServerStatus:
-    """Return the status with what the registration knows; the same if there is none yet."""
+    """Return the status with the fields that the registration knows, if there is one."""
     if registration is None:
         return status
     known, error = registration.state.known, registration.lastError
@@ -93,9 +103,6 @@ def withRegistration(
 
 
 def stateName(state: Known | Wanted | None) -> str:
-    """Return the name of a state, for instance C{AVAILABLE}; C{ABSENT} for None."""
-    return (
-        "ABSENT"
-        if state is None
-        else re.sub("(?<=[a-z])(?=[A-Z])", "_", type(state).__name__).upper()
-    )
+    """Return the state's name in capitals, as in FleetIQ: C{AVAILABLE}, C{UTILIZED}."""
+    name = "Absent" if state is None else type(state).__name__
+    return re.sub("(?<=[a-z])(?=[A-Z])", "_", name).upper()

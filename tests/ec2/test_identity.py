@@ -1,4 +1,4 @@
-"""Who this instance is: what is asked and in which order, and what players are told."""
+"""Tests of echoserver.ec2.identity: the requests to the metadata service, and ConnectionInfo."""
 
 from __future__ import annotations
 
@@ -12,36 +12,38 @@ from twisted.logger import capturedLogs
 
 from echoserver.ec2.identity import (
     FIELDS,
-    LONGEST,
+    MAX_CONNECTION_INFO,
     ConnectionInfoTemplate,
     Instance,
     identifyInstance,
+    templateValues,
 )
 from echoserver.ec2.metadata import InstanceMetadata, NoIdentity, serviceURL
 from tests.awsdoubles import INSTANCE_ID, MetadataService, told
-from tests.metadatadoubles import EVERYTHING, MetadataTestCase
+from tests.metadatadoubles import ALL_ITEMS, MetadataTestCase
 
 
 class TemplateTests(MetadataTestCase):
-    """What players are told."""
+    """L{ConnectionInfoTemplate} and L{templateValues}."""
 
-    def told(self, template: str, items: Mapping[str, str | int | None] = EVERYTHING) -> str:
+    def fill(self, template: str, items: Mapping[str, str | int | None] = ALL_ITEMS) -> str:
+        """Return the ConnectionInfo of game server 1 on port 5001."""
         info = ConnectionInfoTemplate(template)
         info.check()
         metadata = self.metadata(MetadataService(items))
-        return info.fill(self.result(info.known(metadata, INSTANCE_ID)), 5001, 1)
+        return info.fill(self.result(templateValues(metadata, INSTANCE_ID, info)), 5001, 1)
 
-    def refusal(self, template: str) -> str:
+    def checkError(self, template: str) -> str:
         return str(self.assertRaises(ValueError, ConnectionInfoTemplate(template).check))
 
     def test_noPort(self) -> None:
-        """An endpoint without a port cannot fill one in."""
+        """If the endpoint has no port, a template with C{port} is an error."""
         values = {"host": "localhost"}
         self.assertRaises(NoIdentity, ConnectionInfoTemplate("{host}:{port}").fill, values, 0, 0)
         self.assertEqual(ConnectionInfoTemplate("{host}").fill(values, 0, 0), "localhost")
 
     def test_fields(self) -> None:
-        """Each field has its value."""
+        """Each field is replaced by its value."""
         for template, expected in [
             ("{host}", "ec2.example"),
             ("{port}", "5001"),
@@ -54,11 +56,11 @@ class TemplateTests(MetadataTestCase):
             ("play.example:{port}", "play.example:5001"),
             ('{{"h":"{host}"}}', '{"h":"ec2.example"}'),
         ]:
-            self.assertEqual(self.told(template), expected)
+            self.assertEqual(self.fill(template), expected)
 
     def test_host(self) -> None:
-        """The host is the first name or address there is; a private one is warned of."""
-        items = dict(EVERYTHING)
+        """The host is the first name or address in the metadata; a private one logs a warning."""
+        items = dict(ALL_ITEMS)
         for path, expected, private in [
             ("public-hostname", "ec2.example", False),
             ("public-ipv4", "203.0.113.7", False),
@@ -67,31 +69,31 @@ class TemplateTests(MetadataTestCase):
             ("ipv6", "[2001:db8::7]", False),
         ]:
             with capturedLogs() as events:
-                self.assertEqual(self.told("{host}", items), expected)
+                self.assertEqual(self.fill("{host}", items), expected)
             warning = (
-                f"Players are told {expected}, a private address ({path}): this instance has no"
-                " public one. They must be in its network."
+                f"ConnectionInfo has the private address {expected} ({path}): this instance has no"
+                " public address. Players must be in its network."
             )
             self.assertEqual(told(events), [warning] if private else [])
             del items[path]
-        info = ConnectionInfoTemplate("{host}")
-        asked = info.known(self.metadata(MetadataService(items)), INSTANCE_ID)
+        metadata = self.metadata(MetadataService(items))
+        values = templateValues(metadata, INSTANCE_ID, ConnectionInfoTemplate("{host}"))
         self.assertEqual(
-            self.sentence(asked, NoIdentity),
+            self.sentence(values, NoIdentity),
             "This instance has no address in its metadata: give --connection-info.",
         )
 
     def test_absentField(self) -> None:
-        """A field whose item the instance does not have is a sentence that names it."""
-        info = ConnectionInfoTemplate("{ipv6}")
-        asked = info.known(self.metadata(MetadataService({})), INSTANCE_ID)
+        """If the instance does not have a field's item, the sentence names it."""
+        metadata = self.metadata(MetadataService({}))
+        values = templateValues(metadata, INSTANCE_ID, ConnectionInfoTemplate("{ipv6}"))
         self.assertEqual(
-            self.sentence(asked, NoIdentity),
-            "This instance has no ipv6: give another --connection-info.",
+            self.sentence(values, NoIdentity),
+            "This instance has no ipv6: write --connection-info without {ipv6}.",
         )
 
     def test_unknownField(self) -> None:
-        """Other fields, and what Python's formatting knows, are refused with the list of ours."""
+        """Unknown fields, conversions and format specifications are rejected with a list."""
         for template, field in [
             ("{hots}", "hots"),
             ("{}", ""),
@@ -103,43 +105,50 @@ class TemplateTests(MetadataTestCase):
             ("{host[0]}", "host[0]"),
         ]:
             self.assertEqual(
-                self.refusal(template),
-                f"'{template}' has the field {{{field}}}; there are {{host}}, {{port}},"
-                " {public_hostname}, {public_ipv4}, {local_ipv4}, {ipv6}, {instance_id}, {index}.",
+                self.checkError(template),
+                f"'{template}' has the unknown field {{{field}}}; the fields are {{host}},"
+                " {port}, {public_hostname}, {public_ipv4}, {local_ipv4}, {ipv6}, {instance_id},"
+                " {index}.",
             )
 
-    def test_noTemplate(self) -> None:
-        """Lonely braces are refused."""
+    def test_invalidTemplate(self) -> None:
+        """Braces without a partner are rejected."""
         for template in ("{", "}", "{host", "{host!}", "{host}}"):
-            said = self.refusal(template)
-            self.assertTrue(said.startswith(f"'{template}' is no template: "), said)
+            sentence = self.checkError(template)
+            self.assertTrue(
+                sentence.startswith(f"'{template}' is not a valid template: "), sentence
+            )
 
     def test_blank(self) -> None:
-        """FleetIQ takes nothing blank."""
+        """A blank template is rejected, because FleetIQ rejects a blank ConnectionInfo."""
         for template in ("", " "):
-            self.assertIn("it is blank; write an address, of {host}, ", self.refusal(template))
+            self.assertIn(
+                "it is blank; write text with any of the fields {host}, ", self.checkError(template)
+            )
 
     def test_long(self) -> None:
-        """FleetIQ's longest is told of before the start, if the template alone is longer."""
-        self.assertEqual(self.told("x" * LONGEST), "x" * LONGEST)
+        """If the plain text alone is too long for FleetIQ, the check rejects the template."""
+        self.assertEqual(self.fill("x" * MAX_CONNECTION_INFO), "x" * MAX_CONNECTION_INFO)
         self.assertEqual(
-            self.refusal("x" * 513 + "{port}"), "it has 513 characters; FleetIQ takes 1 to 512."
+            self.checkError("x" * 513 + "{port}"),
+            "it has 513 characters; FleetIQ allows 1 to 512.",
         )
 
     def test_longWhenFilled(self) -> None:
-        """What becomes too long by its values is told of then."""
+        """If the values make the ConnectionInfo too long, C{fill} raises an error."""
         info = ConnectionInfoTemplate("x" * 510 + "{port}")
         info.check()
         error = self.assertRaises(NoIdentity, info.fill, {}, 5000, 0)
         self.assertEqual(
             str(error),
-            "--connection-info comes out with 514 characters; FleetIQ takes 1 to 512.",
+            "--connection-info has 514 characters with its fields filled in; FleetIQ allows 1 to"
+            " 512. Shorten it.",
         )
 
     @settings(deadline=None, max_examples=100)
     @given(st.lists(st.sampled_from(["{", "}", "{{", "}}", "!", ":", "x", "[0]", ".a", *FIELDS])))
-    def test_checkedIsFilled(self, pieces: list[str]) -> None:
-        """Whatever passes the check can be filled in."""
+    def test_checkedCanBeFilled(self, pieces: list[str]) -> None:
+        """A template that passes the check can be filled."""
         info = ConnectionInfoTemplate("".join(pieces))
         try:
             info.check()
@@ -149,17 +158,17 @@ class TemplateTests(MetadataTestCase):
 
 
 class IdentifyTests(MetadataTestCase):
-    """Nothing is asked that is not needed."""
+    """L{identifyInstance} requests only the items it needs."""
 
-    def identified(
+    def identify(
         self, service: MetadataService, instanceId: str | None, template: str
     ) -> Coroutine[Any, Any, Instance]:
         return identifyInstance(
             self.metadata(service), instanceId, ConnectionInfoTemplate(template)
         )
 
-    def test_asked(self) -> None:
-        """What is asked, and in which order."""
+    def test_requests(self) -> None:
+        """The template and the instance id decide which items are requested, and in which order."""
         for given_, template, got in [
             (None, "{host}:{port}", ["instance-id", "public-hostname"]),
             (None, "here:{port}", ["instance-id"]),
@@ -167,33 +176,33 @@ class IdentifyTests(MetadataTestCase):
             (INSTANCE_ID, "{local_ipv4}", ["local-ipv4"]),
             (INSTANCE_ID, "{instance_id}-{index}:{port}", []),
         ]:
-            service = MetadataService(EVERYTHING)
-            instance = self.result(self.identified(service, given_, template))
+            service = MetadataService(ALL_ITEMS)
+            instance = self.result(self.identify(service, given_, template))
             self.assertEqual(instance.instanceId, INSTANCE_ID)
             self.assertEqual(service.got, got)
             self.assertEqual(bool(service.asked), bool(got))
 
-    def test_notAskedThoughSwitchedOff(self) -> None:
-        """A service that is switched off does not matter to who needs nothing of it."""
+    def test_disabled(self) -> None:
+        """A disabled metadata service is an error only if an item is needed."""
         off = {"AWS_EC2_METADATA_DISABLED": "true"}
         http = MetadataService({}).http()
         metadata = InstanceMetadata(self.clock, http, partial(serviceURL, off))
         self.result(identifyInstance(metadata, INSTANCE_ID, ConnectionInfoTemplate("here:{port}")))
         self.assertEqual(
             self.sentence(identifyInstance(metadata, None, ConnectionInfoTemplate("here:{port}"))),
-            "AWS_EC2_METADATA_DISABLED is true: the instance metadata is not asked.",
+            "AWS_EC2_METADATA_DISABLED is true: the instance metadata service is not used.",
         )
 
     def test_source(self) -> None:
-        """It is known where the instance id comes from."""
-        service = MetadataService(EVERYTHING)
+        """The result has the source of the instance id."""
+        service = MetadataService(ALL_ITEMS)
         for given_, source in [(None, "the instance metadata"), (INSTANCE_ID, "--instance-id")]:
-            instance = self.result(self.identified(service, given_, "h"))
+            instance = self.result(self.identify(service, given_, "h"))
             self.assertEqual(instance.source, source)
 
     def test_noInstanceId(self) -> None:
-        """A service without an instance id is none."""
+        """A metadata service without an instance id is an error."""
         self.assertEqual(
-            self.sentence(self.identified(MetadataService({}), None, "h")),
+            self.sentence(self.identify(MetadataService({}), None, "h")),
             "The instance metadata has no instance-id.",
         )

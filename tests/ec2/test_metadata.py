@@ -1,4 +1,4 @@
-"""Who this instance is: tokens, what is asked and in which order, and what players are told."""
+"""Tests of echoserver.ec2.metadata: tokens, items, invalid responses, and the variables."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from twisted.web.client import ResponseNeverReceived
 from twisted.web.http_headers import Headers
 
 from echoserver.ec2.metadata import (
-    ANSWER_TIMEOUT,
-    LONGEST_REPLY,
+    MAX_RESPONSE,
+    RESPONSE_TIMEOUT,
     InstanceMetadata,
     Item,
     NoMetadata,
@@ -24,11 +24,11 @@ from echoserver.ec2.metadata import (
     serviceURL,
 )
 from tests.awsdoubles import INSTANCE_ID, METADATA, MetadataService
-from tests.metadatadoubles import EVERYTHING, MetadataTestCase
+from tests.metadatadoubles import ALL_ITEMS, MetadataTestCase
 
 
 class StuckResponse:
-    """A client, and its response, whose body begins and never ends."""
+    """An HTTP client that is its own response. The body never ends."""
 
     code = 200
     headers = Headers()
@@ -46,11 +46,11 @@ class StuckResponse:
 
 
 class TokenTests(MetadataTestCase):
-    """One token serves until it is refused."""
+    """A token is reused until the service rejects it."""
 
     def test_reused(self) -> None:
-        """A token is asked for once."""
-        service = MetadataService(EVERYTHING)
+        """Two items need one token."""
+        service = MetadataService(ALL_ITEMS)
         metadata = self.metadata(service)
         self.assertEqual(self.result(metadata.get("instance-id")), INSTANCE_ID)
         self.assertEqual(self.result(metadata.get("placement/region")), "eu-west-3")
@@ -64,8 +64,8 @@ class TokenTests(MetadataTestCase):
         )
 
     def test_renewed(self) -> None:
-        """A token that is refused is renewed, and the item is asked for again."""
-        service = MetadataService(EVERYTHING)
+        """After a 401, one new token is requested, and the item is requested again."""
+        service = MetadataService(ALL_ITEMS)
         metadata = self.metadata(service)
         self.result(metadata.get("instance-id"))
         service.refusing = 1
@@ -75,33 +75,34 @@ class TokenTests(MetadataTestCase):
         self.assertEqual(service.tokens, 2)
 
     def test_renewedOnce(self) -> None:
-        """A token that is refused as soon as it is given out is no reason to go on."""
-        service = MetadataService(EVERYTHING)
+        """If a new token is rejected too, no third one is requested."""
+        service = MetadataService(ALL_ITEMS)
         service.refusing = 99
         self.assertEqual(
             self.sentence(self.metadata(service).get("instance-id")),
-            f"The instance metadata at {METADATA} answers instance-id with 401.",
+            f"The instance metadata service at {METADATA} returned status 401 for instance-id.",
         )
         self.assertEqual(service.tokens, 2)
 
-    def test_refused(self) -> None:
-        """Who gets no token asks nothing else; a proxy's page is no token."""
+    def test_noToken(self) -> None:
+        """Without a token no item is requested. The page of a proxy is not a token."""
         for status in (403, 404, 500):
-            service = MetadataService(EVERYTHING)
+            service = MetadataService(ALL_ITEMS)
             service.tokenStatus = status
             self.assertEqual(
                 self.sentence(self.metadata(service).get("instance-id")),
-                f"The instance metadata at {METADATA} gives no token, but {status}.",
+                f"The instance metadata service at {METADATA} returned no token, but status"
+                f" {status}.",
             )
             self.assertEqual(len(service.asked), 1)
 
 
 class ItemTests(MetadataTestCase):
-    """What the service has, has not, and does not say."""
+    """Items that exist, items that do not, and responses that are not valid."""
 
     def test_date(self) -> None:
-        """An item carries the service's own time, if the service says it."""
-        service = MetadataService(EVERYTHING)
+        """An item has the date of the response; without a valid date it is None."""
+        service = MetadataService(ALL_ITEMS)
         metadata = self.metadata(service)
         for date, seconds in (
             ("Mon, 18 Sep 2017 08:20:00 GMT", 1505722800.0),
@@ -113,74 +114,75 @@ class ItemTests(MetadataTestCase):
             self.assertEqual(item, Item(INSTANCE_ID, seconds))
 
     def test_cancelled(self) -> None:
-        """Who stops asking is not told of a silence."""
+        """A cancelled request fails with CancelledError, not with NoMetadata."""
         metadata = self.metadata(MetadataService({"instance-id": None}))
-        asking = Deferred.fromCoroutine(metadata.item("instance-id"))
-        asking.cancel()
-        self.failureResultOf(asking, CancelledError)
+        request = Deferred.fromCoroutine(metadata.item("instance-id"))
+        request.cancel()
+        self.failureResultOf(request, CancelledError)
         self.assertEqual([], self.clock.getDelayedCalls())
 
     def test_absent(self) -> None:
-        """404 and blanks are an item that the instance does not have, whatever page comes along."""
+        """A 404 or a blank value means that the instance does not have the item."""
         metadata = self.metadata(MetadataService({"public-ipv4": "", "ipv6": " \n"}))
         for path in ("public-hostname", "public-ipv4", "ipv6"):
             self.assertIsNone(self.result(metadata.get(path)))
 
     def test_page(self) -> None:
-        """A page that something else shows in its place is no value."""
+        """A page instead of a value is an error."""
         for page in ("<html>Welcome</html>", "two words", "two\nlines", "\x1b[2J"):
             self.assertEqual(
                 self.sentence(self.metadata(MetadataService({"ipv6": page})).get("ipv6")),
-                f"The instance metadata at {METADATA} answers ipv6 with what cannot be one.",
+                f"The instance metadata service at {METADATA} returned an invalid value for ipv6.",
             )
 
     def test_stripped(self) -> None:
-        """The line end that some emulators add is not part of the value."""
+        """A line end, which some emulators add, is not part of the value."""
         metadata = self.metadata(MetadataService({"instance-id": f"{INSTANCE_ID}\n"}))
         self.assertEqual(self.result(metadata.get("instance-id")), INSTANCE_ID)
 
     def test_otherStatus(self) -> None:
-        """Neither 200 nor 404 is a sentence, and its page no value."""
+        """Any other status is an error that names it."""
         self.assertEqual(
             self.sentence(self.metadata(MetadataService({"ipv6": 500})).get("ipv6")),
-            f"The instance metadata at {METADATA} answers ipv6 with 500.",
+            f"The instance metadata service at {METADATA} returned status 500 for ipv6.",
         )
 
-    def test_silent(self) -> None:
-        """Two seconds without an answer end the wait."""
+    def test_timeout(self) -> None:
+        """A request without a response fails after two seconds."""
         metadata = self.metadata(MetadataService({"instance-id": None}))
-        asked = Deferred.fromCoroutine(metadata.get("instance-id"))
-        self.clock.advance(ANSWER_TIMEOUT - 0.1)
-        self.assertNoResult(asked)
+        request = Deferred.fromCoroutine(metadata.get("instance-id"))
+        self.clock.advance(RESPONSE_TIMEOUT - 0.1)
+        self.assertNoResult(request)
         self.clock.advance(0.1)
         self.assertEqual(
-            str(self.failureResultOf(asked, NoMetadata).value),
-            f"The instance metadata at {METADATA} does not answer: nothing whole within 2 s.",
+            str(self.failureResultOf(request, NoMetadata).value),
+            f"The instance metadata service at {METADATA} does not respond: no complete response"
+            " within 2 s.",
         )
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_stuck(self) -> None:
-        """A reply that stops midway is not waited for, nor is its connection kept."""
+        """If the body does not end in time, the request fails and its connection is closed."""
         response = StuckResponse()
         metadata = InstanceMetadata(self.clock, cast(Any, response), lambda: METADATA)
-        asked = Deferred.fromCoroutine(metadata.get("instance-id"))
-        self.clock.advance(ANSWER_TIMEOUT)
-        self.failureResultOf(asked, NoMetadata)
+        request = Deferred.fromCoroutine(metadata.get("instance-id"))
+        self.clock.advance(RESPONSE_TIMEOUT)
+        self.failureResultOf(request, NoMetadata)
         self.assertTrue(response.transport.disconnecting)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_tooLong(self) -> None:
-        """A reply that goes on and on is not read on."""
+        """A body over the limit closes the connection, and the request fails."""
         response = StuckResponse()
         metadata = InstanceMetadata(self.clock, cast(Any, response), lambda: METADATA)
-        asked = Deferred.fromCoroutine(metadata.get("instance-id"))
-        response.protocol.dataReceived(b"x" * LONGEST_REPLY)
+        request = Deferred.fromCoroutine(metadata.get("instance-id"))
+        response.protocol.dataReceived(b"x" * MAX_RESPONSE)
         self.assertTrue(response.transport.disconnecting)
         response.protocol.connectionLost(Failure(ConnectionLost()))
-        self.failureResultOf(asked, NoMetadata)
+        self.failureResultOf(request, NoMetadata)
 
     def test_notReached(self) -> None:
-        """What keeps us from the service is named, without Twisted's wrapping."""
+        """The sentence has the cause of a connection error, without Twisted's wrapper."""
 
         class Broken:
             def __init__(self, error: Exception) -> None:
@@ -199,18 +201,18 @@ class ItemTests(MetadataTestCase):
             metadata = InstanceMetadata(self.clock, http, lambda: METADATA)
             self.assertEqual(
                 self.sentence(metadata.get("instance-id")),
-                f"The instance metadata at {METADATA} does not answer: {why}.",
+                f"The instance metadata service at {METADATA} does not respond: {why}.",
             )
 
     def test_path(self) -> None:
-        """The URL may have a path: the local FleetIQ has one for each instance."""
+        """The URL can have a path, as in the local FleetIQ, which has one for each instance."""
         below = f"/instances/{INSTANCE_ID}"
-        service = MetadataService(EVERYTHING, below=below)
+        service = MetadataService(ALL_ITEMS, below=below)
         metadata = self.metadata(service, METADATA + below)
         self.assertEqual(self.result(metadata.get("instance-id")), INSTANCE_ID)
 
     def test_makeHTTPClient(self) -> None:
-        """The client of a process gives up connecting after a second."""
+        """A connection attempt of the client times out after one second."""
         reactor = MemoryReactorClock()
         makeHTTPClient(reactor).get(METADATA).addErrback(lambda _: None)
         ((_, port, _, timeout, _),) = reactor.tcpClients
@@ -218,10 +220,10 @@ class ItemTests(MetadataTestCase):
 
 
 class ServiceURLTests(SynchronousTestCase):
-    """The variables that AWS's own tools honour."""
+    """The variables of AWS's SDKs."""
 
     def test_table(self) -> None:
-        """Which URL they come to."""
+        """The variables give the URL."""
         for environ, url in [
             ({}, "http://169.254.169.254"),
             ({"MODE": "IPv6"}, "http://[fd00:ec2::254]"),
@@ -234,27 +236,28 @@ class ServiceURLTests(SynchronousTestCase):
             self.assertEqual(serviceURL(named(environ)), url)
 
     def test_disabled(self) -> None:
-        """Only "true" switches it off, in any case."""
+        """Only "true", in any case, disables the service."""
         for value in ("true", "True", "TRUE"):
             error = self.assertRaises(NoMetadata, serviceURL, {"AWS_EC2_METADATA_DISABLED": value})
             self.assertEqual(
-                str(error), "AWS_EC2_METADATA_DISABLED is true: the instance metadata is not asked."
+                str(error),
+                "AWS_EC2_METADATA_DISABLED is true: the instance metadata service is not used.",
             )
         for value in ("", "1", "yes", "false"):
             self.assertEqual(serviceURL({"AWS_EC2_METADATA_DISABLED": value}), METADATA)
 
-    def test_noURL(self) -> None:
-        """What is no URL is a sentence that shows it."""
+    def test_invalidURL(self) -> None:
+        """If the variable is not a URL, the error shows its value."""
         for value in ("nonsense", "h:1338", "ftp://h", "http://", "http://[", "http://h:99999"):
             error = self.assertRaises(NoMetadata, serviceURL, named({"": value}))
             self.assertEqual(
                 str(error),
-                f"AWS_EC2_METADATA_SERVICE_ENDPOINT is '{value}': write a URL, for instance"
+                f"AWS_EC2_METADATA_SERVICE_ENDPOINT is '{value}': write a URL, for example"
                 " http://169.254.169.254.",
             )
 
 
 def named(environ: Mapping[str, str]) -> dict[str, str]:
-    """The service endpoint's variables, by the ends of their names."""
+    """Return the variables of the service endpoint, from the ends of their names."""
     endpoint = "AWS_EC2_METADATA_SERVICE_ENDPOINT"
     return {f"{endpoint}_{end}" if end else endpoint: value for end, value in environ.items()}

@@ -29,8 +29,8 @@ class WrongSettingTests(BadInputTestCase):
         """Each wrong option is named, with its value and what to write."""
         wrong = {
             ("--group=",): "--group is '': write 1 to 128",
-            ("--group=g", f"--local={ANY_PORT}"): "--group is for AWS, --local for the FleetIQ of",
-            ("--region=eu-west-1",): "--region is for AWS: name a --group too, or leave it out",
+            ("--group=g", f"--local={ANY_PORT}"): "--group is for AWS, and --local is for a local",
+            ("--region=eu-west-1",): "--region is for AWS: give --group too, or leave out --region",
             ("--max-players=none",): "--max-players is 'none': write a whole number from 1 to",
             (f"--game-server-data={'x' * 2000}",): "--game-server-data has 2000 characters:",
             ("--nope",): "--nope",
@@ -91,7 +91,7 @@ class RefusedTests(BadInputTestCase):
             r"^RegisterGameServer was not sent: .* credentials\. .*AWS_PROFILE",
         )
         for child, what in (
-            (silence, rf"^The instance metadata at {silent} [^<>]+\."),
+            (silence, rf"^The instance metadata service at {silent} [^<>]+\."),
             (disabled, "^AWS_EC2_METADATA_DISABLED is true: "),
         ):
             sentence = await self.sentence(child, 3)

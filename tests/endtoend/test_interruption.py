@@ -28,7 +28,7 @@ class InterruptionTests(EndToEndTestCase):
         await fleet.control("interrupt", InstanceId=first, kind="spot", seconds=11)
         await fleet.control("interrupt", InstanceId=second, kind="draining")
 
-        await draining.said(r" This session is the last one: FleetIQ drains this instance\.$")
+        await draining.said(r" This session is the last one: FleetIQ is draining this instance\.$")
         players[1].say(b"q\n")
         self.assertEqual(await players[1].isClosed(), b"hello\n")
         await draining.said(rf" Deregistered {second}-{ports[1]}-")
@@ -37,7 +37,7 @@ class InterruptionTests(EndToEndTestCase):
         }
         self.assertEqual(list(here.values()), ["AVAILABLE"])
 
-        await going.said(r" EC2 is to terminate this Spot instance at \S+, in \d+ s: ")
+        await going.said(r" EC2 will terminate this Spot instance at \S+, in \d+ s: ")
         await going.said(r" This session is the last one and ends within \d+ s: ")
         self.assertEqual(await players[0].isClosed(), b"hello\n")
         self.assertEqual(await going.ends(), 0)

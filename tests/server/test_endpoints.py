@@ -1,4 +1,4 @@
-"""Endpoint descriptions of consecutive ports, as Twisted reads them."""
+"""Tests of echoserver.server.endpoints: descriptions of consecutive ports, and sentences."""
 
 from __future__ import annotations
 
@@ -8,15 +8,23 @@ import twisted.test
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.endpoints import serverFromString
+from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import Factory
 from twisted.internet.testing import MemoryReactor
 from twisted.trial.unittest import SynchronousTestCase
 
-from echoserver.server.endpoints import ACCEPT_QUEUE, descriptions
+from echoserver.server.endpoints import (
+    ACCEPT_QUEUE,
+    descriptions,
+    endpointOf,
+    localNotListening,
+    playersNotListening,
+    statusNotListening,
+)
 
 
 def listened(description: str) -> tuple[int, int, str]:
-    """The port, accept queue and interface that Twisted listens with."""
+    """Return the port, accept queue and interface that Twisted listens with."""
     reactor = MemoryReactor()
     serverFromString(reactor, description).listen(Factory())
     ((port, _, backlog, interface),) = reactor.tcpServers
@@ -24,15 +32,15 @@ def listened(description: str) -> tuple[int, int, str]:
 
 
 class DescriptionsTests(SynchronousTestCase):
-    """One description a game server."""
+    """L{descriptions} returns one description for each game server."""
 
     def test_stdio(self) -> None:
-        """Standard input is no place for players."""
+        """Standard input is rejected."""
         error = self.assertRaises(ValueError, descriptions, "stdio:", 1)
-        self.assertIn("write for instance tcp:5000", str(error))
+        self.assertIn("write for example tcp:5000", str(error))
 
     def test_table(self) -> None:
-        """What comes of what."""
+        """Ports are consecutive; an accept queue is added if the description has none."""
         for listen, servers, expected in [
             ("tcp:5000", 1, ["tcp:5000:backlog=4096"]),
             ("tcp:5000", 2, ["tcp:5000:backlog=4096", "tcp:5001:backlog=4096"]),
@@ -63,7 +71,7 @@ class DescriptionsTests(SynchronousTestCase):
                 self.assertEqual(descriptions(listen, servers), expected)
 
     def test_noPort(self) -> None:
-        """A port that is none is one sentence with an example of the same kind."""
+        """An invalid port is rejected with an example of the same kind."""
         for listen, servers, example in [
             ("tcp", 1, "tcp:5000"),
             ("tcp:", 1, "tcp:5000"),
@@ -81,24 +89,24 @@ class DescriptionsTests(SynchronousTestCase):
                 error = self.assertRaises(ValueError, descriptions, listen, servers)
                 self.assertEqual(
                     str(error),
-                    f"'{listen}' has no port from 0 to 65535: write for instance {example}.",
+                    f"'{listen}' has no port from 0 to 65535: write for example {example}.",
                 )
 
     def test_noPortsLeft(self) -> None:
-        """Too many servers for the ports above the first are one sentence."""
+        """If there are not enough ports above the first, the description is rejected."""
         error = self.assertRaises(ValueError, descriptions, "tcp:65535", 2)
         self.assertEqual(
             str(error),
-            "'tcp:65535' has no ports for 2 servers from 0 to 65535: write for instance tcp:5000.",
+            "'tcp:65535' has no ports for 2 servers from 0 to 65535: write for example tcp:5000.",
         )
 
     def test_noConsecutivePorts(self) -> None:
-        """Descriptions without numbers do for one server only."""
+        """A description without a port is for one game server only."""
         error = self.assertRaises(ValueError, descriptions, "unix:/run/echo", 2)
         self.assertEqual(
             str(error),
             "'unix:/run/echo' has no consecutive ports for 2 servers:"
-            " use tcp:, tcp6: or ssl:, with haproxy: before it if you like.",
+            " use tcp:, tcp6: or ssl:, each with or without haproxy: before it.",
         )
 
     @settings(deadline=None, max_examples=60)
@@ -112,7 +120,7 @@ class DescriptionsTests(SynchronousTestCase):
         turned=st.booleans(),
         servers=st.integers(1, 4),
     )
-    def test_asTwistedReadsIt(
+    def test_twistedListens(
         self,
         wrapper: str,
         kind: str,
@@ -123,7 +131,7 @@ class DescriptionsTests(SynchronousTestCase):
         turned: bool,
         servers: int,
     ) -> None:
-        """Twisted listens on consecutive ports, with our accept queue unless one was named."""
+        """Twisted listens on consecutive ports, with our accept queue if none is given."""
         words = [f"port={port}" if named else str(port)]
         words += [] if backlog is None else [f"backlog={backlog}"]
         words += [] if interface is None else [f"interface={interface}"]
@@ -131,18 +139,38 @@ class DescriptionsTests(SynchronousTestCase):
         if port + servers - 1 > 65535:
             self.assertRaises(ValueError, descriptions, listen, servers)
             return
-        said = descriptions(listen, servers)
+        result = descriptions(listen, servers)
         host = (interface or ("::" if kind == "tcp6" else "")).replace("\\", "")
         self.assertEqual(
-            [listened(description) for description in said],
+            [listened(description) for description in result],
             [(port + i if port else 0, backlog or ACCEPT_QUEUE, host) for i in range(servers)],
         )
 
     def test_ssl(self) -> None:
-        """TLS has the same accept queue, on consecutive ports."""
+        """TLS ports are consecutive and have the same accept queue."""
         pem = Path(twisted.test.__file__).with_name("server.pem")
         reactor = MemoryReactor()
         for description in descriptions(f"ssl:443:{pem}", 2):
             serverFromString(reactor, description).listen(Factory())
-        said = [(port, backlog) for port, _, _, backlog, _ in reactor.sslServers]
-        self.assertEqual(said, [(443, ACCEPT_QUEUE), (444, ACCEPT_QUEUE)])
+        listening = [(port, backlog) for port, _, _, backlog, _ in reactor.sslServers]
+        self.assertEqual(listening, [(443, ACCEPT_QUEUE), (444, ACCEPT_QUEUE)])
+
+
+class CommandTests(SynchronousTestCase):
+    """The sentences name the twistd command that was typed."""
+
+    def test_command(self) -> None:
+        """Each sentence begins with the command."""
+        error = CannotListenError(None, 5000, OSError(98, "Address already in use"))
+        for sentence in (playersNotListening, localNotListening, statusNotListening):
+            self.assertTrue(sentence(error, "go").startswith("twistd go: "))
+            self.assertTrue(sentence(error, "chess").startswith("twistd chess: "))
+
+    def test_endpoint(self) -> None:
+        """The error of an invalid description names the command and the option."""
+        exit = self.assertRaises(
+            SystemExit, endpointOf, MemoryReactor(), "x", "status", "tcp:8080", command="chess"
+        )
+        self.assertRegex(
+            str(exit.code), "^twistd chess: --status 'x' cannot be used: .* example tcp:8080.$"
+        )

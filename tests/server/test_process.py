@@ -8,7 +8,7 @@ from typing import Any
 
 from twisted.logger import LogLevel, capturedLogs
 
-from echoserver.ec2.metadata import ANSWER_TIMEOUT
+from echoserver.ec2.metadata import RESPONSE_TIMEOUT
 from echoserver.server.endpoints import advice, endpointOf
 from echoserver.server.process import BETWEEN_SERVERS, ServerProcess
 from tests.awsdoubles import INSTANCE_ID, LoopbackEndpoint, told
@@ -136,14 +136,14 @@ class StartTests(ProgramTestCase):
         program, _ = self.started(*ON_AWS)
         self.assertEqual(len(self.reactor.tcpClients), 1)
         with capturedLogs() as events:
-            self.reactor.advance(ANSWER_TIMEOUT)
+            self.reactor.advance(RESPONSE_TIMEOUT)
         self.assertEqual((program.exitCode, self.reactor.hasStopped), (3, True))
         (sentence,) = told(events)
         self.assertEqual(
             sentence,
-            "The instance metadata at http://169.254.169.254 does not answer: nothing whole within"
-            " 2 s. Leave out --group to use the local FleetIQ, or give --region, --instance-id and"
-            " --connection-info.",
+            "The instance metadata service at http://169.254.169.254 does not respond: no complete"
+            " response within 2 s. Leave out --group to use the local FleetIQ, or give --region,"
+            " --instance-id and --connection-info.",
         )
 
     def test_longConnectionInfo(self) -> None:
@@ -152,7 +152,9 @@ class StartTests(ProgramTestCase):
         program, lines = self.started(*IDENTIFIED, info, **self.variables)
         self.assertEqual(program.exitCode, 3)
         self.assertEqual(
-            lines[-1], "--connection-info comes out with 515 characters; FleetIQ takes 1 to 512."
+            lines[-1],
+            "--connection-info has 515 characters with its fields filled in; FleetIQ allows 1 to"
+            " 512. Shorten it.",
         )
 
     def test_notRunningYet(self) -> None:
@@ -207,7 +209,7 @@ class StatusTests(ProgramTestCase):
         self.assertEqual(
             self.cannotStart(*ON_AWS, "--status=tcp:8080"),
             "twistd fleetiq-echo: --status: cannot listen there ([Errno 98] Address already in"
-            " use). Choose another, for instance --status tcp:8081:interface=127.0.0.1.",
+            " use). Choose another, for example --status tcp:8081:interface=127.0.0.1.",
         )
 
     def test_noEndpoint(self) -> None:
@@ -229,7 +231,7 @@ class PortTests(ProgramTestCase):
     def test_players(self) -> None:
         """The players' port, with another to try; on macOS, 5000 is AirPlay's."""
         for port, airPlay, another in [
-            (5000, " On macOS it is often AirPlay Receiver's.", 5001),
+            (5000, " On macOS, AirPlay Receiver often uses it.", 5001),
             (7000, "", 7001),
             (65535, "", 5000),
         ]:
@@ -237,7 +239,7 @@ class PortTests(ProgramTestCase):
             self.assertEqual(
                 self.cannotStart(*IDENTIFIED, f"--listen=tcp:{port}"),
                 f"twistd fleetiq-echo: cannot listen for players on port {port}"
-                f" ([Errno 98] Address already in use).{airPlay} Choose another, for instance"
+                f" ([Errno 98] Address already in use).{airPlay} Choose another, for example"
                 f" --listen tcp:{another}.",
             )
 
@@ -282,8 +284,9 @@ class PortTests(ProgramTestCase):
         self.assertEqual(
             self.cannotStart(),
             "twistd fleetiq-echo: the local FleetIQ cannot listen on port 4570 ([Errno 98] Address"
-            " already in use). If one runs there, join it with --local http://127.0.0.1:4570; else"
-            " give another port, for instance --local tcp:4571:interface=127.0.0.1.",
+            " already in use). If a local FleetIQ runs there, join it with --local"
+            " http://127.0.0.1:4570; else give another port, for example --local"
+            " tcp:4571:interface=127.0.0.1.",
         )
 
     def test_noLocal(self) -> None:
@@ -318,7 +321,7 @@ class PortTests(ProgramTestCase):
             self.assertTrue(
                 said.startswith(f"twistd fleetiq-echo: --listen '{description}' cannot be used: ")
             )
-            self.assertTrue(said.endswith(" Write for instance tcp:5000."), said)
+            self.assertTrue(said.endswith(" Write for example tcp:5000."), said)
 
 
 class StopTests(ProgramTestCase):
