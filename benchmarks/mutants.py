@@ -1,11 +1,10 @@
 """
-Whether a test fails for each small change of the rooms where a mistake costs a player:
-
-    make mutants
+Check that a test fails for each small change of the most critical modules: C{make mutants}.
 
 Cosmic Ray changes one thing at a time (an operator, a number, a keyword, a decorator) in a copy of
-the project below build/, and runs the room's tests. What no test notices has to be in mutants.md,
-with the reason why, and nothing else may be there. Ends with 0 if so; takes 10 to 25 minutes.
+the project below build/, and runs the tests of the module. Each mutant that survives must be in
+mutants.md, with the reason, and each mutant in mutants.md must survive. Otherwise the exit code is
+1. Takes 10 to 25 minutes.
 """
 
 from __future__ import annotations
@@ -21,34 +20,35 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 BUILD = ROOT / "build"
 LIST = Path(__file__).with_name("mutants.md")
-# Each room, and the operators left out. Where "|" only joins types and patterns, any other operator
-# in its place is an error once it runs, or in an annotation, which never does.
+# The modules, each with the excluded operators. Where "|" joins only types, another operator
+# raises when it is executed, and an annotation is never executed.
 UNIONS = "core/ReplaceBinaryOperator_BitOr_.*"
-ROOMS = {"players/session": [UNIONS], "gamelift/lifecycle": [UNIONS], "gamelift/failures": []}
+MODULES = {"game/session": [UNIONS], "gamelift/lifecycle": [UNIONS], "gamelift/errors": []}
 
 
-def mutate(room: str) -> list[tuple[str, str]]:
-    """What became of each mutant that was tried: C{killed} or C{survived}, and its lines."""
-    copy = BUILD / "mutants" / room
+def mutate(module: str) -> list[tuple[str, str]]:
+    """Run all mutants of a module. Return the outcome and the changed lines of each."""
+    copy = BUILD / "mutants" / module
     shutil.rmtree(copy, ignore_errors=True)
     for package in ("echoserver", "tests"):
         shutil.copytree(
             ROOT / package, copy / package, ignore=shutil.ignore_patterns("__pycache__")
         )
-    # In the order of the file, where what takes long comes last.
-    tests = f"{sys.executable} -m twisted.trial -x --order toptobottom tests.test_{Path(room).name}"
+    # In the order of the file, which has the slow tests last.
+    package, name = module.split("/")
+    tests = f"{sys.executable} -m twisted.trial -x --order toptobottom tests.{package}.test_{name}"
     (copy / "mutants.toml").write_text(
         "[cosmic-ray]\n"
-        f'module-path = "echoserver/{room}.py"\ntimeout = 60.0\nexcluded-modules = []\n'
+        f'module-path = "echoserver/{module}.py"\ntimeout = 60.0\nexcluded-modules = []\n'
         f"test-command = {json.dumps(tests)}\n"
         '[cosmic-ray.distributor]\nname = "local"\n'
         "[cosmic-ray.filters.operators-filter]\n"
-        f"exclude-operators = {json.dumps(ROOMS[room])}\n"
+        f"exclude-operators = {json.dumps(MODULES[module])}\n"
     )
 
     def cosmicRay(program: str, *arguments: str) -> str:
         command = [str(BUILD / "cosmic-ray" / "bin" / program), *arguments]
-        # Hypothesis takes the same examples each time where CI is set.
+        # With CI set, Hypothesis uses the same examples in each run.
         environment = {**os.environ, "CI": "true"}
         return subprocess.run(
             command, cwd=copy, env=environment, check=True, stdout=subprocess.PIPE, text=True
@@ -67,36 +67,36 @@ def mutate(room: str) -> list[tuple[str, str]]:
 
 
 def changed(diff: str) -> str:
-    """The lines of a diff that differ."""
+    """Return the changed lines of a diff."""
     lines = diff.splitlines()
     begin = next(at for at, line in enumerate(lines) if line.startswith("@@"))
     return "\n".join(line for line in lines[begin:] if line.startswith(("-", "+")))
 
 
-def listed(room: str) -> Iterator[str]:
-    """What F{mutants.md} says of a room: each mutant that may survive."""
-    _, _, section = LIST.read_text().partition(f"\n## {room}\n")
+def listed(module: str) -> Iterator[str]:
+    """Return each mutant of a module that mutants.md lists."""
+    _, _, section = LIST.read_text().partition(f"\n## {module}\n")
     section, _, _ = section.partition("\n## ")
     for block in section.split("```diff\n")[1:]:
         yield from block.partition("\n```")[0].split("\n\n")
 
 
-def main(rooms: list[str]) -> int:
-    """Try the rooms, all by default; print what became of them."""
+def main(modules: list[str]) -> int:
+    """Run the mutants of the modules, by default all. Print the result, return the exit code."""
     agree = True
-    for room in rooms or ROOMS:
-        outcomes = mutate(room)
+    for module in modules or MODULES:
+        outcomes = mutate(module)
         survivors = {lines for outcome, lines in outcomes if outcome != "killed"}
-        known = set(listed(room))
+        known = set(listed(module))
         killed = sum(outcome == "killed" for outcome, _ in outcomes)
-        sys.stdout.write(f"{room}: {len(outcomes)} mutants, {killed} killed\n")
-        for what, mutants in (
-            ("survived, and mutants.md does not say why", survivors - known),
-            ("did not survive, but mutants.md says why it does", known - survivors),
+        sys.stdout.write(f"{module}: {len(outcomes)} mutants, {killed} killed\n")
+        for problem, mutants in (
+            ("survived, but is not in mutants.md", survivors - known),
+            ("did not survive, but is in mutants.md", known - survivors),
         ):
             for lines in sorted(mutants):
                 agree = False
-                sys.stdout.write(f"{room}: {what}:\n{lines}\n\n")
+                sys.stdout.write(f"{module}: {problem}:\n{lines}\n\n")
     return 0 if agree else 1
 
 
