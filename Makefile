@@ -1,21 +1,25 @@
-# The commands people type. Each makes .venv first, when it is missing or stale.
-# ARGS goes to the command: make run ARGS="--listen tcp:5001", make test ARGS=tests.game.test_session
+# The commands of the project. Each creates or updates .venv first, if necessary.
+# ARGS are the arguments of the command: make run ARGS="--listen tcp:5001", make test ARGS=tests.game.test_session
 
 ARGS =
 
-.PHONY: help run play test lint coverage bench chaos mutants sdks conformance-reactor
+# A broken link in a docstring is an error. Names of other packages have no link: write C{} for them.
+PYDOCTOR = --quiet --warnings-as-errors --docformat=epytext --project-base-dir=. --html-output=build/apidocs echoserver
+
+.PHONY: help run play test lint coverage bench chaos mutants sdks conformance-reactor docs-api
 
 help:
-	@echo "make run       a game server, with a FleetIQ of its own: twistd -n fleetiq-echo"
-	@echo "make play      claim it and play: fleetiq play"
-	@echo "make test      the tests: trial tests"
-	@echo "make lint      ruff, mypy, import-linter"
-	@echo "make conformance-reactor  Twisted's own tests of reactors, on --reactor=uvloop"
-	@echo "make coverage  the tests, and which branches they miss"
-	@echo "make bench     how fast it is, beside its peers; ARGS=--full takes an hour"
-	@echo "make chaos     10,000 sessions while calls fail and processes die: what was lost"
-	@echo "make mutants   whether a test fails for each small change of the central modules"
-	@echo "make sdks      whether AWS's SDKs drive the local FleetIQ; installs them into .sdks"
+	@echo "make run       start a game server with a local FleetIQ: twistd -n fleetiq-echo"
+	@echo "make play      claim the game server and play: fleetiq play"
+	@echo "make test      run the tests: trial tests"
+	@echo "make lint      run ruff, mypy, import-linter and pydoctor"
+	@echo "make coverage  run the tests, and report the branches that they miss"
+	@echo "make bench     measure the performance, compared with other servers; ARGS=--full takes an hour"
+	@echo "make chaos     run 10,000 sessions while calls fail and processes are killed, and check each byte"
+	@echo "make mutants   check that a test fails for each small change of the central modules"
+	@echo "make sdks      run AWS's SDKs against the local FleetIQ; installs them into .sdks"
+	@echo "make docs-api  build the API documentation into build/apidocs: pydoctor"
+	@echo "make conformance-reactor  run Twisted's tests of reactors on --reactor=uvloop"
 
 run: .venv/made
 	@.venv/bin/twistd -n fleetiq-echo $(ARGS)
@@ -33,6 +37,10 @@ lint: .venv/made
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
 	.venv/bin/lint-imports --no-logo
+	-.venv/bin/pydoctor $(PYDOCTOR)
+
+docs-api: .venv/made
+	.venv/bin/pydoctor $(PYDOCTOR)
 
 conformance-reactor: .venv/made
 	.venv/bin/trial tests.twistedreactor
@@ -63,8 +71,8 @@ build/benchmarks/%: benchmarks/%.c
 	@mkdir -p $(@D)
 	$(CC) -std=c11 -O2 -Wall -Wextra -o $@ $<
 
-# A .venv is kept if its Python works, its scripts point here (they name their Python by its full path: a clone that
-# was moved has none) and nobody was killed while making it.
+# A .venv is kept if its Python works, its scripts have the path of this clone (a moved clone has other paths), and its
+# installation was not killed.
 kept := $(shell { .venv/bin/python -c 'import sys; assert sys.version_info >= (3, 11)' && \
     grep -qF "$$(pwd -P)/.venv/bin/" .venv/bin/pip && [ ! -e .venv/unfinished ] && echo yes; } 2>/dev/null)
 ifndef kept

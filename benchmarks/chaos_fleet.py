@@ -1,4 +1,4 @@
-"""The fleet of the chaos benchmark: a local FleetIQ and game server processes, as their host."""
+"""The fleet of the chaos benchmark: a local FleetIQ, and processes of game servers."""
 
 from __future__ import annotations
 
@@ -18,27 +18,29 @@ from types import TracebackType
 from typing import Any
 
 TWISTD = str(Path(sys.executable).with_name("twistd"))
-# Forty servers that start while a fifth of the calls fail pause up to 30 s, some more than once.
+# While a fifth of the calls fail, some of 40 starting servers back off for 30 s more than once.
 READY_WITHIN = 180.0
-# A process told to stop has its grace of 20 s, and its last calls after that.
+# A stopping process has a grace period of 20 s, and then its last calls.
 STOPPED_WITHIN = 40.0
 HEARTBEAT = 5
 GRACE = 20.0
-# Players are let go five seconds before an instance's end, or later where the machine is busy.
-LET_GO = 6.0
+# Players are disconnected 5 s before the end of an instance, or later on a busy machine.
+DISCONNECTED_BEFORE_END = 6.0
 NEVER = float("inf")
 
 
 @dataclass(eq=False)
 class GameServers:
     """
-    One process of game servers.
+    A process with several game servers.
 
-    @ivar base: the first of its ports.
-    @ivar why: its end, as it is counted.
-    @ivar refusesFrom: from when on, in seconds, who comes may find nobody there because of that.
-    @ivar cutsFrom: from when on players may be cut because of that.
-    @ivar replaced: when another served its ports again.
+    Times are in seconds of C{perf_counter}.
+
+    @ivar base: the first port.
+    @ivar why: the reason of its end, as the report counts it.
+    @ivar refusesFrom: the time after which new players can be rejected because of its end.
+    @ivar cutsFrom: the time after which players can be disconnected because of its end.
+    @ivar replaced: the time when another process served its ports again.
     """
 
     base: int
@@ -53,28 +55,28 @@ class GameServers:
 
     @property
     def ports(self) -> range:
-        """Of its game servers."""
+        """The ports of its game servers."""
         return range(self.base, self.base + self.count)
 
     def ends(self, why: str, playFor: float = 0.0) -> None:
-        """It ends because of this, after those who play could for so many seconds."""
+        """Record the reason of its end. Players can play on for C{playFor} seconds."""
         now = perf_counter()
         self.why, self.refusesFrom, self.cutsFrom = why, now, now + playFor
 
     def explains(self, port: int, began: float, *, cut: bool) -> bool:
-        """Whether this end is why a player who came then was cut, or else refused, just now."""
+        """Return whether its end explains that a player was disconnected or rejected just now."""
         since = self.cutsFrom if cut else self.refusesFrom
         return port in self.ports and perf_counter() >= since and began <= self.replaced
 
 
 class Fleet:
     """
-    Starts, kills and replaces processes; speaks to the local FleetIQ as anybody does.
+    Start, kill and replace processes, and call the local FleetIQ.
 
-    @ivar living: the processes that are to serve.
-    @ivar ended: what served before on the same ports.
-    @ivar failures: what should not have happened to a process.
-    @ivar calls: how many calls of each operation FleetIQ had, at the end.
+    @ivar living: the running processes.
+    @ivar ended: the processes that served the same ports before.
+    @ivar failures: a sentence for each failed check of a process.
+    @ivar calls: the number of calls of each operation, at the end.
     """
 
     def __init__(self, folder: Path, seed: int, instances: int) -> None:
@@ -93,7 +95,7 @@ class Fleet:
         log = self._folder / "local.log"
         options = ("--listen=tcp:0:interface=127.0.0.1", f"--instances={self._instances}")
         self._local = await self._spawn(log, "fleetiq-local", *options, f"--seed={self._seed}")
-        self._url = await self._said(log, self._local, r"FleetIQ for this machine on (\S+),")
+        self._url = await self._waitForLine(log, self._local, r"FleetIQ for this machine on (\S+),")
         state = await self.order("GET", "/_local/state")
         self._unused = [each["InstanceId"] for each in state["instances"]]
         return self
@@ -107,11 +109,11 @@ class Fleet:
                 await process.wait()
 
     async def start(self, base: int, count: int) -> None:
-        """Start a process on an instance of its own."""
+        """Start a process on a new instance."""
         self.living.append(await self._serve(base, count, self._unused.pop()))
 
     async def kill(self, servers: GameServers) -> None:
-        """Kill it as a crash does, and start it again where it was."""
+        """Kill a process, and start it again on the same instance."""
         servers.ends("their process was killed")
         servers.process.kill()
         await servers.process.wait()
@@ -119,85 +121,87 @@ class Fleet:
 
     async def interrupt(self, servers: GameServers, kind: str, seconds: float) -> bool:
         """
-        Announce its instance's end, let it come, and start another elsewhere.
+        Interrupt the instance of a process, and start another process on a new instance.
 
-        @return: whether the process had ended by itself by then.
+        @return: whether the process stopped before the end of the instance.
         """
         await self.notice(servers.instanceId, kind, seconds=seconds)
-        servers.ends("their instance's end was near", seconds - LET_GO)
-        byItself = await self._waited(servers.process, seconds)
-        if not byItself:
+        servers.ends("their instance's end was near", seconds - DISCONNECTED_BEFORE_END)
+        inTime = await self._waited(servers.process, seconds)
+        if not inTime:
             servers.process.kill()
             await servers.process.wait()
         elif servers.process.returncode != 0:
             self.failures.append(f"interrupted, a process ended with {servers.process.returncode}")
         await self._replace(servers, self._unused.pop())
-        return byItself
+        return inTime
 
     async def drain(self, servers: GameServers) -> None:
-        """Have FleetIQ drain its instance, stop it, and start another elsewhere."""
+        """Set its instance to DRAINING, stop it, and start another process on a new instance."""
         await self.notice(servers.instanceId, "draining")
         await self.stop(servers)
         await self._replace(servers, self._unused.pop())
 
     async def stop(self, servers: GameServers) -> None:
-        """Tell it to stop, and wait until it has."""
-        servers.ends("their process was told to stop", GRACE)
+        """Send SIGTERM to a process, and wait for its end."""
+        servers.ends("their process received SIGTERM", GRACE)
         servers.process.terminate()
         if not await self._waited(servers.process, STOPPED_WITHIN):
-            self.failures.append(f"told to stop, a process ran on for {STOPPED_WITHIN:.0f} s")
+            self.failures.append(f"after SIGTERM, a process ran for {STOPPED_WITHIN:.0f} s")
             servers.process.kill()
             await servers.process.wait()
         elif servers.process.returncode != -signal.SIGTERM:
-            self.failures.append(f"told to stop, a process ended with {servers.process.returncode}")
+            self.failures.append(
+                f"after SIGTERM, a process ended with {servers.process.returncode}"
+            )
 
     def whyBroken(self, port: int, began: float, *, cut: bool) -> str | None:
-        """Why a player who came at C{began} was cut, or else refused; None: for no good reason."""
+        """Return why a player was disconnected or rejected, or None without a known reason."""
         for servers in (*self.living, *self.ended):
             if servers.explains(port, began, cut=cut):
                 return servers.why
         return None
 
     async def notice(self, instanceId: str, kind: str, **when: float) -> None:
-        """Interrupt this instance."""
+        """Send an interruption notice to an instance."""
         body = {"InstanceId": instanceId, "kind": kind, **when}
         await self.order("POST", "/_local/interrupt", body)
 
     async def advance(self, seconds: float) -> None:
-        """Have the clock jump."""
+        """Advance the clock."""
         await self.order("POST", "/_local/clock", {"advance": seconds})
 
     async def gameServers(self) -> list[dict[str, str]]:
-        """All that are registered."""
+        """Return all registered game servers."""
         state = await self.order("GET", "/_local/state")
         self.calls = state["calls"]
         servers: list[dict[str, str]] = state["gameServers"]
         return servers
 
     async def claim(self) -> dict[str, Any] | None:
-        """Claim a game server; None if the call fails or none is free."""
+        """Claim a game server. Return None if the call fails or no game server is AVAILABLE."""
         headers = {
             "Content-Type": "application/x-amz-json-1.1",
             "X-Amz-Target": "GameLift.ClaimGameServer",
         }
         body = {"GameServerGroupName": "local"}
         try:
-            status, reply = await self._ask("POST", "/", body, headers)
+            status, reply = await self._request("POST", "/", body, headers)
         except (OSError, EOFError, ValueError):
             return None
         return reply["GameServer"] if status == 200 else None
 
     def lines(self, words: list[str]) -> list[str]:
-        """What all logs say of these, by time."""
+        """Return the log lines that contain one of the words, by time."""
         logs = (path.read_text(errors="replace") for path in self._folder.glob("*.log"))
-        said = (line for log in logs for line in log.splitlines())
-        return sorted(line for line in said if any(word in line for word in words))
+        logged = (line for log in logs for line in log.splitlines())
+        return sorted(line for line in logged if any(word in line for word in words))
 
     async def order(self, method: str, path: str, body: object = None) -> Any:
-        """Use a control."""
-        status, reply = await self._ask(method, path, body, {})
+        """Call a control of the local FleetIQ."""
+        status, reply = await self._request(method, path, body, {})
         if status != 200:
-            raise AssertionError(f"{method} {path} {body} answers {status}: {reply}")
+            raise AssertionError(f"{method} {path} {body} returned {status}: {reply}")
         return reply
 
     async def _replace(self, servers: GameServers, instanceId: str) -> None:
@@ -218,7 +222,7 @@ class Fleet:
             f"--grace={GRACE}",
             f"--state-dir={self._folder}",
         )
-        await self._said(log, process, r"(Ready)\. In another terminal")
+        await self._waitForLine(log, process, r"(Ready)\. In another terminal")
         return GameServers(base, count, instanceId, process, log)
 
     async def _spawn(self, log: Path, *words: str) -> Process:
@@ -227,7 +231,7 @@ class Fleet:
                 TWISTD, "-n", *words, stdin=DEVNULL, stdout=output, stderr=output, cwd=self._folder
             )
 
-    async def _said(self, log: Path, process: Process, pattern: str) -> str:
+    async def _waitForLine(self, log: Path, process: Process, pattern: str) -> str:
         until = perf_counter() + READY_WITHIN
         while perf_counter() < until and process.returncode is None:
             if found := re.search(pattern, log.read_text(errors="replace")):
@@ -240,7 +244,7 @@ class Fleet:
             await asyncio.wait_for(process.wait(), seconds)
         return process.returncode is not None
 
-    async def _ask(
+    async def _request(
         self, method: str, path: str, body: object, headers: dict[str, str]
     ) -> tuple[int, Any]:
         host, _, port = self._url.removeprefix("http://").partition(":")
@@ -251,17 +255,17 @@ class Fleet:
             lines = [f"{name}: {value}" for name, value in (fields | headers).items()]
             head = "\r\n".join([f"{method} {path} HTTP/1.1", *lines, "", ""])
             writer.write(head.encode() + data)
-            answer = await reader.read()
+            response = await reader.read()
         finally:
             writer.close()
-        top, _, content = answer.partition(b"\r\n\r\n")
+        top, _, content = response.partition(b"\r\n\r\n")
         if not top:
-            raise EOFError("The connection was closed without an answer.")
+            raise EOFError("The connection was closed without a response.")
         return int(top.split(b" ", 2)[1]), json.loads(content)
 
 
 def freePorts(ranges: int, each: int, rng: Random) -> list[int]:
-    """Where so many ranges of free ports begin, below those that the system hands out."""
+    """Return the first ports of free ranges, below the ports that the system assigns."""
     bases: list[int] = []
     while len(bases) < ranges:
         base = rng.randrange(15000, 32000 - each)

@@ -1,4 +1,4 @@
-"""The players of the chaos benchmark: they claim, play, and leave in every way there is."""
+"""The players of the chaos benchmark: they claim, play, and disconnect in different ways."""
 
 from __future__ import annotations
 
@@ -13,36 +13,36 @@ from time import perf_counter
 
 from benchmarks.chaos_fleet import Fleet
 
-# A player that receives nothing for this long has lost its connection.
-SILENCE = 30.0
+# A player that receives nothing for so long counts as disconnected.
+TIMEOUT = 30.0
 REFUSALS = (b"FULL\n", b"CLAIM FIRST\n")
 
 
 class Cut(Exception):
-    """The connection ended, or never began, before all had come back."""
+    """The connection ended, or was rejected, before all bytes were echoed."""
 
 
-class Mistaken(Exception):
-    """What came back is not what was sent."""
+class WrongEcho(Exception):
+    """The received bytes are not the bytes that were sent."""
 
 
 class Players:
     """
-    Plays so many sessions, some with a friend who joins.
+    Play a number of sessions, some with two or three players.
 
-    @ivar counted: what became of them.
-    @ivar failures: a sentence for each who lost something for no reason.
+    @ivar counted: the number of each outcome.
+    @ivar failures: a sentence for each player that was disconnected without a known reason.
     """
 
     def __init__(self, fleet: Fleet, rng: Random, sessions: int) -> None:
         self.counted: Counter[str] = Counter()
         self.failures: list[str] = []
         self._fleet = fleet
-        self._dice = rng
+        self._rng = rng
         self._toPlay = sessions
 
     async def play(self, atATime: int) -> None:
-        """Play all sessions, so many at a time."""
+        """Play all sessions, C{atATime} of them concurrently."""
         await asyncio.gather(*(self._one() for _ in range(atATime)))
 
     async def _one(self) -> None:
@@ -50,97 +50,97 @@ class Players:
             claimed = await self._fleet.claim()
             if claimed is None:
                 self.counted["claims that failed"] += 1
-                await asyncio.sleep(self._dice.uniform(0.05, 0.5))
+                await asyncio.sleep(self._rng.uniform(0.05, 0.5))
                 continue
             if self._toPlay <= 0:
                 return
             self._toPlay -= 1
             self.counted["sessions"] += 1
             port = int(claimed["ConnectionInfo"].rpartition(":")[2])
-            friends = self._dice.choice((1, 1, 1, 2, 3))
+            friends = self._rng.choice((1, 1, 1, 2, 3))
             await asyncio.gather(*(self._visit(port) for _ in range(friends)))
 
     async def _visit(self, port: int) -> None:
         began = perf_counter()
         self.counted["players"] += 1
-        # Who is still in the accept queue when the port closes is refused, though connected.
-        what = "refused"
+        # A connection in the accept queue of a closed port is reset: it counts as refused.
+        outcome = "refused"
         try:
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             try:
-                await self._say(reader, writer)
-                what = "cut"
+                await self._sendAndCheck(reader, writer)
+                outcome = "cut"
                 await self._converse(reader, writer)
             finally:
                 await close(writer)
-            self.counted["players who had every byte back"] += 1
+            self.counted["players that received every byte back"] += 1
         except (OSError, EOFError, TimeoutError, Cut) as error:
-            why = self._fleet.whyBroken(port, began, cut=what == "cut")
+            why = self._fleet.whyBroken(port, began, cut=outcome == "cut")
             if why is None:
-                self.failures.append(f"a player of port {port} was {what}: {error!r}")
+                self.failures.append(f"a player of port {port} was {outcome}: {error!r}")
             else:
-                self.counted[f"{what}: {why}"] += 1
-        except Mistaken as error:
+                self.counted[f"{outcome}: {why}"] += 1
+        except WrongEcho as error:
             self.failures.append(f"a player of port {port}: {error}")
 
     async def _converse(self, reader: StreamReader, writer: StreamWriter) -> None:
-        for _ in range(self._dice.randint(0, 3)):
-            await asyncio.sleep(self._dice.uniform(0, 0.3))
-            await self._say(reader, writer)
-        leave = self._dice.choice((self._goodbye, self._finish, self._reset))
+        for _ in range(self._rng.randint(0, 3)):
+            await asyncio.sleep(self._rng.uniform(0, 0.3))
+            await self._sendAndCheck(reader, writer)
+        leave = self._rng.choice((self._quit, self._finish, self._reset))
         await leave(reader, writer)
 
-    async def _say(self, reader: StreamReader, writer: StreamWriter) -> None:
-        said = self._words()
-        writer.write(said)
-        await heard(reader, said)
-        self.counted["bytes that came back"] += len(said)
+    async def _sendAndCheck(self, reader: StreamReader, writer: StreamWriter) -> None:
+        message = self._message()
+        writer.write(message)
+        await checkEcho(reader, message)
+        self.counted["bytes that came back"] += len(message)
 
-    def _words(self) -> bytes:
-        """Any bytes, but no goodbye."""
-        data = self._dice.randbytes(self._dice.randint(2, 20000))
+    def _message(self) -> bytes:
+        """Return random bytes without a quit command."""
+        data = self._rng.randbytes(self._rng.randint(2, 20000))
         return data.replace(b"q", b"-").replace(b"Q", b"-") + b"\n"
 
-    async def _goodbye(self, reader: StreamReader, writer: StreamWriter) -> None:
-        last = self._words()
-        writer.write(last + self._dice.choice((b"q\n", b"Q\r\n")))
-        await heard(reader, last)
-        await end(reader)
+    async def _quit(self, reader: StreamReader, writer: StreamWriter) -> None:
+        last = self._message()
+        writer.write(last + self._rng.choice((b"q\n", b"Q\r\n")))
+        await checkEcho(reader, last)
+        await checkEnd(reader)
 
     async def _finish(self, reader: StreamReader, writer: StreamWriter) -> None:
-        last = self._words()
+        last = self._message()
         writer.write(last)
         writer.write_eof()
-        await heard(reader, last)
-        await end(reader)
+        await checkEcho(reader, last)
+        await checkEnd(reader)
 
     async def _reset(self, reader: StreamReader, writer: StreamWriter) -> None:
         linger = struct.pack("ii", 1, 0)
         writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
 
 
-async def heard(reader: StreamReader, said: bytes) -> None:
-    """All comes back as it was said, and nothing else."""
+async def checkEcho(reader: StreamReader, message: bytes) -> None:
+    """Read as many bytes as the message has, and compare them."""
     back = b""
-    while len(back) < len(said):
-        data = await asyncio.wait_for(reader.read(65536), SILENCE)
+    while len(back) < len(message):
+        data = await asyncio.wait_for(reader.read(65536), TIMEOUT)
         if not data:
-            raise Cut(f"of {len(said)} bytes {len(back)} came back")
+            raise Cut(f"of {len(message)} bytes {len(back)} came back")
         back += data
         if back in REFUSALS:
-            raise Cut(f"told {back!r}")
-    if back != said:
-        raise Mistaken(f"{len(back)} bytes came back, and not those that were sent")
+            raise Cut(f"received {back!r}")
+    if back != message:
+        raise WrongEcho(f"{len(back)} bytes came back, but not the bytes that were sent")
 
 
-async def end(reader: StreamReader) -> None:
-    """After that comes the end."""
-    if await asyncio.wait_for(reader.read(1), SILENCE):
-        raise Mistaken("something came back after the goodbye")
+async def checkEnd(reader: StreamReader) -> None:
+    """Check that the server closes the connection."""
+    if await asyncio.wait_for(reader.read(1), TIMEOUT):
+        raise WrongEcho("bytes were echoed after the quit command")
 
 
 async def close(writer: StreamWriter) -> None:
-    """Close the connection, and wait until it is."""
+    """Close the connection, and wait until it is closed."""
     writer.close()
     with contextlib.suppress(OSError):
         await writer.wait_closed()

@@ -1,4 +1,4 @@
-"""What a connected player costs in memory."""
+"""The memory of a connected player."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from benchmarks.load import players
 from benchmarks.plots import bars
 from benchmarks.processes import Server
 
-# The first players take what the start has left free.
+# The first players use memory that the start has left free.
 FIRST = 8_000
 
 
 def measure(full: bool) -> Result:
-    """A minute, or five."""
+    """Take a minute, or five."""
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - FIRST - 100
     further = min(8_000 if full else 2_000, most)
     starts = {name: start for name, start in contenders().items() if name != WORKSHOP}
@@ -30,8 +30,8 @@ def measure(full: bool) -> Result:
     return Result(
         title="Memory of a connection",
         method=(
-            f"Resident memory that {further:,} players add to a process that has {FIRST:,}, KiB"
-            " each, once each has had an echo; the kernel's buffers are not in it."
+            f"Resident memory that {further:,} players add to a process with {FIRST:,} players, in"
+            " KiB a player, after each has had an echo; without the buffers of the kernel."
         ),
         columns=("", "KiB a player"),
         rows=[[name, spread(each)] for name, each in seen.items()],

@@ -1,4 +1,4 @@
-"""10,000 players that connect at once: how long until each has its first echo."""
+"""10,000 players that connect at the same time: the time until all have had their first echo."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ SHORT_QUEUE = "stock Twisted, its own accept queue of 50"
 
 
 def measure(full: bool) -> Result:
-    """A minute, or three."""
+    """Take a minute, or three."""
     crowd = min(CROWD, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 100)
     known = contenders()
     starts = {name: known[name] for name in known if name.startswith(OURS)}
     starts |= {name: known[name] for name in (STOCK, UVLOOP, EPOLL) if name in known}
     starts[SHORT_QUEUE] = partial(peer, "twisted-short-queue")
-    seen = alternate(list(starts), 5 if full else 1, lambda name: _arrive(starts[name], crowd))
+    seen = alternate(list(starts), 5 if full else 1, lambda name: _connect(starts[name], crowd))
     return Result(
         title=f"{crowd:,} players at once",
         method=(
-            "All call connect() at once, and send a line as soon as they are connected. Seconds"
-            " from connect() to the first echo."
+            "All players call connect() at the same time, and send a line as soon as they are"
+            " connected. Seconds from connect() to the first echo."
         ),
-        columns=("", "all have played", "p50", "p99", "not let in"),
+        columns=("", "all have had an echo", "p50", "p99", "rejected"),
         rows=[
             [
                 name,
@@ -43,13 +43,13 @@ def measure(full: bool) -> Result:
         ],
         data={name: [asdict(load) for load in loads] for name, loads in seen.items()},
         goals=[
-            Goal(f"players let in, {name}", min(load.present for load in loads), crowd)
+            Goal(f"players with an echo, {name}", min(load.present for load in loads), crowd)
             for name, loads in seen.items()
             if name.startswith(OURS)
         ],
     )
 
 
-def _arrive(start: Callable[[], Server], crowd: int) -> Load:
+def _connect(start: Callable[[], Server], crowd: int) -> Load:
     with start() as server, players(server, crowd, arriving=crowd) as load:
         return load

@@ -1,14 +1,15 @@
 """
-What a day leaves behind: memory, threads, descriptors and delayed calls of a game server's process
-and of a local FleetIQ's, after the first hour and after 24, with sessions running all the time.
+Measure leaks: memory, threads, descriptors and delayed calls of a process of game servers and of a
+local FleetIQ, after 1 hour and after 24 hours of sessions.
 
     .venv/bin/python -m benchmarks.day
 
-The local FleetIQ's clock runs 120 times as fast as ours, so that a day takes 12 minutes;
-C{--heartbeat} and C{--health-timeout} match it. It ends with 1 if either process has grown by more
+The clock of the local FleetIQ runs 120 times as fast as real time, so a day takes 12 minutes.
+C{--heartbeat} and C{--health-timeout} match it. The exit code is 1 if a process has grown by more
 than 5 MiB since the first hour, or has another number of threads, descriptors or delayed calls.
-They are counted at rest: nobody plays, every game server is registered again. Just before, FleetIQ
-was slow for a moment, so that each thread and connection that there may be is there.
+
+Both processes are measured without players, while every game server is AVAILABLE. Just before,
+FleetIQ is slow for some seconds, so that all threads and connections of the pools exist.
 """
 
 from __future__ import annotations
@@ -32,20 +33,20 @@ from benchmarks.processes import ANY_PORT, Server, call, connect
 
 SCALE = 120
 HOUR = 3600 / SCALE
-# 1 s, the shortest there is, is 2 minutes of the local clock; 600 s of it are 5 s of ours.
+# The shortest heartbeat, 1 s, is 2 minutes of the local clock. 600 s of that clock are 5 s.
 HEARTBEAT, HEALTH = "1", "600"
 SERVERS = PLAYERS = 20
 GROWTH = 5.0
-# Calls come and go: what stands still is what is seen most often.
-LOOKS, BETWEEN = 50, 0.1
+# The numbers change with each call: the most frequent one is the number at rest.
+SAMPLES, BETWEEN = 50, 0.1
 REST_WITHIN = 30.0
-# Longer than a heartbeat's pause, shorter than a call may take.
+# Longer than the time between heartbeats, shorter than the time limit of a call.
 SLOW = 2.5
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """A process at rest; memory in MiB."""
+class Sample:
+    """The figures of a process; memory in MiB."""
 
     memory: float
     threads: int
@@ -54,48 +55,48 @@ class Look:
 
 
 def pause(seconds: float) -> None:
-    """What is measured here is what time brings."""
+    """Wait for some seconds."""
     Event().wait(seconds)
 
 
 class Players:
-    """They claim, play for some minutes of the local clock, and leave, until they are to rest."""
+    """Players in threads. Each claims, plays for minutes of the local clock, and disconnects."""
 
     def __init__(self, url: str, rng: Random) -> None:
         self._url = url
-        self._dice = rng
-        self._turn = Condition()
-        self._resting = False
+        self._rng = rng
+        self._condition = Condition()
+        self._paused = False
         self._playing = 0
         self.sessions = self.sent = 0
         self.failures: list[str] = []
         for _ in range(PLAYERS):
             Thread(target=self._play, daemon=True).start()
 
-    def rest(self) -> None:
-        """Returns once nobody plays."""
-        with self._turn:
-            self._resting = True
-            self._turn.wait_for(lambda: not self._playing)
+    def pause(self) -> None:
+        """Start no more sessions, and wait for the end of all running ones."""
+        with self._condition:
+            self._paused = True
+            self._condition.wait_for(lambda: not self._playing)
 
-    def goOn(self) -> None:
-        """Play again."""
-        with self._turn:
-            self._resting = False
-            self._turn.notify_all()
+    def resume(self) -> None:
+        """Start sessions again."""
+        with self._condition:
+            self._paused = False
+            self._condition.notify_all()
 
     def _play(self) -> None:
         while True:
-            with self._turn:
-                self._turn.wait_for(lambda: not self._resting)
+            with self._condition:
+                self._condition.wait_for(lambda: not self._paused)
                 self._playing += 1
             try:
                 self._session()
             except (OSError, ValueError) as error:
                 self.failures.append(repr(error))
-            with self._turn:
+            with self._condition:
                 self._playing -= 1
-                self._turn.notify_all()
+                self._condition.notify_all()
 
     def _session(self) -> None:
         port = self._claim()
@@ -104,17 +105,17 @@ class Players:
             return
         with connect(port) as player, player.makefile("rb") as back:
             player.settimeout(30)
-            ends = perf_counter() + self._dice.uniform(2, 8)
+            ends = perf_counter() + self._rng.uniform(2, 8)
             while perf_counter() < ends:
-                line = self._dice.randbytes(self._dice.randint(1, 2000)).hex().encode() + b"\n"
+                line = self._rng.randbytes(self._rng.randint(1, 2000)).hex().encode() + b"\n"
                 player.sendall(line)
                 if back.readline() != line:
-                    raise ValueError("another line came back")
+                    raise ValueError("another line was echoed")
                 self.sent += len(line)
-                pause(self._dice.uniform(0, 0.5))
+                pause(self._rng.uniform(0, 0.5))
             player.sendall(b"q\n")
             if back.read():
-                raise ValueError("something came back after the goodbye")
+                raise ValueError("bytes were echoed after the quit command")
         self.sessions += 1
 
     def _claim(self) -> int | None:
@@ -134,19 +135,19 @@ class Players:
         return int(info.rpartition(":")[2])
 
 
-def atRest(url: str, processes: dict[str, Server]) -> dict[str, Look]:
-    """Each process, once nothing is to be done."""
-    untilFree(url)
-    # One call of each game server.
+def atRest(url: str, processes: dict[str, Server]) -> dict[str, Sample]:
+    """Measure each process at rest."""
+    waitUntilAvailable(url)
+    # One slow call of each game server.
     slow = {"operation": "UpdateGameServer", "kind": "slow", "seconds": SLOW, "count": SERVERS}
     call(f"{url}/_local/faults", slow)
     pause(2 * SLOW)
-    untilFree(url)
-    return {name: lookAt(process) for name, process in processes.items()}
+    waitUntilAvailable(url)
+    return {name: sample(process) for name, process in processes.items()}
 
 
-def untilFree(url: str) -> None:
-    """Returns once every game server is registered and free."""
+def waitUntilAvailable(url: str) -> None:
+    """Wait until every game server is registered and AVAILABLE."""
     ends = perf_counter() + REST_WITHIN
     while perf_counter() < ends:
         servers = call(f"{url}/_local/state")["gameServers"]
@@ -155,27 +156,27 @@ def untilFree(url: str) -> None:
             break
         pause(0.2)
     else:
-        raise SystemExit(f"Not at rest after {REST_WITHIN:.0f} s: {servers}")
+        raise SystemExit(f"Not all AVAILABLE after {REST_WITHIN:.0f} s: {servers}")
 
 
-def lookAt(process: Server) -> Look:
-    """What is seen most often."""
-    looks = []
-    for _ in range(LOOKS):
+def sample(process: Server) -> Sample:
+    """Measure a process. Each number is the most frequent one of all samples."""
+    samples = []
+    for _ in range(SAMPLES):
         process.skipLines()
         os.kill(process.pid, signal.SIGUSR1)
         delayed = int(process.waitForLine(r"delayed calls: (\d+)")[1][1])
         proc = Path(f"/proc/{process.pid}")
-        looks.append(
+        samples.append(
             (len(list((proc / "task").iterdir())), len(list((proc / "fd").iterdir())), delayed)
         )
         pause(BETWEEN)
-    threads, descriptors, delayed = (mode(column) for column in zip(*looks, strict=True))
-    return Look(round(process.memory(), 1), threads, descriptors, delayed)
+    threads, descriptors, delayed = (mode(column) for column in zip(*samples, strict=True))
+    return Sample(round(process.memory(), 1), threads, descriptors, delayed)
 
 
 def day(hours: int) -> dict[str, object]:
-    """So many hours of the local clock."""
+    """Run for a number of hours of the local clock. Return the report."""
     twistd = [sys.executable, "-m", "benchmarks.inside", "-n"]
     scale, health = f"--time-scale={SCALE}", f"--health-timeout={HEALTH}"
     fleet = Server([*twistd, "fleetiq-local", f"--listen={ANY_PORT}", scale, health])
@@ -197,10 +198,10 @@ def day(hours: int) -> dict[str, object]:
 
 
 def watch(hours: int, url: str, processes: dict[str, Server]) -> dict[str, object]:
-    """What was seen of them."""
+    """Measure the processes while players play. Return the report."""
     players = Players(url, Random(1))
     memory: dict[str, list[float]] = {name: [] for name in processes}
-    first: dict[str, Look] = {}
+    first: dict[str, Sample] = {}
     began = call(f"{url}/_local/state")["now"]
     for hour in range(1, hours + 1):
         while call(f"{url}/_local/state")["now"] - began < hour * 3600:
@@ -208,28 +209,28 @@ def watch(hours: int, url: str, processes: dict[str, Server]) -> dict[str, objec
         for name, process in processes.items():
             memory[name].append(round(process.memory(), 1))
         if hour == 1:
-            players.rest()
+            players.pause()
             first = atRest(url, processes)
-            players.goOn()
+            players.resume()
         sys.stderr.write(f"hour {hour}: {memory}, {players.sessions} sessions\n")
-    players.rest()
+    players.pause()
     last = atRest(url, processes)
     return {
         "machine": machine(),
         "hours": hours,
         "sessions": players.sessions,
-        "bytes that came back": players.sent,
+        "echoed bytes": players.sent,
         "players' failures": players.failures,
         "calls": call(f"{url}/_local/state")["calls"],
         "memory each hour, MiB": memory,
-        "after the first hour": {name: asdict(look) for name, look in first.items()},
-        "at the end": {name: asdict(look) for name, look in last.items()},
+        "after the first hour": {name: asdict(each) for name, each in first.items()},
+        "at the end": {name: asdict(each) for name, each in last.items()},
         "misses": [*misses(first, last), *players.failures],
     }
 
 
-def misses(first: dict[str, Look], last: dict[str, Look]) -> list[str]:
-    """A sentence for each thing that has grown."""
+def misses(first: dict[str, Sample], last: dict[str, Sample]) -> list[str]:
+    """Return a sentence for each figure that has grown."""
     found = []
     for name, before in first.items():
         grown = last[name].memory - before.memory
@@ -243,16 +244,20 @@ def misses(first: dict[str, Look], last: dict[str, Look]) -> list[str]:
 
 
 def main() -> int:
-    """@return: 1 if something has grown."""
+    """
+    Run, and print the report.
+
+    @return: 1 if a figure has grown.
+    """
     parser = argparse.ArgumentParser(prog="python -m benchmarks.day", description=__doc__)
     parser.add_argument("--hours", type=int, default=24, help="of the local clock")
     parser.add_argument("--into", type=Path, help="a file for the report")
-    asked = parser.parse_args()
-    report = day(asked.hours)
+    arguments = parser.parse_args()
+    report = day(arguments.hours)
     text = json.dumps(report, indent=1) + "\n"
     sys.stdout.write(text)
-    if asked.into is not None:
-        asked.into.write_text(text)
+    if arguments.into is not None:
+        arguments.into.write_text(text)
     return int(bool(report["misses"]))
 
 

@@ -1,4 +1,4 @@
-"""How long a player waits for the first echo while every call to FleetIQ takes 5 s."""
+"""The time until the first echo, while each call to FleetIQ takes 5 s."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ GOAL = 50.0
 
 
 def measure(full: bool) -> Result:
-    """Players one after the other, each in a session of its own."""
+    """Measure players one after another, each in its own session."""
     waits = {
         name: _waits(ours(reactor), 300 if full else 60) for name, reactor in reactors().items()
     }
     waits[WORKSHOP] = _waits(workshop(), 3 if full else 1)
     return Result(
-        title="The first echo, while every call to FleetIQ takes 5 s",
-        method="From connect() to the first echo, in ms. Each player leaves before the next comes.",
+        title="The first echo, while each call to FleetIQ takes 5 s",
+        method="Milliseconds from connect() to the first echo, one player after another.",
         columns=("", "players", "median (least..most)", "p95"),
         rows=[
             [name, str(len(each)), spread(each, "{:,.2f}"), f"{share(each, 0.95):,.2f}"]
@@ -42,7 +42,7 @@ def _waits(server: Server, players: int) -> list[float]:
 
 
 def _firstEcho(port: int) -> float:
-    """Milliseconds from connecting to the first echo; the player says goodbye and is gone."""
+    """Return the milliseconds from connect() to the first echo. Then send the quit command."""
     began = perf_counter()
     with connect(port) as player:
         player.sendall(b"hello")

@@ -1,4 +1,4 @@
-"""1,000 game servers in several processes, on one local FleetIQ: what they cost it."""
+"""1,000 game servers in several processes, and the load of their one local FleetIQ."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PROCESSES, EACH = 4, 250
 
 
 def measure(full: bool) -> Result:
-    """Half a minute, or two heartbeats."""
+    """Take half a minute, or two heartbeats."""
     with ExitStack() as stack:
         fleet = stack.enter_context(fleetiqLocal())
         began = perf_counter()
@@ -33,17 +33,20 @@ def measure(full: bool) -> Result:
             "all AVAILABLE, s": ready,
             "FleetIQ, MiB": fleet.memory(),
             "FleetIQ, % of a core": (fleet.cpuSeconds() - busy) / watched * 100,
-            "a process of ours, MiB": max(server.memory() for server in servers),
-            "a process of ours, % of a core": max(
+            "a process of game servers, MiB": max(server.memory() for server in servers),
+            "a process of game servers, % of a core": max(
                 (server.cpuSeconds() - before) / watched * 100
                 for server, before in zip(servers, own, strict=True)
             ),
             "calls a second": (_calls(fleet.url) - calls) / watched,
-            "most of them in a second": max(beats(servers, since).values(), default=0),
+            "maximum of calls in a second": max(beats(servers, since).values(), default=0),
         }
     return Result(
         title="A fleet on one machine",
-        method=f"{PROCESSES} processes join one local FleetIQ; watched for {watched:.0f} s, idle.",
+        method=(
+            f"{PROCESSES} processes use one local FleetIQ. Measured for {watched:.0f} s without"
+            " players."
+        ),
         columns=("", ""),
         rows=[[name, f"{value:,.4g}"] for name, value in seen.items()],
         data=seen,

@@ -1,9 +1,9 @@
 """
-Whether the local FleetIQ lives through 100,000 calls as nobody means them, and in how much memory.
+Send 100,000 random calls to the local FleetIQ, and check that it still responds and does not leak.
 
-Starts C{twistd fleetiq-local}, sends it the calls of C{tests/local/fuzzing.py} in both protocols,
-one in a hundred as half a request that is hung up on, and prints what it answered and its memory:
-C{.venv/bin/python benchmarks/fuzz_local.py [SEED]}.
+Starts C{twistd fleetiq-local}, and sends the calls of C{tests/local/fuzzing.py}, in both protocols.
+One of a hundred is an incomplete request, after which the connection is closed. Prints the numbers
+of responses, and the memory: C{.venv/bin/python benchmarks/fuzz_local.py [SEED]}.
 """
 
 import re
@@ -23,13 +23,13 @@ from tests.local.fuzzing import Call, drawCall
 from tests.local.inmemory import CBOR_HEADERS, callHeaders, requestBytes, rpcPath
 
 CALLS = 100_000
-# What is imported and cached at the first calls is no growth.
+# Imports and caches of the first calls are no leak.
 WARM_UP = CALLS // 10
 LARGEST_GROWTH_MIB = 8.0
 
 
 def main() -> int:
-    """Send, print, and end with 1 if an answer was missing or wrong, or the memory grew."""
+    """Run. Return 1 if a response was missing or wrong, or if the memory grew."""
     rng = Random(int(sys.argv[1]) if len(sys.argv) > 1 else 1)
     twistd = str(Path(sys.executable).with_name("twistd"))
     listen = ["--listen", "tcp:0:interface=127.0.0.1"]
@@ -59,7 +59,7 @@ def portOf(log: IO[str]) -> int:
 
 def fuzz(rng: Random, port: int, pid: int) -> int:
     memory = [memoryOf(pid)]
-    answers: Counter[str] = Counter()
+    responses: Counter[str] = Counter()
     began = perf_counter()
     connection = HTTPConnection("127.0.0.1", port, timeout=10)
     for number in range(CALLS):
@@ -68,26 +68,28 @@ def fuzz(rng: Random, port: int, pid: int) -> int:
         call = drawCall(rng)
         if number % 100 == 0:
             sendHalf(rng, port, call)
-            answers["hung up on"] += 1
+            responses["incomplete"] += 1
         else:
-            answers[answerTo(connection, call)] += 1
+            responses[statusOf(connection, call)] += 1
     took = perf_counter() - began
     memory.append(memoryOf(pid))
-    for answer, count in sorted(answers.items()):
-        sys.stdout.write(f"{count:7,d} {answer}\n")
+    for response, count in sorted(responses.items()):
+        sys.stdout.write(f"{count:7,d} {response}\n")
     start, warm, end = memory
     sys.stdout.write(
         f"{CALLS:7,d} calls in {took:.0f} s; memory {start:.1f} MiB at the start, {warm:.1f} after "
         f"{WARM_UP:,d} calls, {end:.1f} at the end (goal: under {LARGEST_GROWTH_MIB:.0f} more)\n"
     )
-    lives = answersBoth(connection)
-    sys.stdout.write(f"It {'still answers' if lives else 'no longer answers'} in both protocols.\n")
-    known = all(re.match(r"hung|(JSON|CBOR) (200|400)", answer) for answer in answers)
-    return int(not (lives and known and end - warm < LARGEST_GROWTH_MIB))
+    responds = respondsInBoth(connection)
+    sys.stdout.write(
+        f"It {'still responds' if responds else 'no longer responds'} in both protocols.\n"
+    )
+    known = all(re.match(r"incomplete|(JSON|CBOR) (200|400)", response) for response in responses)
+    return int(not (responds and known and end - warm < LARGEST_GROWTH_MIB))
 
 
-def answerTo(connection: HTTPConnection, call: Call) -> str:
-    """The protocol and status of the answer; one that does not come in 10 s ends the program."""
+def statusOf(connection: HTTPConnection, call: Call) -> str:
+    """Make a call. Return the protocol and the status of the response, or raise after 10 s."""
     connection.request("POST", call.path, call.body, call.headers)
     response = connection.getresponse()
     response.read()
@@ -97,7 +99,7 @@ def answerTo(connection: HTTPConnection, call: Call) -> str:
 
 
 def sendHalf(rng: Random, port: int, call: Call) -> None:
-    """Part of a request, some of its bytes wrong, and no more of it."""
+    """Send the beginning of a request with some wrong bytes, and close the connection."""
     request = bytearray(requestBytes("POST", call.path, call.headers, call.body))
     for _ in range(rng.randrange(5)):
         request[rng.randrange(len(request))] = rng.randrange(256)
@@ -105,17 +107,17 @@ def sendHalf(rng: Random, port: int, call: Call) -> None:
         caller.sendall(request[: rng.randrange(len(request))])
 
 
-def answersBoth(connection: HTTPConnection) -> bool:
+def respondsInBoth(connection: HTTPConnection) -> bool:
     operation = "ListGameServerGroups"
     calls = (
         Call("/", callHeaders(operation), b"{}", inCbor=False),
         Call(rpcPath(operation), CBOR_HEADERS, b"\xa0", inCbor=True),
     )
-    return [answerTo(connection, call) for call in calls] == ["JSON 200", "CBOR 200"]
+    return [statusOf(connection, call) for call in calls] == ["JSON 200", "CBOR 200"]
 
 
 def memoryOf(pid: int) -> float:
-    """The resident memory of a process in MiB."""
+    """Return the resident memory of a process in MiB."""
     shown = subprocess.run(["ps", "-o", "rss=", "-p", str(pid)], capture_output=True, check=True)
     return int(shown.stdout) / 1024
 

@@ -1,4 +1,4 @@
-"""Whether the local FleetIQ is as quick with 10,000 game servers as with 100, and how quick."""
+"""The time of each operation of the local FleetIQ, with 100 and with 10,000 game servers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FEW, MANY = 100, 10_000
 INSTANCES = 10
 PAGE = 50
 CALLERS = 16
-# A group is ACTIVE, or gone, after this; and no game server is dropped in the time of all sessions.
+# After WAIT, a group is ACTIVE or deleted. The timeout is longer than all sessions.
 WAIT = NEW_SECONDS + ACTIVATING_SECONDS + DELETING_SECONDS
 HEALTH_TIMEOUT = 86_400.0
 
@@ -38,32 +38,32 @@ NEW_GROUP = {
 }
 
 
-class World(ABC):
+class Target(ABC):
     """
-    A local FleetIQ with so many game servers.
+    A local FleetIQ, and the measured calls to it.
 
-    @ivar times: what each operation took, in microseconds.
+    @ivar times: the microseconds of each call, by operation.
     """
 
     def __init__(self) -> None:
         self.times: dict[str, list[float]] = defaultdict(list)
         self._registered = 0
 
-    def settle(self, gameServers: int) -> None:
+    def prepare(self, gameServers: int) -> None:
         for _ in range(gameServers):
             self._register()
         self.times.clear()
 
     @abstractmethod
     def perform(self, operation: str, request: dict[str, Any]) -> Any:
-        """Carry out one operation."""
+        """Call one operation, and return its output."""
 
     @abstractmethod
     def advance(self, seconds: float) -> None:
         """Move the local clock."""
 
     def session(self) -> None:
-        """What a session and its neighbours do, and a group from its making to its end."""
+        """Call all operations: those of a session, and those of a group."""
         one = self._register()
         self._time("UpdateGameServer", {**one, "HealthCheck": "HEALTHY"})
         self._time("DescribeGameServer", one)
@@ -104,8 +104,8 @@ class World(ABC):
         return reply
 
 
-class InProcess(World):
-    """Without a wire: what is left are the rules, and the check of the input."""
+class InProcess(Target):
+    """Call the operations in this process, without HTTP."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -121,8 +121,8 @@ class InProcess(World):
         self._now += seconds
 
 
-class OverHttp(World):
-    """AWS JSON over one kept connection to a process."""
+class OverHttp(Target):
+    """Call a process with AWS JSON over one connection."""
 
     def __init__(self, server: Server) -> None:
         super().__init__()
@@ -130,7 +130,7 @@ class OverHttp(World):
         self._caller = connect(portOf(server))
 
     def perform(self, operation: str, request: dict[str, Any]) -> Any:
-        self._caller.sendall(written(operation, request))
+        self._caller.sendall(formatRequest(operation, request))
         return read(self._caller)
 
     def advance(self, seconds: float) -> None:
@@ -138,7 +138,7 @@ class OverHttp(World):
 
 
 def measure(full: bool) -> Result:
-    """Both worlds take turns, session by session."""
+    """Measure both sizes in alternating sessions."""
     sessions = 3_000 if full else 500
     within = _measured(InProcess(), InProcess(), sessions)
     with _server() as few, _server() as many:
@@ -147,23 +147,23 @@ def measure(full: bool) -> Result:
     rows = []
     for operation in sorted(beyond[0]):
         row = [operation]
-        for world in (beyond, within):
-            small, large = (median(each[operation]) for each in world)
+        for target in (beyond, within):
+            small, large = (median(each[operation]) for each in target)
             row += [f"{small:,.1f}", f"{large:,.1f}", f"{large / small:.2f}"]
         rows.append(row)
     return Result(
         title=f"The local FleetIQ with {FEW:,} and with {MANY:,} game servers",
         method=(
-            f"Median microseconds of an operation, {sessions:,} sessions in turns; {INSTANCES} "
+            f"Median microseconds of an operation, {sessions:,} alternating sessions; {INSTANCES} "
             f"instances, pages of {PAGE}. Then UpdateGameServer with a health report from "
-            f"{CALLERS} connections, requests for each second that the process's core was busy: "
+            f"{CALLERS} connections, requests for each second of CPU time: "
             f"{spread(rates, '{:,.0f}')}."
         ),
         columns=("", *_columns("HTTP"), *_columns("in process")),
         rows=rows,
         data={
-            "http": [_summary(world) for world in beyond],
-            "inProcess": [_summary(world) for world in within],
+            "http": [_summary(target) for target in beyond],
+            "inProcess": [_summary(target) for target in within],
             "updatesPerSecond": rates,
         },
         goals=[
@@ -177,13 +177,13 @@ def measure(full: bool) -> Result:
 Times = dict[str, list[float]]
 
 
-def _columns(way: str) -> tuple[str, str, str]:
-    return (f"{way}: {FEW:,}", f"{MANY:,}", "ratio")
+def _columns(transport: str) -> tuple[str, str, str]:
+    return (f"{transport}: {FEW:,}", f"{MANY:,}", "ratio")
 
 
-def _measured(few: World, many: World, sessions: int) -> tuple[Times, Times]:
-    few.settle(FEW)
-    many.settle(MANY)
+def _measured(few: Target, many: Target, sessions: int) -> tuple[Times, Times]:
+    few.prepare(FEW)
+    many.prepare(MANY)
     for _ in range(sessions):
         few.session()
         many.session()
@@ -197,19 +197,19 @@ def _summary(times: Times) -> dict[str, dict[str, float]]:
     }
 
 
-def _worst(world: tuple[Times, Times]) -> float:
-    few, many = world
+def _worst(times: tuple[Times, Times]) -> float:
+    few, many = times
     return max(median(many[operation]) / median(few[operation]) for operation in few)
 
 
 def _updateRate(requests: int) -> float:
-    """A second of the server's core, whatever else runs on the machine."""
+    """Return the UpdateGameServer requests for each second of CPU time."""
     with _server() as server:
-        world = OverHttp(server)
-        world.settle(FEW)
+        target = OverHttp(server)
+        target.prepare(FEW)
         callers = [connect(portOf(server)) for _ in range(CALLERS)]
         update = {**LOCAL, "GameServerId": "game-server-1", "HealthCheck": "HEALTHY"}
-        request = written("UpdateGameServer", update)
+        request = formatRequest("UpdateGameServer", update)
         began = server.cpuSeconds()
         for _ in range(requests // CALLERS):
             for caller in callers:
@@ -230,7 +230,7 @@ def portOf(server: Server) -> int:
     return int(server.url.rpartition(":")[2])
 
 
-def written(operation: str, request: dict[str, Any]) -> bytes:
+def formatRequest(operation: str, request: dict[str, Any]) -> bytes:
     body = json.dumps(request).encode()
     head = (
         f"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Amz-Target: GameLift.{operation}\r\n"
@@ -240,7 +240,7 @@ def written(operation: str, request: dict[str, Any]) -> bytes:
 
 
 def read(caller: socket.socket) -> Any:
-    """The reply, which must be a right one."""
+    """Read a response, and check that its status is 200."""
     data = caller.recv(65536)
     head, _, body = data.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 200 "), data

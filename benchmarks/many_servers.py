@@ -1,4 +1,4 @@
-"""Game servers in one process: until all are AVAILABLE, their memory, and their heartbeats."""
+"""Many game servers in one process: start, memory, CPU time and heartbeats."""
 
 from __future__ import annotations
 
@@ -16,14 +16,16 @@ HEARTBEAT = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Crowd:
+class Measured:
     """
-    What so many game servers cost their process, the local FleetIQ in it.
+    The figures of a process with game servers and an embedded local FleetIQ.
 
-    @ivar ready: seconds from exec until all are AVAILABLE.
+    @ivar ready: seconds from exec until all game servers are AVAILABLE.
     @ivar memory: MiB.
-    @ivar idle: percent of a core while nobody plays, over as long as was watched.
-    @ivar mostBeats: the most heartbeats in one second.
+    @ivar idle: percent of a core without players.
+    @ivar watched: the duration of the measurement in seconds.
+    @ivar beats: the number of heartbeats.
+    @ivar mostBeats: the maximum of heartbeats in one second.
     """
 
     servers: int
@@ -36,16 +38,22 @@ class Crowd:
 
 
 def measure(full: bool) -> Result:
-    """A quarter of a minute for each, or two heartbeats."""
-    seen = [_crowd(servers, 2 * HEARTBEAT if full else 12.0) for servers in SERVERS]
+    """Take a quarter of a minute for each number, or two heartbeats."""
+    seen = [_measure(servers, 2 * HEARTBEAT if full else 12.0) for servers in SERVERS]
     most = seen[-1]
     return Result(
         title="Game servers in one process",
         method=(
-            f"With the FleetIQ embedded in the process, a heartbeat every {HEARTBEAT:.0f} s."
-            f" Watched for {most.watched:.0f} s."
+            f"With an embedded local FleetIQ and a heartbeat every {HEARTBEAT:.0f} s. Measured for"
+            f" {most.watched:.0f} s."
         ),
-        columns=("servers", "all AVAILABLE, s", "MiB", "idle, % of a core", "most beats a second"),
+        columns=(
+            "servers",
+            "all AVAILABLE, s",
+            "MiB",
+            "idle, % of a core",
+            "max. heartbeats a second",
+        ),
         rows=[
             [
                 str(each.servers),
@@ -65,7 +73,7 @@ def measure(full: bool) -> Result:
     )
 
 
-def _crowd(servers: int, seconds: float) -> Crowd:
+def _measure(servers: int, seconds: float) -> Measured:
     with fleetiqEcho(f"--servers={servers}", f"--heartbeat={HEARTBEAT:.0f}") as server:
         ready, _ = server.waitForLine("Ready")
         server.skipLines()
@@ -73,7 +81,7 @@ def _crowd(servers: int, seconds: float) -> Crowd:
         Event().wait(seconds)
         watched = perf_counter() - began
         seen = beats([server], began)
-        return Crowd(
+        return Measured(
             servers=servers,
             ready=ready - server.began,
             memory=server.memory(),
@@ -85,7 +93,7 @@ def _crowd(servers: int, seconds: float) -> Crowd:
 
 
 def beats(servers: Sequence[Server], since: float) -> Counter[int]:
-    """How many heartbeats were told of in each second."""
+    """Return the number of logged heartbeats in each second."""
     return Counter(
         int(at - since) for server in servers for at in server.times(r"Heartbeat of") if at > since
     )

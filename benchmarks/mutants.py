@@ -1,12 +1,10 @@
 """
-Check that a test fails for each small change of the modules where a mistake costs a player:
-
-    make mutants
+Check that a test fails for each small change of the most critical modules: C{make mutants}.
 
 Cosmic Ray changes one thing at a time (an operator, a number, a keyword, a decorator) in a copy of
-the project below build/, and runs the module's tests. Mutants that no test notices have to be in
-mutants.md, with the reason, and nothing else may be there. Ends with 0 if so. It takes 10 to 25
-minutes.
+the project below build/, and runs the tests of the module. Each mutant that survives must be in
+mutants.md, with the reason, and each mutant in mutants.md must survive. Otherwise the exit code is
+1. Takes 10 to 25 minutes.
 """
 
 from __future__ import annotations
@@ -22,24 +20,23 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 BUILD = ROOT / "build"
 LIST = Path(__file__).with_name("mutants.md")
-# Each module, and the operators left out. Where "|" only joins types and patterns, any other
-# operator in its place is an error once it runs, or in an annotation, which never does.
+# The modules, each with the excluded operators. Where "|" joins only types, another operator
+# raises when it is executed, and an annotation is never executed.
 UNIONS = "core/ReplaceBinaryOperator_BitOr_.*"
 MODULES = {"game/session": [UNIONS], "gamelift/lifecycle": [UNIONS], "gamelift/errors": []}
 
 
 def mutate(module: str) -> list[tuple[str, str]]:
-    """Return the outcome of each mutant, C{killed} or C{survived}, and its lines."""
+    """Run all mutants of a module. Return the outcome and the changed lines of each."""
     copy = BUILD / "mutants" / module
     shutil.rmtree(copy, ignore_errors=True)
     for package in ("echoserver", "tests"):
         shutil.copytree(
             ROOT / package, copy / package, ignore=shutil.ignore_patterns("__pycache__")
         )
-    package, _, name = module.partition("/")
-    test = f"{package}.test_{name}"
-    # In the order of the file, where what takes long comes last.
-    tests = f"{sys.executable} -m twisted.trial -x --order toptobottom tests.{test}"
+    # In the order of the file, which has the slow tests last.
+    package, name = module.split("/")
+    tests = f"{sys.executable} -m twisted.trial -x --order toptobottom tests.{package}.test_{name}"
     (copy / "mutants.toml").write_text(
         "[cosmic-ray]\n"
         f'module-path = "echoserver/{module}.py"\ntimeout = 60.0\nexcluded-modules = []\n'
@@ -51,7 +48,7 @@ def mutate(module: str) -> list[tuple[str, str]]:
 
     def cosmicRay(program: str, *arguments: str) -> str:
         command = [str(BUILD / "cosmic-ray" / "bin" / program), *arguments]
-        # Hypothesis takes the same examples each time where CI is set.
+        # With CI set, Hypothesis uses the same examples in each run.
         environment = {**os.environ, "CI": "true"}
         return subprocess.run(
             command, cwd=copy, env=environment, check=True, stdout=subprocess.PIPE, text=True
@@ -70,14 +67,14 @@ def mutate(module: str) -> list[tuple[str, str]]:
 
 
 def changed(diff: str) -> str:
-    """The lines of a diff that differ."""
+    """Return the changed lines of a diff."""
     lines = diff.splitlines()
     begin = next(at for at, line in enumerate(lines) if line.startswith("@@"))
     return "\n".join(line for line in lines[begin:] if line.startswith(("-", "+")))
 
 
 def listed(module: str) -> Iterator[str]:
-    """Return the mutants of a module that may survive, from F{mutants.md}."""
+    """Return each mutant of a module that mutants.md lists."""
     _, _, section = LIST.read_text().partition(f"\n## {module}\n")
     section, _, _ = section.partition("\n## ")
     for block in section.split("```diff\n")[1:]:
@@ -85,7 +82,7 @@ def listed(module: str) -> Iterator[str]:
 
 
 def main(modules: list[str]) -> int:
-    """Mutate the modules, all by default, and print the outcomes."""
+    """Run the mutants of the modules, by default all. Print the result, return the exit code."""
     agree = True
     for module in modules or MODULES:
         outcomes = mutate(module)
@@ -93,13 +90,13 @@ def main(modules: list[str]) -> int:
         known = set(listed(module))
         killed = sum(outcome == "killed" for outcome, _ in outcomes)
         sys.stdout.write(f"{module}: {len(outcomes)} mutants, {killed} killed\n")
-        for what, mutants in (
-            ("survived, and mutants.md does not say why", survivors - known),
-            ("did not survive, but mutants.md says why it does", known - survivors),
+        for problem, mutants in (
+            ("survived, but is not in mutants.md", survivors - known),
+            ("did not survive, but is in mutants.md", known - survivors),
         ):
             for lines in sorted(mutants):
                 agree = False
-                sys.stdout.write(f"{module}: {what}:\n{lines}\n\n")
+                sys.stdout.write(f"{module}: {problem}:\n{lines}\n\n")
     return 0 if agree else 1
 
 

@@ -1,4 +1,4 @@
-"""Plots as SVG: bars with their spread, and lines over a logarithmic scale. No dependency."""
+"""Plots as SVG, without a dependency: bars with their spread, and lines on logarithmic axes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _HUES = ("#2563eb", "#0f766e", "#7c3aed", "#475569", "#a16207", "#be123c", "#089
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """A line: its name, and its points as C{(x, y)}, both above 0."""
+    """A line: its name, and its points as C{(x, y)}, both greater than 0."""
 
     name: str
     points: Sequence[tuple[float, float]]
@@ -31,7 +31,7 @@ def bars(
     emphasized: Sequence[str] = (),
     form: str = "{:,.0f}",
 ) -> str:
-    """A bar for the median of each, and a line from the least to the most."""
+    """Draw a bar for each median, and a line from the minimum to the maximum."""
     longest = max(max(values) for _, values in measured)
     scale = (WIDTH - _LABELS - _RIGHT) / longest
     drawn = []
@@ -50,7 +50,7 @@ def bars(
 
 
 def lines(title: str, across: str, series: Sequence[Series], emphasized: Sequence[str] = ()) -> str:
-    """A line for each of C{series}; both axes are logarithmic."""
+    """Draw a line for each of C{series}. Both axes are logarithmic."""
     points = [point for each in series for point in each.points]
     left, right, bottom = 70, WIDTH - 240, 380
     lowX, highX = _decades([x for x, _ in points])

@@ -1,4 +1,4 @@
-"""What a game session costs: calls to FleetIQ, and the time from q until AVAILABLE again."""
+"""The cost of a game session: calls to FleetIQ, and the time from q until AVAILABLE again."""
 
 from __future__ import annotations
 
@@ -17,17 +17,18 @@ CALLS = 3.0
 
 
 def measure(full: bool) -> Result:
-    """Some seconds."""
+    """Take some seconds."""
     starts: dict[str, Callable[[], Server]] = {
-        name: partial(_joined, reactor) for name, reactor in reactors().items()
+        name: partial(_start, reactor) for name, reactor in reactors().items()
     }
     starts[WORKSHOP] = workshop
     seen = {name: _sessions(start(), 100 if full else 20) for name, start in starts.items()}
     return Result(
         title="A game session",
         method=(
-            "One player comes, has one echo, says q; the next comes when the local FleetIQ, a"
-            " process of its own, has the server AVAILABLE. Milliseconds from q until then."
+            "A player connects, receives one echo and sends q. The next player connects when the"
+            " game server is AVAILABLE again. The local FleetIQ is a separate process. Milliseconds"
+            " from q until AVAILABLE."
         ),
         columns=("", "sessions", "calls a session", "q to AVAILABLE, ms"),
         rows=[
@@ -39,7 +40,7 @@ def measure(full: bool) -> Result:
     )
 
 
-def _joined(reactor: str) -> Server:
+def _start(reactor: str) -> Server:
     fleet = fleetiqLocal()
     server = fleetiqEcho(f"--local={fleet.url}", reactor=reactor)
     server.fleet = fleet

@@ -1,7 +1,7 @@
 """
-The longest that bytes wait for FleetIQ's sake: what one player sees who echoes without a pause.
+The longest delay of an echo while the game servers call FleetIQ.
 
-A gap between two turns of the reactor delays the echo that falls into it, by as much.
+One player sends in a closed loop. A slow iteration of the reactor delays the echo by its duration.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from benchmarks.load import players
 from benchmarks.processes import Server, call, fleetiqEcho
 
 SERVERS = 500
-# By default a heartbeat comes after 54 to 60 s. In the quick way a sixth of the servers beats six
-# times as often: as many beats a second, in a sixth of the time.
+# By default there is a heartbeat every 54 to 60 s. The quick mode has a sixth of the servers with
+# six times as many heartbeats each: as many heartbeats a second, in a sixth of the time.
 HEARTBEAT = 60
 QUICKER = 6
 SLOW = 5
@@ -28,28 +28,28 @@ STARTING_SECONDS = 3.0
 
 @contextmanager
 def idle() -> Iterator[Server]:
-    """One game server, and nothing happens: what this machine itself makes a player wait."""
+    """Start one idle game server: the delay that the machine itself causes."""
     with ours() as server:
         yield server
 
 
 @contextmanager
 def starting() -> Iterator[Server]:
-    """From the moment the port is bound: boto3 is imported, its client made, one registered."""
+    """Start one game server. boto3 is imported and its client made while the player plays."""
     with fleetiqEcho() as server:
         yield server
 
 
 @contextmanager
 def startingMany() -> Iterator[Server]:
-    """The same with 500 game servers that register."""
+    """Start 500 game servers, which register while the player plays."""
     with fleetiqEcho(f"--servers={SERVERS}") as server:
         yield server
 
 
 @contextmanager
 def beating(quicker: int) -> Iterator[Server]:
-    """500 game servers heartbeat to the FleetIQ in their own process."""
+    """Start 500 game servers, which send heartbeats to the embedded local FleetIQ."""
     servers, heartbeat = SERVERS // quicker, HEARTBEAT // quicker
     with fleetiqEcho(f"--servers={servers}", f"--heartbeat={heartbeat}") as server:
         server.waitForLine("Ready")
@@ -58,19 +58,19 @@ def beating(quicker: int) -> Iterator[Server]:
 
 @contextmanager
 def slow(quicker: int) -> Iterator[Server]:
-    """The same while every call takes 5 s."""
+    """Start the same while each call takes 5 s."""
     with beating(quicker) as server:
         call(f"{server.url}/_local/faults", {"operation": "*", "kind": "slow", "seconds": SLOW})
         yield server
 
 
 def measure(full: bool) -> Result:
-    """Two minutes, or ten."""
+    """Take two minutes, or ten."""
     quicker = 1 if full else QUICKER
     watched = 1.2 * HEARTBEAT / quicker
     situations: dict[str, tuple[Callable[[], AbstractContextManager[Server]], float]] = {
         "idle": (idle, STARTING_SECONDS),
-        "the client is made": (starting, STARTING_SECONDS),
+        "the boto3 client is made": (starting, STARTING_SECONDS),
         f"{SERVERS} servers register": (startingMany, 2 * STARTING_SECONDS),
         f"{SERVERS} servers heartbeat": (partial(beating, quicker), watched),
         f"{SERVERS} servers, calls take {SLOW} s": (partial(slow, quicker), watched),
@@ -85,9 +85,13 @@ def measure(full: bool) -> Result:
     return Result(
         title="The longest echo while …",
         method=(
-            "One player in a closed loop, ms: the median of the rounds, and the least and the most"
-            f" of them. A heartbeat every {HEARTBEAT} s. The first row is this machine's own part."
-            + ("" if full else f" {SERVERS // QUICKER} servers beat {QUICKER} times as often.")
+            "One player in a closed loop, ms: median, minimum and maximum of the rounds. A"
+            f" heartbeat every {HEARTBEAT} s. The first row is the delay of the machine itself."
+            + (
+                ""
+                if full
+                else f" {SERVERS // QUICKER} servers, {QUICKER} times as many heartbeats."
+            )
         ),
         columns=("", "p99.9", "longest"),
         rows=[

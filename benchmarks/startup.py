@@ -1,4 +1,4 @@
-"""From exec until the port is bound, and until the game server is AVAILABLE."""
+"""The time from exec until the port is bound, and until the game server is AVAILABLE."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _BOTO3 = "import boto3; boto3.session.Session('k', 's', region_name='us-east-1')
 
 
 def measure(full: bool) -> Result:
-    """Half a minute, or two."""
+    """Take half a minute, or two minutes."""
     commands = {
         BARE: [sys.executable, "-c", "pass"],
         REACTOR: [sys.executable, "-c", _REACTOR],
@@ -32,19 +32,21 @@ def measure(full: bool) -> Result:
     }
     rounds = 15 if full else 5
     times = {
-        f"{name}: its end": each
+        f"{name}: exit": each
         for name, each in alternate(
             list(commands), rounds, lambda name: _untilEnd(commands[name])
         ).items()
     }
     with fleetiqLocal() as fleet:
-        ways: dict[str, Callable[[], Server]] = {}
+        starts: dict[str, Callable[[], Server]] = {}
         for name, reactor in reactors().items():
-            ways[f"{name}, embedded FleetIQ"] = partial(fleetiqEcho, reactor=reactor)
-            ways[f"{name}, FleetIQ elsewhere"] = partial(
+            starts[f"{name}, embedded FleetIQ"] = partial(fleetiqEcho, reactor=reactor)
+            starts[f"{name}, FleetIQ in another process"] = partial(
                 fleetiqEcho, f"--local={fleet.url}", reactor=reactor
             )
-        for name, both in alternate(list(ways), rounds, lambda name: _started(ways[name])).items():
+        for name, both in alternate(
+            list(starts), rounds, lambda name: _started(starts[name])
+        ).items():
             times[f"{name}: port bound"] = [bound for bound, _ in both]
             times[f"{name}: AVAILABLE"] = [available for _, available in both]
     return Result(

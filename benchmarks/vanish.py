@@ -1,11 +1,11 @@
 """
-How soon players are gone whose network drops every packet: as root, on Linux with iproute2,
+The time until players are disconnected whose network drops all packets:
 
     .venv/bin/python -m benchmarks.vanish
 
-Server and players live in network namespaces, with a router between them that stops forwarding.
-At default settings each player has to be gone within 120 s. The kernel's 60 s for unsent bytes and
-its 60 s of silence, with three probes, make it 60 and 70 s.
+It needs root, Linux and iproute2. The server and the players are in network namespaces. The router
+between them stops forwarding. With default settings, each player must be disconnected within 120 s.
+TCP_USER_TIMEOUT (60 s) and keep-alive (60 s and three probes) make it 60 s and 70 s.
 """
 
 from __future__ import annotations
@@ -37,25 +37,25 @@ sys.stdin.read()
 """
 KINDS = {
     "idle": "sends nothing",
-    "unread": "has unsent bytes: it never reads",
-    "streams": "sends and reads all the time: bytes are on their way to it",
+    "unread": "does not read: the server has unsent bytes",
+    "streams": "sends and reads all the time",
 }
 
 
 def ip(*words: str) -> None:
-    """Run C{ip}."""
+    """Run the command C{ip}."""
     subprocess.run(["ip", *words], check=True)
 
 
 def forward(on: bool) -> None:
-    """Have the router forward packets, or drop them."""
+    """Set whether the router forwards packets."""
     write = f"echo {on:d} > /proc/sys/net/ipv4/ip_forward"
     ip("netns", "exec", ROUTER, "sh", "-c", write)
 
 
 @contextmanager
 def network() -> Iterator[str]:
-    """Two networks and a router between them; brings the server's address."""
+    """Make two networks and a router between them. Yield the address of the server."""
     try:
         for name in NAMES:
             ip("netns", "add", name)
@@ -74,7 +74,7 @@ def network() -> Iterator[str]:
 
 
 def main() -> int:
-    """Measure; 1 if somebody stayed too long."""
+    """Measure. Return 1 if a player was disconnected too late."""
     with network() as host:
         twistd = (beside("twistd"), "-n", "fleetiq-echo")
         options = (f"--listen=tcp:5000:interface={host}", "--local=tcp:0:interface=127.0.0.1")

@@ -34,7 +34,7 @@ class UvloopReactor(AsyncioSelectorReactor):
     @ivar loop: the uvloop loop.
     @ivar connections: the open connections that TCP ports have accepted.
     @ivar errors: reports errors of descriptors that are not read at the moment.
-    @ivar contexts: the stack of L{twisted.python.context} in the thread of the reactor.
+    @ivar contexts: the stack of C{twisted.python.context} in the thread of the reactor.
     """
 
     def __init__(self, eventloop: asyncio.AbstractEventLoop | None = None) -> None:

@@ -1,7 +1,7 @@
 """
 TLS on an existing connection (STARTTLS).
 
-L{PlainConnection.startTLS} puts a L{TLSMemoryBIOProtocol} between the connection and its protocol.
+L{PlainConnection.startTLS} puts a C{TLSMemoryBIOProtocol} between the connection and its protocol.
 The connection becomes a L{SecureConnection}, the transport above TLS. TLS itself writes to a
 L{TLSLowerTransport}, the same connection below TLS.
 """
@@ -42,7 +42,7 @@ class PlainConnection(Connection):
 
 @implementer(ISSLTransport)
 class SecureConnection(Connection):
-    """A connection above TLS: C{protocol} is the L{TLSMemoryBIOProtocol}."""
+    """A connection above TLS: C{protocol} is the C{TLSMemoryBIOProtocol}."""
 
     __slots__ = ()
 
@@ -72,7 +72,7 @@ class SecureConnection(Connection):
 
 
 class TLSLowerTransport:
-    """The connection below TLS: the transport of the L{TLSMemoryBIOProtocol}."""
+    """The connection below TLS: the transport of the C{TLSMemoryBIOProtocol}."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection

@@ -267,7 +267,7 @@ class Connection(TCPSocket, asyncio.Protocol):
         Return the log context of this connection.
 
         While a callback of the protocol runs, the connection is on top of the stack of contexts in
-        which L{twisted.python.context} looks up keys. The log prefix is made only when it is read.
+        which C{twisted.python.context} looks up keys. The log prefix is made only when it is read.
         """
         if key is ILogContext:
             return {"system": self.logPrefix()}
