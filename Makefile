@@ -37,7 +37,7 @@ lint: .venv/made
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
 	.venv/bin/lint-imports --no-logo
-	-.venv/bin/pydoctor $(PYDOCTOR)
+	.venv/bin/pydoctor $(PYDOCTOR)
 
 docs-api: .venv/made
 	.venv/bin/pydoctor $(PYDOCTOR)

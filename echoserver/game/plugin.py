@@ -73,7 +73,7 @@ def gameServiceMaker(
         L{GameServer<echoserver.game.GameServer>}, and returns a protocol factory. None adds the
         option C{--factory} for it.
     @param description: what C{twistd --help} says.
-    @param options: further options, as a subclass of L{usage.Options<twisted.python.usage.Options>}
+    @param options: further options, as a subclass of C{twisted.python.usage.Options}
         or its full name. The game finds them in C{gameServer.options}.
     @param sessionPolicy: the default of C{--session-policy}.
     """

@@ -81,7 +81,7 @@ class LocalRequest(Request):
             self.answer(403, PLAIN_TEXT, sentence.encode() + b"\n")
 
     def header(self, name: str) -> str | None:
-        """A request header as text; unlike L{getHeader} it takes any bytes."""
+        """A request header as text; unlike C{getHeader} it takes any bytes."""
         value = self.getHeader(name.encode("ascii"))
         return None if value is None else value.decode("latin-1")
 
