@@ -18,12 +18,12 @@ ROOT = Path(__file__).parents[1]
 GUIDE = (ROOT / "docs/operations.md").read_text()
 SPANS = [span for line in GUIDE.splitlines() for span in re.findall(r"`([^`]+)`", line)]
 COMMAND = re.compile(r"fleetiq |python |systemd-analyze |twistd |--[a-z-]+ ")
-BETWEEN = "\0"
+FIELD = "\0"
 
 
-def strings() -> str:
-    """Return the strings of our modules, with a mark wherever a value is filled in."""
-    said = []
+def formats() -> list[str]:
+    """Return the format strings and other strings of our modules, with a mark for each field."""
+    found = []
     for path in (ROOT / "echoserver").rglob("*.py"):
         if {"cli", "local"} & set(path.parts):
             continue
@@ -31,29 +31,51 @@ def strings() -> str:
             match node:
                 case ast.JoinedStr(values=values):
                     parts = [
-                        each.value if isinstance(each, ast.Constant) else "" for each in values
+                        str(each.value) if isinstance(each, ast.Constant) else FIELD
+                        for each in values
                     ]
-                    said.append(BETWEEN.join(map(str, parts)))
+                    found.append("".join(parts))
                 case ast.Constant(value=str(text)):
-                    said.append(re.sub(r"\{[^}]*\}", BETWEEN, text))
+                    found.append(re.sub(r"\{[^}]*\}", FIELD, text))
                 case ast.Constant(value=bytes(data)):
-                    said.append(data.decode("latin-1"))
-    return BETWEEN.join(said)
+                    found.append(data.decode("latin-1"))
+    return found
+
+
+def isQuoted(sentence: str, strings: list[str]) -> bool:
+    """
+    Return whether the pieces of a quote are in one string, in this order; or in two, of which the
+    first is the beginning of the message: the text of an error, and then its hint.
+    """
+    pieces = [piece.strip(" .,;:(") for piece in re.split(r"…|: ", sentence)]
+    pieces = [piece for piece in pieces if piece]
+
+    def inOne(some: list[str]) -> bool:
+        pattern = re.compile(".*".join(map(re.escape, some)), re.DOTALL)
+        return any(pattern.search(string) for string in strings)
+
+    return any(inOne(pieces[:end]) and inOne(pieces[end:]) for end in range(1, len(pieces) + 1))
 
 
 class OperationsTests(SynchronousTestCase):
     """The guide against the code."""
 
     def test_sentences(self) -> None:
-        """What is quoted of the log and of answers is said somewhere, word by word."""
-        said = strings()
+        """Each quote of the log and of responses is a message of the code, or two joined ones."""
+        strings = formats()
         sentences = [span for span in SPANS if " " in span and not COMMAND.match(span)]
         # This one is put together; the test of signals has it whole.
         quoted = [each for each in sentences if not re.search(STOPPING, f" {each}")]
         self.assertGreater(len(quoted), 50)
-        for sentence in quoted:
-            for piece in re.split(r"…|: |\. ", sentence):
-                self.assertIn(piece.strip(" .,;:"), said, sentence)
+        self.assertEqual([each for each in quoted if not isQuoted(each, strings)], [])
+
+    def test_wrongOrder(self) -> None:
+        """Pieces of a message in another order, or of three messages, are not a quote of it."""
+        strings = [f"{FIELD} left: {FIELD}; players: {FIELD}.", "It is late.", "It is early."]
+        self.assertTrue(isQuoted("… left: …; players: …", strings))
+        self.assertTrue(isQuoted("… left: … It is late.", strings))
+        self.assertFalse(isQuoted("players: … left: … It is late.", strings))
+        self.assertFalse(isQuoted("left: … It is late. … It is early.", strings))
 
     def test_metrics(self) -> None:
         """The table has each metric, with its type."""
