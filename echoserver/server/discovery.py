@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from twisted.internet.defer import Deferred, FirstError, gatherResults
 from twisted.logger import Logger
 
+from echoserver.address import LOCAL_FLEETIQ_URL
 from echoserver.ec2.identity import ConnectionInfoTemplate, Instance, identifyInstance
 from echoserver.ec2.metadata import InstanceMetadata, NoIdentity, NoMetadata, serviceURL
 from echoserver.gamelift.client import EndpointConfig, GameLift
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 _log = Logger(namespace="fleetiq.server")
 
-DEFAULT_URL = "http://127.0.0.1:4570"
+DEFAULT_URL = LOCAL_FLEETIQ_URL
 
 
 @dataclass(frozen=True, slots=True)
