@@ -85,7 +85,7 @@ class Play(Command):
         echo = _EchoOutput(target.console)
         endpoint = target.endpointFor(address)
         player = await connect(claimed, address, endpoint, target.clock, echo.write)
-        hint = "" if self.texts else " Type a line, and it comes back; q quits."
+        hint = "" if self.texts else " Type a line, and it comes back; q leaves."
         target.console.writeMessage(f"Connected to {address}.{hint}")
         lines = self._lines(target)
         echo.onWriteError = lines.end

@@ -39,7 +39,7 @@ class PlayTests(CommandTestCase):
     def test_typed(self) -> None:
         """Lines of standard input come back, until the line q."""
         playing = self.start("play")
-        self.assertIn("q quits", self.err)
+        self.assertIn("q leaves", self.err)
         self.stdin.dataReceived(b"hello\nyo")
         self.assertEqual(self.out, "hello\n")
         self.stdin.dataReceived(b"u\nq\nnever\n")
