@@ -1,4 +1,4 @@
-"""Addresses as people write them."""
+"""Host and port as text: parse and format them."""
 
 from __future__ import annotations
 
@@ -12,13 +12,17 @@ LOCAL_FLEETIQ_URL = "http://127.0.0.1:4570"
 
 
 def bracketed(host: str) -> str:
-    """A host as it stands before a port: an IPv6 address in brackets."""
+    """Return a host as it is written before a port: an IPv6 address in brackets."""
     return f"[{host}]" if ":" in host else host
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """The address of a game server. C{host} is a name or an address, IPv6 without brackets."""
+    """
+    The host and port of a game server.
+
+    @ivar host: a host name or an IP address. An IPv6 address has no brackets here.
+    """
 
     host: str
     port: int
@@ -32,18 +36,20 @@ _HOST_AND_PORT = re.compile(r"(?:\[([^\]]*)\]|([\w.-]+))(?::([0-9]{1,5}))?")
 
 def parseConnectionInfo(text: str, defaultPort: int = DEFAULT_PORT) -> Address:
     """
-    Read C{host:port}, C{[IPv6]:port}, or a host alone, for which C{defaultPort} is taken.
+    Parse C{host:port}, C{[IPv6]:port}, or a host without a port.
 
-    @raise ValueError: it is none of these; FleetIQ takes any text for ConnectionInfo.
+    @param defaultPort: the port to use if the text has none.
+    @raise ValueError: if the text has none of these forms. FleetIQ itself accepts any text as
+        ConnectionInfo.
     """
     text = text.strip()
     if isIPv6Address(text):
         return Address(text, defaultPort)
-    if found := _HOST_AND_PORT.fullmatch(text):
-        bracketed, name, digits = found.groups()
+    if match := _HOST_AND_PORT.fullmatch(text):
+        address, name, digits = match.groups()
         port = int(digits or defaultPort)
-        if 1 <= port <= 65535 and (name or isIPv6Address(bracketed)):
-            return Address(name or bracketed, port)
+        if 1 <= port <= 65535 and (name or isIPv6Address(address)):
+            return Address(name or address, port)
     raise ValueError(
-        f"ConnectionInfo {text!r} is no address: it should read host:port, [IPv6]:port, or a host."
+        f"ConnectionInfo {text!r} is not an address. Use host:port, [IPv6]:port, or a host."
     )

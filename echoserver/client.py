@@ -1,13 +1,19 @@
-"""Claim a game server, connect to it, play: what a player of a FleetIQ group does."""
+"""
+A client for players: claim a game server, connect to it, and send lines to it.
+
+The game server is expected to send back what it receives, and to close the connection after a quit
+command: L{echoserver.echo}, and the server of the FleetIQ workshop.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
+from typing import Protocol as TypingProtocol
 
-from twisted.internet import error, protocol
+from twisted.internet import error
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import (
     IDelayedCall,
@@ -15,6 +21,7 @@ from twisted.internet.interfaces import (
     IStreamClientEndpoint,
     ITransport,
 )
+from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
@@ -22,31 +29,31 @@ from echoserver.address import Address
 from echoserver.gamelift.errors import CallFailed, ConflictException
 from echoserver.gamelift.service import FleetIQ, GameServerDescription
 
-CLAIM_HOLDS = 60.0
-CONNECT_WITHIN = 5.0
-ANSWER_WITHIN = 3.0
-CLOSE_WITHIN = 3.0
-FIRST_PAUSE = 1.0
-LONGEST_PAUSE = 8.0
+CLAIM_DURATION = 60.0
+CONNECT_TIMEOUT = 5.0
+ECHO_TIMEOUT = 3.0
+CLOSE_TIMEOUT = 3.0
+FIRST_DELAY = 1.0
+MAX_DELAY = 8.0
 
-GOODBYE = b"q"
-_GOODBYES = {b"q", b"Q"}
+QUIT = b"q"
+_QUIT_COMMANDS = {b"q", b"Q"}
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
     """
-    A game server reserved for us.
+    A game server that is reserved for this player.
 
-    @ivar made: when it was asked for, on the clock that L{claim} was given.
+    @ivar requestedAt: when the call was sent, in seconds of the clock that was passed to L{claim}.
     """
 
     server: GameServerDescription
-    made: float
+    requestedAt: float
 
-    def holds(self, now: float) -> float:
-        """For how many more seconds nobody else can claim the server, for certain."""
-        return max(0.0, self.made + CLAIM_HOLDS - now)
+    def secondsLeft(self, now: float) -> float:
+        """Return for how many more seconds no other client can claim the game server."""
+        return max(0.0, self.requestedAt + CLAIM_DURATION - now)
 
 
 def claim(
@@ -56,47 +63,52 @@ def claim(
     random: Callable[[], float],
     gameServerId: str | None = None,
     wait: float = 0.0,
-    retrying: Callable[[CallFailed, float], object] = lambda _reason, _pause: None,
+    onRetry: Callable[[CallFailed, float], object] = lambda _reason, _delay: None,
 ) -> Deferred[Claim]:
     """
-    Claim any free game server, or the one named.
+    Claim any free game server, or a given one.
 
-    A call that may have happened is never repeated: it might reserve a second server.
+    A call that may have happened is not repeated, because it could reserve a second game server.
 
-    @param wait: for how many seconds to try again where that helps. It may with a
-        L{ConflictException}: another client's claim expires after 60 s, unless its player connects.
-    @param random: from 0 to 1, spreads players who wait together.
-    @param retrying: told of a failed try, and the seconds until the next.
-    @return: fails with the L{CallFailed} of the last try.
+    @param random: returns a number from 0 to 1. It spreads the retries of concurrent clients.
+    @param gameServerId: the game server to claim; None for any.
+    @param wait: for how many seconds to retry. A L{ConflictException} is retried too: the claim
+        of another client expires after 60 s if its player does not connect.
+    @param onRetry: called after a failed attempt, with the error and the seconds until the next.
+    @return: fails with the L{CallFailed} of the last attempt.
     """
 
-    async def tries() -> Claim:
+    async def attempts() -> Claim:
         deadline = clock.seconds() + wait
-        longest = FIRST_PAUSE
+        longest = FIRST_DELAY
         while True:
-            asked = clock.seconds()
+            requestedAt = clock.seconds()
             try:
-                return Claim(await fleet.claim(gameServerId), asked)
+                return Claim(await fleet.claim(gameServerId), requestedAt)
             except CallFailed as reason:
                 left = deadline - clock.seconds()
-                helps = reason.retry or isinstance(reason, ConflictException)
-                if left <= 0 or not helps or reason.mayHaveHappened:
+                mayRetry = reason.retry or isinstance(reason, ConflictException)
+                if left <= 0 or not mayRetry or reason.mayHaveHappened:
                     raise
-                pause = min(longest * (0.5 + random() / 2), left)
-                retrying(reason, pause)
-            longest = min(longest * 2, LONGEST_PAUSE)
-            await deferLater(clock, pause)
+                delay = min(longest * (0.5 + random() / 2), left)
+                onRetry(reason, delay)
+            longest = min(longest * 2, MAX_DELAY)
+            await deferLater(clock, delay)
 
-    return Deferred.fromCoroutine(tries())
-
-
-class NotReached(Exception):
-    """A claimed game server gave no connection: says why, and how long the claim holds."""
+    return Deferred.fromCoroutine(attempts())
 
 
-class PlayerProtocol(protocol.Protocol):
+class ConnectFailed(Exception):
     """
-    One player's connection to a game server that echoes.
+    No connection to a claimed game server.
+
+    The message gives the reason and the remaining time of the claim. A retry can help until then.
+    """
+
+
+class PlayerProtocol(Protocol):
+    """
+    A player's connection to a game server that echoes.
 
     @ivar closed: whether the connection has ended.
     """
@@ -105,91 +117,95 @@ class PlayerProtocol(protocol.Protocol):
 
     def __init__(self, clock: IReactorTime, received: Callable[[bytes], object]) -> None:
         """
-        @param received: told of all bytes that come, as they come.
+        @param received: called with all received bytes, as they arrive.
         """
         self.closed = False
         self._clock = clock
         self._received = received
-        self._owed = bytearray()
-        self._givenUp = 0
-        self._answer: Deferred[bool] | None = None
-        self._patience: IDelayedCall | None = None
-        self._untilClosed: list[Deferred[None]] = []
+        self._expected = bytearray()
+        self._overdueBytes = 0
+        self._echoed: Deferred[bool] | None = None
+        self._timeout: IDelayedCall | None = None
+        self._closeWaiters: list[Deferred[None]] = []
 
     @property
-    def missing(self) -> int:
-        """How many of the bytes sent have not come back, or not in time."""
-        return self._givenUp + len(self._owed)
+    def missingBytes(self) -> int:
+        """The number of sent bytes that did not come back, or not in time."""
+        return self._overdueBytes + len(self._expected)
 
-    def say(self, data: bytes) -> Deferred[bool]:
+    def send(self, data: bytes) -> Deferred[bool]:
         """
-        Send; fires when it has come back, with whether it has: False after 3 s of silence, or when
-        the connection ends. One at a time.
+        Send bytes and wait for their echo. Only one call may be pending.
+
+        @return: fires with True when all bytes have come back. Fires with False if nothing arrives
+            for 3 s, or if the connection ends.
         """
         if self.closed:
             return succeed(False)
-        self._owed += data
-        answer: Deferred[bool] = Deferred()
-        self._answer = answer
-        self._patience = self._clock.callLater(ANSWER_WITHIN, self._giveUp)
+        self._expected += data
+        echoed: Deferred[bool] = Deferred()
+        self._echoed = echoed
+        self._timeout = self._clock.callLater(ECHO_TIMEOUT, self._timedOut)
         self.transport.write(data)
-        return answer
+        return echoed
 
-    def leave(self, goodbye: bytes = GOODBYE) -> Deferred[bool]:
+    def quit(self, command: bytes = QUIT) -> Deferred[bool]:
         """
-        Say goodbye in a chunk of its own; fires with whether the server closed the connection:
-        False when it did not within 3 s, and we do.
+        Send the quit command as a chunk of its own.
+
+        @return: fires with True when the server has closed the connection. If the server has not
+            done so after 3 s, this side closes the connection, and the result is False.
         """
 
-        def hangUp(_: object, _timeout: float) -> bool:
+        def disconnect(_: object, _timeout: float) -> bool:
             self.transport.loseConnection()
             return False
 
-        left = self.whenClosed().addCallback(lambda _: True)
-        self.transport.write(goodbye)
-        return left.addTimeout(CLOSE_WITHIN, self._clock, onTimeoutCancel=hangUp)
+        closed = self.whenClosed().addCallback(lambda _: True)
+        self.transport.write(command)
+        return closed.addTimeout(CLOSE_TIMEOUT, self._clock, onTimeoutCancel=disconnect)
 
     def whenClosed(self) -> Deferred[None]:
-        """Fires with None when the connection has ended, however."""
+        """Return a Deferred that fires with None when the connection has ended."""
         if self.closed:
             return succeed(None)
-        ended: Deferred[None] = Deferred()
-        self._untilClosed.append(ended)
-        return ended
+        closed: Deferred[None] = Deferred()
+        self._closeWaiters.append(closed)
+        return closed
 
     def dataReceived(self, data: bytes) -> None:
-        """Tell of it, and cross off what has come back."""
-        if self._owed in data:
-            self._owed.clear()
-        elif self._owed.startswith(data):
-            del self._owed[: len(data)]
+        """Pass the bytes on, and compare them with the bytes that were sent."""
+        if self._expected in data:
+            self._expected.clear()
+        elif self._expected.startswith(data):
+            del self._expected[: len(data)]
         self._received(data)
-        if not self._owed:
-            self._settle(True)
-        elif self._patience is not None:
-            self._patience.reset(ANSWER_WITHIN)
+        if not self._expected:
+            self._sendDone(True)
+        elif self._timeout is not None:
+            self._timeout.reset(ECHO_TIMEOUT)
 
-    def connectionLost(self, reason: Failure = protocol.connectionDone) -> None:
-        """Nothing more will come back."""
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """End the pending L{send}, and fire the Deferreds of L{whenClosed}."""
         self.closed = True
-        self._settle(False)
-        waiting, self._untilClosed = self._untilClosed, []
-        for ended in waiting:
-            ended.callback(None)
+        self._sendDone(False)
+        waiters, self._closeWaiters = self._closeWaiters, []
+        for closed in waiters:
+            closed.callback(None)
 
-    def _giveUp(self) -> None:
-        # The next line would wait for these bytes, too.
-        self._givenUp += len(self._owed)
-        self._owed.clear()
-        self._settle(False)
+    def _timedOut(self) -> None:
+        # Otherwise the next send would wait for these bytes, too.
+        self._overdueBytes += len(self._expected)
+        self._expected.clear()
+        self._sendDone(False)
 
-    def _settle(self, cameBack: bool) -> None:
-        answer, self._answer = self._answer, None
-        patience, self._patience = self._patience, None
-        if patience is not None and patience.active():
-            patience.cancel()
-        if answer is not None:
-            answer.callback(cameBack)
+    def _sendDone(self, allEchoed: bool) -> None:
+        echoed, self._echoed = self._echoed, None
+        timeout, self._timeout = self._timeout, None
+        if timeout is not None and timeout.active():
+            timeout.cancel()
+        if echoed is not None:
+            echoed.callback(allEchoed)
 
 
 def connect(
@@ -202,98 +218,103 @@ def connect(
     """
     Connect to a claimed game server, within 5 s.
 
-    @param endpoint: leads to C{address}.
-    @return: fails with L{NotReached}.
+    @param address: the address of the game server, for error messages.
+    @param endpoint: connects to C{address}.
+    @param received: called with all received bytes, as they arrive.
+    @return: fails with L{ConnectFailed}.
     """
 
-    def expired(_: object, _timeout: float) -> Failure:
+    def timedOut(_: object, _timeout: float) -> Failure:
         return Failure(error.TimeoutError())
 
     def explain(failure: Failure) -> Failure:
-        holds = f"The claim holds for another {claimed.holds(clock.seconds()):.0f} s."
-        why = _whyNot(failure, claimed.server.gameServerId, address)
-        return Failure(NotReached(f"{why} {holds}"))
+        reason = _connectError(failure, claimed.server.gameServerId, address)
+        left = claimed.secondsLeft(clock.seconds())
+        return Failure(ConnectFailed(f"{reason} The claim is valid for another {left:.0f} s."))
 
-    factory = protocol.Factory.forProtocol(partial(PlayerProtocol, clock, received))
+    factory = Factory.forProtocol(partial(PlayerProtocol, clock, received))
     connecting: Deferred[Any] = endpoint.connect(factory)
-    connecting.addTimeout(CONNECT_WITHIN, clock, onTimeoutCancel=expired)
+    connecting.addTimeout(CONNECT_TIMEOUT, clock, onTimeoutCancel=timedOut)
     return connecting.addErrback(explain)
 
 
-def _whyNot(failure: Failure, gameServerId: str, address: Address) -> str:
-    server = f"game server {gameServerId}"
+def _connectError(failure: Failure, gameServerId: str, address: Address) -> str:
+    where = f"{address}, the address of game server {gameServerId},"
     if failure.check(error.TimeoutError):
         return (
-            f"{address}, the address of {server}, does not answer within {CONNECT_WITHIN:.0f} s: "
-            f"check the address, and that the instance's security group and the subnet's network "
-            f"ACL let TCP port {address.port} in from here."
+            f"{where} did not accept a connection within {CONNECT_TIMEOUT:.0f} s. Check the "
+            f"address, and that the instance's security group and the subnet's network ACL allow "
+            f"TCP port {address.port} from here."
         )
     if failure.check(error.ConnectionRefusedError):
         return (
-            f"{address}, the address of {server}, refuses connections: nothing listens there "
-            f"(any more), or it is another machine's address."
+            f"{where} refuses connections. No process listens on this port, or the address "
+            f"belongs to another machine."
         )
     if failure.check(error.DNSLookupError):
-        return f"{address.host}, the address of {server}, is a name that DNS here does not know."
-    return (
-        f"{address}, the address of {server}, cannot be reached: {str(failure.value).rstrip('.')}."
-    )
+        return (
+            f"{address.host}, the host name of game server {gameServerId}, cannot be resolved: "
+            f"DNS does not know it."
+        )
+    return f"{where} cannot be reached: {str(failure.value).rstrip('.')}."
 
 
-class Lines(Protocol):
-    """What a player says, line by line, without line endings."""
+class Lines(TypingProtocol):
+    """The lines that a player sends, without line endings."""
 
     def next(self) -> Deferred[bytes | None]:
-        """Fires with the next line; with None after the last."""
+        """Return a Deferred that fires with the next line, or with None after the last one."""
         ...
 
     def end(self) -> None:
-        """The game is over: fire what is waited for with None, and stop reading."""
+        """Stop reading. A pending L{next} fires with None."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class GameOver:
+class PlayResult:
     """
     How a game ended.
 
-    @ivar early: whether the server closed before we said goodbye.
-    @ivar ignored: whether the server did not close when we said it.
-    @ivar missing: how many of the bytes sent did not come back in time.
+    @ivar closedEarly: whether the server closed the connection before the quit command was sent.
+    @ivar quitIgnored: whether the server did not close the connection after the quit command.
+    @ivar missingBytes: the number of sent bytes that did not come back in time.
     """
 
-    early: bool
-    ignored: bool
-    missing: int
+    closedEarly: bool
+    quitIgnored: bool
+    missingBytes: int
 
 
 def play(
-    player: PlayerProtocol, lines: Lines, answered: Callable[[], object]
-) -> Deferred[GameOver]:
+    player: PlayerProtocol, lines: Lines, lineDone: Callable[[], object]
+) -> Deferred[PlayResult]:
     """
-    Say each line, the next one once the last came back, so that no two arrive as one; then leave,
-    at the end of the lines or with a line that is C{q} or C{Q}.
+    Send each line, then quit: at the end of the lines, or at a line that is C{q} or C{Q}.
 
-    Lines go out without an ending, since a server of FleetIQ's workshop compares what it received
-    with C{q}. An empty one is nothing to send.
+    The next line is sent after the last one has come back, so the server receives each line as a
+    chunk of its own. Lines are sent without a line ending: the server of the FleetIQ workshop
+    compares what it received with C{q}. Empty lines are not sent.
 
-    @param answered: told when a line came back, or is no longer waited for.
+    @param lineDone: called when a line has come back, or when the wait for it is over.
     """
 
-    async def game() -> GameOver:
+    async def game() -> PlayResult:
         player.whenClosed().addCallback(lambda _: lines.end())
         line: bytes | None = None
         while not player.closed:
             line = await lines.next()
-            if line is None or line in _GOODBYES:
+            if line is None or line in _QUIT_COMMANDS:
                 break
             if line:
-                await player.say(line)
-                answered()
+                await player.send(line)
+                lineDone()
         if player.closed:
-            return GameOver(early=True, ignored=False, missing=player.missing)
+            return PlayResult(closedEarly=True, quitIgnored=False, missingBytes=player.missingBytes)
         lines.end()
-        closed = await player.leave(line or GOODBYE)
-        return GameOver(early=False, ignored=not closed, missing=player.missing)
+        closed = await player.quit(line or QUIT)
+        return PlayResult(
+            closedEarly=False, quitIgnored=not closed, missingBytes=player.missingBytes
+        )
 
     return Deferred.fromCoroutine(game())

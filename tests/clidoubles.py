@@ -1,4 +1,4 @@
-"""The fleetiq command, on a FleetIQ and a game server in memory."""
+"""Test doubles that run the fleetiq command in memory: FleetIQ, a game server, standard I/O."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from echoserver.address import Address
-from echoserver.cli.console import Console
 from echoserver.cli.controls import Controls
-from echoserver.cli.main import execute, understand
-from echoserver.cli.where import Fleet
+from echoserver.cli.main import execute, parseCommandLine
+from echoserver.cli.output import Console
+from echoserver.cli.target import Connection, Target
 from echoserver.gamelift.client import EndpointConfig
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
@@ -40,36 +40,40 @@ SERVER = {
 LOCAL_LINE = "local FleetIQ on http://127.0.0.1:4570, group local\n"
 
 
-class Door:
-    """A FleetIQ: its answers in turn, operation by operation, and what it was asked."""
+class MemoryConnection:
+    """
+    A client of FleetIQ that returns prepared responses.
+
+    @ivar requests: the operations that were called, with their members.
+    """
 
     def __init__(self, region: str | None = "us-east-1") -> None:
-        self.asked: list[tuple[str, dict[str, Any]]] = []
-        self.where = EndpointConfig()
+        self.requests: list[tuple[str, dict[str, Any]]] = []
+        self.config = EndpointConfig()
         self._region = region
-        self._answers: dict[str, list[dict[str, Any] | Exception]] = {}
-        self.answers("ListGameServerGroups", GROUPS)
+        self._responses: dict[str, list[dict[str, Any] | Exception]] = {}
+        self.respond("ListGameServerGroups", GROUPS)
 
-    def answers(self, operation: str, *answers: dict[str, Any] | Exception) -> None:
-        """From now on answer so."""
-        self._answers[operation] = list(answers)
+    def respond(self, operation: str, *responses: dict[str, Any] | Exception) -> None:
+        """Replace the responses of an operation. Each call takes the next one."""
+        self._responses[operation] = list(responses)
 
     def region(self) -> Deferred[str | None]:
-        return succeed(self.where.region or self._region)
+        return succeed(self.config.region or self._region)
 
     def open(self, region: str | None) -> Deferred[None]:
         self._region = region
         return succeed(None)
 
     def call(self, operation: str, **request: Any) -> Deferred[dict[str, Any]]:
-        given = {name: value for name, value in request.items() if value is not None}
-        self.asked.append((operation, given))
-        answer = self._answers[operation].pop(0)
-        return fail(answer) if isinstance(answer, Exception) else succeed(answer)
+        members = {name: value for name, value in request.items() if value is not None}
+        self.requests.append((operation, members))
+        response = self._responses[operation].pop(0)
+        return fail(response) if isinstance(response, Exception) else succeed(response)
 
 
 class GameServerTransport(StringTransport):
-    """A player's transport; its other end echoes, and closes at q."""
+    """A player's transport, connected to a server that echoes, and closes after q."""
 
     def __init__(self, player: IProtocol) -> None:
         super().__init__()
@@ -85,41 +89,50 @@ class GameServerTransport(StringTransport):
 
 @implementer(IStreamClientEndpoint)
 class Endpoint:
-    """Leads to a game server that echoes; or refuses; or says something and closes."""
+    """
+    An endpoint that connects to a server that echoes.
 
-    def __init__(self, *, fails: Exception | None = None, says: bytes = b"") -> None:
-        self._fails = fails
-        self._says = says
+    @param error: the error to fail with instead.
+    @param sends: bytes that the server sends before it closes the connection at once.
+    """
+
+    def __init__(self, *, error: Exception | None = None, sends: bytes = b"") -> None:
+        self._error = error
+        self._sends = sends
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
-        if self._fails is not None:
-            return fail(self._fails)
-        player: Any = protocolFactory.buildProtocol(None)  # type: ignore[arg-type] # not looked at
+        if self._error is not None:
+            return fail(self._error)
+        player: Any = protocolFactory.buildProtocol(None)  # type: ignore[arg-type] # not used
         self.transport = GameServerTransport(player)
         player.makeConnection(self.transport)
-        if self._says:
-            player.dataReceived(self._says)
+        if self._sends:
+            player.dataReceived(self._sends)
             player.connectionLost(connectionDone)
         return succeed(player)
 
 
-class Closed(StringIO):
-    """Standard output whose reader has left."""
+class BrokenPipe(StringIO):
+    """
+    A standard output whose reader has ended.
 
-    tries = 0
+    @ivar writes: how often it was written to.
+    """
+
+    writes = 0
 
     def write(self, text: str) -> int:
-        self.tries += 1
+        self.writes += 1
         raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
 
 class CommandTestCase(SynchronousTestCase):
-    """Runs the command against a FleetIQ in memory."""
+    """Run the command with a FleetIQ in memory."""
 
     def setUp(self) -> None:
         self.clock = Clock()
         self.clock.advance(NOW)
-        self.door = Door()
+        self.connection = MemoryConnection()
         self.endpoint = Endpoint()
         self.addresses: list[Address] = []
         self.stdin: Any = None
@@ -127,47 +140,49 @@ class CommandTestCase(SynchronousTestCase):
         self.makeStdout = StringIO
 
     def start(self, *words: str, environ: Mapping[str, str] | None = None) -> Deferred[int]:
-        """Type C{fleetiq}, and these words."""
+        """Start C{fleetiq} with these arguments. Fires with the exit status."""
         self.stdout, self.stderr = self.makeStdout(), StringIO()
         console = Console(self.stdout, self.stderr)
 
-        def openDoor(where: EndpointConfig) -> Door:
-            self.door.where = where
-            return self.door
+        def newConnection(config: EndpointConfig) -> MemoryConnection:
+            self.connection.config = config
+            return self.connection
 
-        def makeFleet(door: Any, where: EndpointConfig, group: str) -> Fleet:
-            return Fleet(door, where, group, self.clock, console, self.endpointTo, self.openInput)
+        def newTarget(connection: Connection, config: EndpointConfig, group: str) -> Target:
+            return Target(
+                connection, config, group, self.clock, console, self.endpointFor, self.openInput
+            )
 
-        options = understand(words, console)
+        options = parseCommandLine(words, console)
         if options is None:
             return succeed(2)
         console.json = bool(options["json"])
         return Deferred.fromCoroutine(
-            execute(options, environ or {}, openDoor, makeFleet, self.openControls, console)
+            execute(options, environ or {}, newConnection, newTarget, self.newControls, console)
         )
 
     def run_(self, *words: str, environ: Mapping[str, str] | None = None) -> int:
-        """The exit status of these words."""
+        """Run C{fleetiq} with these arguments, and return the exit status."""
         return self.successResultOf(self.start(*words, environ=environ))
 
-    def endpointTo(self, address: Address) -> Endpoint:
+    def endpointFor(self, address: Address) -> Endpoint:
         self.addresses.append(address)
         return self.endpoint
 
-    def openControls(self, url: str) -> Controls:
-        """Leads to the controls of C{http}."""
+    def newControls(self, url: str) -> Controls:
+        """Return the controls that C{http} connects to."""
         return Controls(self.clock, self.http, url)
 
-    def openInput(self, typed: IProtocol) -> None:
-        self.stdin = typed
-        typed.makeConnection(StringTransport())
+    def openInput(self, lines: IProtocol) -> None:
+        self.stdin = lines
+        lines.makeConnection(StringTransport())
 
     @property
     def out(self) -> str:
-        """What was shown."""
+        """The standard output."""
         return self.stdout.getvalue()
 
     @property
-    def said(self) -> str:
-        """What was said on standard error, after the line that says where."""
+    def err(self) -> str:
+        """The standard error, without the first line, which describes the target."""
         return self.stderr.getvalue().removeprefix(LOCAL_LINE)

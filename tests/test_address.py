@@ -1,4 +1,4 @@
-"""Addresses as people write them."""
+"""Tests of echoserver.address."""
 
 from ipaddress import IPv6Address
 
@@ -10,10 +10,10 @@ from echoserver.address import Address, parseConnectionInfo
 
 
 class ConnectionInfoTests(SynchronousTestCase):
-    """Any text may be a ConnectionInfo; some are addresses."""
+    """Parse ConnectionInfo, which can be any text."""
 
-    def test_read(self) -> None:
-        """With a port or without, in any of the ways to write a host."""
+    def test_parse(self) -> None:
+        """Host names and IP addresses are parsed, with and without a port."""
         for text, host, port in (
             ("ec2-1-2-3-4.compute.amazonaws.com:7777", "ec2-1-2-3-4.compute.amazonaws.com", 7777),
             (" 1.2.3.4\n", "1.2.3.4", 5000),
@@ -26,8 +26,8 @@ class ConnectionInfoTests(SynchronousTestCase):
         self.assertEqual(parseConnectionInfo("host", 6000).port, 6000)
         self.assertEqual(parseConnectionInfo("host:1", 6000).port, 1)
 
-    def test_refused(self) -> None:
-        """What is no address is quoted, and what would be one is said."""
+    def test_invalid(self) -> None:
+        """The message quotes the text, and gives the valid forms."""
         for text in (
             "",
             ":5000",
@@ -52,14 +52,14 @@ class ConnectionInfoTests(SynchronousTestCase):
         st.integers(1, 65535),
     )
     def test_roundTrip(self, host: str, port: int) -> None:
-        """What an address is written as reads as that address."""
+        """A formatted address is parsed as the same address."""
         address = Address(host, port)
         self.assertEqual(parseConnectionInfo(str(address)), address)
 
     @settings(deadline=None, max_examples=100)
     @given(st.text(max_size=30))
     def test_anyText(self, text: str) -> None:
-        """It is read or refused, never anything else."""
+        """Any text is parsed to a valid address, or raises ValueError."""
         try:
             address = parseConnectionInfo(text)
         except ValueError:

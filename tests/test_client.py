@@ -1,4 +1,4 @@
-"""The player library: claim, connect, send."""
+"""Tests of the player client: claim, connect, send lines, and quit."""
 
 from __future__ import annotations
 
@@ -22,80 +22,84 @@ from tests.doubles import callFailed, gameServer
 FULL = callFailed(OutOfCapacityException)
 
 
-class Answers:
-    """Where calls are made: each gets the next answer, and is kept."""
+class PreparedCalls:
+    """
+    A client of FleetIQ that returns prepared responses, one for each call.
 
-    def __init__(self, *answers: dict[str, Any] | Exception | Deferred[dict[str, Any]]) -> None:
+    @ivar requests: the calls that were made.
+    """
+
+    def __init__(self, *responses: dict[str, Any] | Exception | Deferred[dict[str, Any]]) -> None:
         self.requests: list[dict[str, Any]] = []
-        self._answers = list(answers)
+        self._responses = list(responses)
 
     def call(self, operation: str, **request: Any) -> Deferred[dict[str, Any]]:
         self.requests.append({"operation": operation, **request})
-        answer = self._answers.pop(0)
-        if isinstance(answer, Deferred):
-            return answer
-        return fail(answer) if isinstance(answer, Exception) else succeed(answer)
+        response = self._responses.pop(0)
+        if isinstance(response, Deferred):
+            return response
+        return fail(response) if isinstance(response, Exception) else succeed(response)
 
 
 class ClaimTests(SynchronousTestCase):
-    """Claiming, once or for a while."""
+    """Claims, with and without retries."""
 
     def setUp(self) -> None:
         self.clock = Clock()
-        self.told: list[float] = []
+        self.delays: list[float] = []
 
-    def claim(self, answers: Answers, **how: Any) -> Deferred[client.Claim]:
-        """Claim with these answers, and the longest pauses."""
+    def claim(self, calls: PreparedCalls, **options: Any) -> Deferred[client.Claim]:
+        """Claim with these responses, and the longest delays."""
         return client.claim(
-            FleetIQ(answers, "fleet"),
+            FleetIQ(calls, "fleet"),
             self.clock,
             random=lambda: 1.0,
-            retrying=lambda _reason, pause: self.told.append(pause),
-            **how,
+            onRetry=lambda _reason, delay: self.delays.append(delay),
+            **options,
         )
 
     def test_claimed(self) -> None:
-        """The claim holds for 60 s from the call, however late the reply, and then for none."""
+        """The claim lasts 60 s from the call, also if the reply is late."""
         self.clock.advance(1000)
         reply: Deferred[dict[str, Any]] = Deferred()
-        answers = Answers(reply)
-        claiming = self.claim(answers, gameServerId="gs-1")
+        calls = PreparedCalls(reply)
+        claiming = self.claim(calls, gameServerId="gs-1")
         self.clock.advance(5)
         reply.callback({"GameServer": {"GameServerId": "gs-1"}})
         claimed = self.successResultOf(claiming)
         self.assertEqual(claimed.server.gameServerId, "gs-1")
-        self.assertEqual(answers.requests[0]["GameServerId"], "gs-1")
-        self.assertEqual([claimed.holds(now) for now in (1000, 1059, 1061)], [60, 1, 0])
+        self.assertEqual(calls.requests[0]["GameServerId"], "gs-1")
+        self.assertEqual([claimed.secondsLeft(now) for now in (1000, 1059, 1061)], [60, 1, 0])
 
     def test_onceWithoutWait(self) -> None:
-        """A try that failed is not repeated."""
-        self.failureResultOf(self.claim(Answers(FULL)), OutOfCapacityException)
+        """Without a wait, a failed attempt is not repeated."""
+        self.failureResultOf(self.claim(PreparedCalls(FULL)), OutOfCapacityException)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_waits(self) -> None:
-        """Pauses double up to 8 s; the last try is when the time is up."""
-        claiming = self.claim(Answers(*[FULL] * 7), wait=30)
-        for pause in (1, 2, 4, 8, 8, 7):
+        """Delays double up to 8 s; the last attempt is at the end of the wait."""
+        claiming = self.claim(PreparedCalls(*[FULL] * 7), wait=30)
+        for delay in (1, 2, 4, 8, 8, 7):
             self.assertNoResult(claiming)
-            self.assertEqual(self.told[-1], pause)
-            self.clock.advance(pause)
+            self.assertEqual(self.delays[-1], delay)
+            self.clock.advance(delay)
         self.failureResultOf(claiming, OutOfCapacityException)
-        self.assertEqual(self.told, [1, 2, 4, 8, 8, 7])
+        self.assertEqual(self.delays, [1, 2, 4, 8, 8, 7])
 
-    def test_claimLapses(self) -> None:
-        """A claim conflict is retried: the other client's claim may expire."""
-        taken = callFailed(ConflictException, retry=False)
-        answers = Answers(taken, {"GameServer": {"GameServerId": "gs-1"}})
-        claiming = self.claim(answers, gameServerId="gs-1", wait=30)
+    def test_conflictRetried(self) -> None:
+        """A conflict is retried, because the claim of the other client can expire."""
+        conflict = callFailed(ConflictException, retry=False)
+        calls = PreparedCalls(conflict, {"GameServer": {"GameServerId": "gs-1"}})
+        claiming = self.claim(calls, gameServerId="gs-1", wait=30)
         self.assertNoResult(claiming)
         self.clock.advance(1)
         self.assertEqual(self.successResultOf(claiming).server.gameServerId, "gs-1")
-        self.assertEqual([asked["GameServerId"] for asked in answers.requests], ["gs-1"] * 2)
+        self.assertEqual([request["GameServerId"] for request in calls.requests], ["gs-1"] * 2)
 
     def test_spread(self) -> None:
-        """Players who wait together try again at different times, none at once."""
+        """The random delay is at least half of the longest delay."""
         claiming = client.claim(
-            FleetIQ(Answers(FULL, {"GameServer": {"GameServerId": "gs-1"}}), "fleet"),
+            FleetIQ(PreparedCalls(FULL, {"GameServer": {"GameServerId": "gs-1"}}), "fleet"),
             self.clock,
             random=lambda: 0.0,
             wait=30,
@@ -106,14 +110,14 @@ class ClaimTests(SynchronousTestCase):
         self.successResultOf(claiming)
 
     def test_notRepeated(self) -> None:
-        """What may have happened might reserve a second server; what is refused stays refused."""
+        """An attempt that may have happened, or that cannot succeed, is not repeated."""
         for retry, mayHaveHappened in ((True, True), (False, False)):
-            answers = Answers(callFailed(retry=retry, mayHaveHappened=mayHaveHappened))
-            self.failureResultOf(self.claim(answers, wait=30), CallFailed)
+            calls = PreparedCalls(callFailed(retry=retry, mayHaveHappened=mayHaveHappened))
+            self.failureResultOf(self.claim(calls, wait=30), CallFailed)
 
 
 class PlayerTestCase(SynchronousTestCase):
-    """A player on a transport in memory."""
+    """A player with a transport in memory."""
 
     def setUp(self) -> None:
         self.clock = Clock()
@@ -126,175 +130,179 @@ class PlayerTestCase(SynchronousTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def sent(self) -> bytes:
-        """What was sent since the last look."""
+        """Return the bytes sent since the last call."""
         data: bytes = self.transport.value()
         self.transport.clear()
         return data
 
 
 class PlayerProtocolTests(PlayerTestCase):
-    """Bytes out, and the same bytes back."""
+    """Send bytes, and wait for the same bytes."""
 
-    def test_comesBack(self) -> None:
-        """A line is answered when all of it came back, however it is cut; all is told of."""
-        answer = self.player.say(b"hello")
+    def test_echo(self) -> None:
+        """send() fires when all bytes came back, in any pieces; each piece is passed on."""
+        echoed = self.player.send(b"hello")
         self.assertEqual(self.sent(), b"hello")
-        self.player.dataReceived(b"he")
-        self.assertNoResult(answer)
-        self.player.dataReceived(b"llo")
-        self.assertIs(self.successResultOf(answer), True)
-        self.assertEqual((self.received, self.player.missing), ([b"he", b"llo"], 0))
+        self.player.dataReceived(b"hel")
+        self.assertNoResult(echoed)
+        self.player.dataReceived(b"lo")
+        self.assertIs(self.successResultOf(echoed), True)
+        self.assertEqual((self.received, self.player.missingBytes), ([b"hel", b"lo"], 0))
 
-    def test_amongOtherWords(self) -> None:
-        """A server that says more than it was told still gave it back."""
-        answer = self.player.say(b"hello")
+    def test_echoAmongOtherBytes(self) -> None:
+        """An echo is found between other bytes."""
+        echoed = self.player.send(b"hello")
         self.player.dataReceived(b"welcome\nhello\n")
-        self.assertIs(self.successResultOf(answer), True)
+        self.assertIs(self.successResultOf(echoed), True)
 
-    def test_otherWords(self) -> None:
-        """As many other bytes are no answer."""
-        answer = self.player.say(b"hello")
+    def test_otherBytes(self) -> None:
+        """Other bytes of the same number are not an echo."""
+        echoed = self.player.send(b"hello")
         self.player.dataReceived(b"FULL\n")
-        self.assertNoResult(answer)
+        self.assertNoResult(echoed)
         self.player.connectionLost(connectionDone)
-        self.assertIs(self.successResultOf(answer), False)
-        self.assertEqual(self.player.missing, 5)
+        self.assertIs(self.successResultOf(echoed), False)
+        self.assertEqual(self.player.missingBytes, 5)
 
-    def test_silence(self) -> None:
-        """3 s without a byte, and a line is no longer waited for, not even with the next one."""
-        answer = self.player.say(b"hello")
+    def test_echoTimeout(self) -> None:
+        """After 3 s without a byte, send() fires with False; the next send() is not affected."""
+        echoed = self.player.send(b"hello")
         self.clock.advance(2)
         self.player.dataReceived(b"hell")
         self.clock.advance(2)
-        self.assertNoResult(answer)
+        self.assertNoResult(echoed)
         self.clock.advance(1)
-        self.assertIs(self.successResultOf(answer), False)
-        answer = self.player.say(b"again")
+        self.assertIs(self.successResultOf(echoed), False)
+        echoed = self.player.send(b"again")
         self.player.dataReceived(b"again")
-        self.assertIs(self.successResultOf(answer), True)
+        self.assertIs(self.successResultOf(echoed), True)
         self.player.dataReceived(b"o")
-        self.assertEqual(self.player.missing, 1)
+        self.assertEqual(self.player.missingBytes, 1)
 
-    def test_afterTheEnd(self) -> None:
-        """Nothing comes back on a connection that has ended."""
+    def test_sendAfterClose(self) -> None:
+        """On a closed connection, send() fires with False and sends nothing."""
         self.player.connectionLost(connectionDone)
-        self.assertIs(self.successResultOf(self.player.say(b"hello")), False)
+        self.assertIs(self.successResultOf(self.player.send(b"hello")), False)
         self.successResultOf(self.player.whenClosed())
         self.assertEqual(self.sent(), b"")
 
-    def test_leave(self) -> None:
-        """After goodbye the server closes."""
-        left = self.player.leave()
+    def test_quit(self) -> None:
+        """quit() sends the quit command, and fires with True when the server closes."""
+        closed = self.player.quit()
         self.assertEqual(self.sent(), b"q")
-        self.assertNoResult(left)
+        self.assertNoResult(closed)
         self.player.connectionLost(connectionDone)
-        self.assertIs(self.successResultOf(left), True)
+        self.assertIs(self.successResultOf(closed), True)
 
-    def test_hangsUp(self) -> None:
-        """A server that does not close within 3 s is left all the same."""
-        left = self.player.leave()
+    def test_quitTimeout(self) -> None:
+        """If the server does not close within 3 s, quit() closes the connection."""
+        closed = self.player.quit()
         self.clock.advance(3)
-        self.assertIs(self.successResultOf(left), False)
+        self.assertIs(self.successResultOf(closed), False)
         self.assertTrue(self.transport.disconnecting)
         self.player.connectionLost(connectionDone)
 
 
 class Lines:
-    """Lines that a test gives."""
+    """Lines that the test supplies, one at a time."""
 
     def __init__(self) -> None:
         self.ended = False
-        self.asked = 0
-        self._awaited: Deferred[bytes | None] = Deferred()
+        self.nextCalls = 0
+        self._pending: Deferred[bytes | None] = Deferred()
 
     def next(self) -> Deferred[bytes | None]:
-        self.asked += 1
-        self._awaited = Deferred()
-        return self._awaited
+        self.nextCalls += 1
+        self._pending = Deferred()
+        return self._pending
 
     def give(self, line: bytes | None) -> None:
-        self._awaited.callback(line)
+        self._pending.callback(line)
 
     def end(self) -> None:
-        if not self.ended and not self._awaited.called:
-            self._awaited.callback(None)
+        if not self.ended and not self._pending.called:
+            self._pending.callback(None)
         self.ended = True
 
 
 class PlayTests(PlayerTestCase):
-    """A game, from the first line to the goodbye."""
+    """A game, from the first line to the quit command."""
 
     def setUp(self) -> None:
         super().setUp()
         self.lines = Lines()
-        self.answers = 0
-        self.game = client.play(self.player, self.lines, self.answered)
+        self.linesDone = 0
+        self.game = client.play(self.player, self.lines, self.lineDone)
 
-    def answered(self) -> None:
-        self.answers += 1
+    def lineDone(self) -> None:
+        self.linesDone += 1
 
     def lose(self) -> None:
-        """The server closes the connection."""
+        """Close the connection on the server's side."""
         self.player.connectionLost(connectionDone)
 
     def test_lineByLine(self) -> None:
-        """Lines go out as they are; the end of the lines says q, and is no line."""
+        """Lines are sent unchanged, then q at the end; empty lines are not sent."""
         for line in (b"hello", b"", b"again"):
             self.lines.give(line)
             self.assertEqual(self.sent(), line)
             self.player.dataReceived(line)
-        self.assertEqual(self.answers, 2)
+        self.assertEqual(self.linesDone, 2)
         self.lines.give(None)
         self.assertEqual(self.sent(), b"q")
         self.lose()
-        over = self.successResultOf(self.game)
-        self.assertEqual(over, client.GameOver(early=False, ignored=False, missing=0))
+        result = self.successResultOf(self.game)
+        self.assertEqual(
+            result, client.PlayResult(closedEarly=False, quitIgnored=False, missingBytes=0)
+        )
 
-    def test_goodbye(self) -> None:
-        """Q is sent as it was typed, and nothing is read after it."""
+    def test_quitCommand(self) -> None:
+        """Q is sent as it was typed, and no line is read after it."""
         self.lines.give(b"Q")
         self.assertEqual(self.sent(), b"Q")
         self.assertTrue(self.lines.ended)
         self.lose()
-        self.assertFalse(self.successResultOf(self.game).early)
+        self.assertFalse(self.successResultOf(self.game).closedEarly)
 
     def test_neverTwoAtOnce(self) -> None:
-        """q waits for the line before it, so that no server reads them as one."""
+        """q is sent after the echo of the last line, so no server receives both as one chunk."""
         self.lines.give(b"hello")
-        self.assertEqual((self.lines.asked, self.answers), (1, 0))
+        self.assertEqual((self.lines.nextCalls, self.linesDone), (1, 0))
         self.player.dataReceived(b"hello")
-        self.assertEqual((self.lines.asked, self.answers), (2, 1))
+        self.assertEqual((self.lines.nextCalls, self.linesDone), (2, 1))
         self.lines.give(b"q")
         self.assertEqual(self.sent(), b"helloq")
         self.lose()
         self.successResultOf(self.game)
 
     def test_closedEarly(self) -> None:
-        """A server that closes before the goodbye ends the game, and the lines."""
+        """If the server closes before the quit command, the game and the lines end."""
         self.player.dataReceived(b"FULL\n")
         self.lose()
         self.assertTrue(self.lines.ended)
         self.assertEqual(self.received, [b"FULL\n"])
-        self.assertTrue(self.successResultOf(self.game).early)
+        self.assertTrue(self.successResultOf(self.game).closedEarly)
 
-    def test_closedInTheMiddle(self) -> None:
-        """What had not come back by then is counted."""
+    def test_closedDuringEcho(self) -> None:
+        """If the server closes during an echo, the missing bytes are counted."""
         self.lines.give(b"hello")
-        self.player.dataReceived(b"he")
+        self.player.dataReceived(b"hel")
         self.lose()
-        over = self.successResultOf(self.game)
-        self.assertEqual(over, client.GameOver(early=True, ignored=False, missing=3))
+        result = self.successResultOf(self.game)
+        self.assertEqual(
+            result, client.PlayResult(closedEarly=True, quitIgnored=False, missingBytes=2)
+        )
 
-    def test_ignored(self) -> None:
-        """A server that ignores the goodbye is left."""
+    def test_quitIgnored(self) -> None:
+        """The result says that the server ignored the quit command."""
         self.lines.give(None)
         self.clock.advance(3)
-        self.assertTrue(self.successResultOf(self.game).ignored)
+        self.assertTrue(self.successResultOf(self.game).quitIgnored)
 
 
 @implementer(IStreamClientEndpoint)
 class Endpoint:
-    """A way to a server; the test says what becomes of it."""
+    """An endpoint whose result the test decides."""
 
     def __init__(self) -> None:
         self.connecting: Deferred[Any] = Deferred()
@@ -305,7 +313,7 @@ class Endpoint:
 
 
 class ConnectTests(SynchronousTestCase):
-    """To a server that was claimed 20 s ago."""
+    """Connect to a server that was claimed 20 s ago."""
 
     def setUp(self) -> None:
         self.clock = Clock()
@@ -319,28 +327,28 @@ class ConnectTests(SynchronousTestCase):
             lambda _: None,
         )
 
-    def sentence(self) -> str:
-        """Why there is no connection."""
-        return str(self.failureResultOf(self.connected, client.NotReached).value)
+    def message(self) -> str:
+        """Return the error message."""
+        return str(self.failureResultOf(self.connected, client.ConnectFailed).value)
 
     def test_connected(self) -> None:
-        """Fires with the player."""
-        player = self.endpoint.factory.buildProtocol(None)  # type: ignore[arg-type] # not looked at
+        """connect() fires with the player's protocol."""
+        player = self.endpoint.factory.buildProtocol(None)  # type: ignore[arg-type] # not used
         self.endpoint.connecting.callback(player)
         self.assertIs(self.successResultOf(self.connected), player)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    def test_noAnswer(self) -> None:
-        """After 5 s: the server, the address, the usual suspects, and how long the claim holds."""
+    def test_timeout(self) -> None:
+        """After 5 s the message has the address, likely causes, and the time the claim is valid."""
         self.clock.advance(4.9)
         self.assertNoResult(self.connected)
         self.clock.advance(0.1)
-        sentence = self.sentence()
+        message = self.message()
         for part in ("gs-1", "1.2.3.4:7000", "security group", "network ACL", "another 35 s"):
-            self.assertIn(part, sentence)
+            self.assertIn(part, message)
 
-    def test_reasons(self) -> None:
-        """Refused, unknown, or whatever else the operating system says."""
+    def test_errors(self) -> None:
+        """Each connect error has its own message."""
         for reason, part in (
             (error.ConnectionRefusedError(), "refuses connections"),
             (error.DNSLookupError(), "DNS"),
@@ -348,6 +356,6 @@ class ConnectTests(SynchronousTestCase):
         ):
             self.setUp()
             self.endpoint.connecting.errback(reason)
-            sentence = self.sentence()
+            message = self.message()
             for expected in ("gs-1", "1.2.3.4", part, "another 40 s."):
-                self.assertIn(expected, sentence)
+                self.assertIn(expected, message)

@@ -1,1 +1,1 @@
-"""The C{fleetiq} command, one file a group of subcommands."""
+"""The C{fleetiq} command, one module for each group of subcommands."""

@@ -1,4 +1,4 @@
-"""What every subcommand has: its options, and what it does."""
+"""The base classes of the subcommands: their options, and how they run."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import NoReturn
 
 from twisted.python import usage
 
-from echoserver.cli.where import Fleet
+from echoserver.cli.target import Target
 
 
 class Options(usage.Options):
-    """Options of the command, or of a subcommand."""
+    """Options of the C{fleetiq} command, or of a subcommand."""
 
     def opt_version(self) -> NoReturn:
         """Display the version and exit."""
@@ -22,31 +22,32 @@ class Options(usage.Options):
 
 
 class Subcommand(Options):
-    """A subcommand, whatever it speaks to."""
+    """A subcommand. Unless it overrides L{parseArgs}, it takes no operand."""
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
-        """Options may also follow the operands: C{update ID --healthy}."""
+        """Accept options also after the operands: C{update ID --healthy}."""
         try:
-            given, operands = getopt.gnu_getopt(options or (), self.shortOpt, self.longOpt)
+            pairs, operands = getopt.gnu_getopt(options or (), self.shortOpt, self.longOpt)
         except getopt.error as reason:
             raise usage.UsageError(str(reason)) from reason
-        first = [f"{name}={v}" if f"{name[2:]}=" in self.longOpt else name for name, v in given]
-        super().parseOptions([*first, "--", *operands])
+        reordered = [f"{name}={v}" if f"{name[2:]}=" in self.longOpt else name for name, v in pairs]
+        super().parseOptions([*reordered, "--", *operands])
 
     def parseArgs(self, *words: str) -> None:
-        """Take no operand."""
+        """Reject operands."""
         if words:
-            raise usage.UsageError(f"{words[0]!r} is not understood.")
+            raise usage.UsageError(f"unexpected argument {words[0]!r}.")
 
 
 class Command(Subcommand):
-    """A subcommand that speaks to FleetIQ."""
+    """A subcommand that calls FleetIQ's API."""
 
-    async def run(self, fleet: Fleet) -> int:
+    async def run(self, target: Target) -> int:
         """
-        Do it.
+        Run the subcommand.
 
         @return: the exit status.
-        @raise CallFailed, NotReached, Refused: what to tell the user; the exit status is 1.
+        @raise CallFailed, ConnectFailed, CommandFailed: with a message for the user. The exit
+            status is 1.
         """
         raise NotImplementedError

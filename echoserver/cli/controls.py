@@ -1,4 +1,4 @@
-"""The controls of a local FleetIQ, through treq, for the commands below C{fleetiq local}."""
+"""A client of the controls of a local FleetIQ, for the subcommands of C{fleetiq local}."""
 
 from __future__ import annotations
 
@@ -11,43 +11,43 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.usage import UsageError
 
-from echoserver.cli.console import Refused, Reply
-from echoserver.cli.where import chooseWhere
+from echoserver.cli.output import CommandFailed, Reply
+from echoserver.cli.target import resolveEndpoint
 
 if TYPE_CHECKING:
     from treq.client import HTTPClient
 
 CONNECT_TIMEOUT = 3.0
-ANSWER_TIMEOUT = 10.0
-_AMAZON = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws")
+RESPONSE_TIMEOUT = 10.0
+_AWS_DOMAINS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws")
 
 
 def controlsURL(
     group: str | None, region: str | None, endpoint: str | None, environ: Mapping[str, str]
 ) -> str:
     """
-    The local FleetIQ whose controls are meant, without a final /.
+    Return the URL of the local FleetIQ, without a final slash.
 
-    @raise UsageError: AWS is meant, or one group of a FleetIQ.
+    @raise UsageError: if the options select AWS, or one group.
     """
     for name, value in (("--group", group), ("--region", region)):
         if value is not None:
             raise UsageError(
-                f"{name} has no meaning here: the controls are those of a whole local FleetIQ. "
-                "Leave it out; --endpoint-url names another one than the usual."
+                f"{name} has no effect here: the controls apply to a whole local FleetIQ. Leave it "
+                "out. To select another local FleetIQ, use --endpoint-url."
             )
-    url = chooseWhere(None, None, endpoint, environ).endpoint or ""
+    url = resolveEndpoint(None, None, endpoint, environ).endpoint or ""
     host = urlsplit(url).hostname or ""
-    if host.endswith(_AMAZON):
+    if host.endswith(_AWS_DOMAINS):
         raise UsageError(
-            f"The endpoint {url} is AWS, which has no such controls: a local FleetIQ alone has "
-            "them. Leave --endpoint-url and AWS_ENDPOINT_URL_GAMELIFT out, or name that one."
+            f"The endpoint {url} is AWS, which has no controls. Only a local FleetIQ has them. "
+            "Leave out --endpoint-url and AWS_ENDPOINT_URL_GAMELIFT, or set them to a local one."
         )
     return url.rstrip("/")
 
 
 def newClient(reactor: Any) -> HTTPClient:
-    """An HTTP client that gives up connecting after 3 s."""
+    """Return an HTTP client with a connect timeout of 3 s."""
     from echoserver.httpclient import Client
 
     return Client(reactor, CONNECT_TIMEOUT)
@@ -55,11 +55,12 @@ def newClient(reactor: Any) -> HTTPClient:
 
 class Controls:
     """
-    What a local FleetIQ has below C{/_local}.
+    The controls of a local FleetIQ: the paths below C{/_local}.
 
-    Its methods raise L{Refused}: it refuses, with its own sentence, or is not there.
+    All methods raise L{CommandFailed} if the local FleetIQ rejects the request, with its message,
+    or if it cannot be reached.
 
-    @ivar url: where it is.
+    @ivar url: the URL of the local FleetIQ.
     """
 
     def __init__(self, clock: IReactorTime, http: HTTPClient, url: str) -> None:
@@ -68,66 +69,71 @@ class Controls:
         self._http = http
 
     async def get(self, control: str) -> Reply:
-        return await self._ask("GET", control)
+        """Return the state of a control."""
+        return await self._call("GET", control)
 
     async def post(self, control: str, body: Mapping[str, Any]) -> Reply:
-        return await self._ask("POST", control, json.dumps(body).encode())
+        """Change the state of a control, and return its reply."""
+        return await self._call("POST", control, json.dumps(body).encode())
 
     async def delete(self, control: str) -> Reply:
-        return await self._ask("DELETE", control)
+        """Delete what a control has created, and return its reply."""
+        return await self._call("DELETE", control)
 
-    async def follow(self, control: str, told: Callable[[Reply], None]) -> None:
-        """Tell each message of a stream, until it ends or C{told} raises."""
-        response = await self._begin("GET", control, None)
+    async def follow(self, control: str, onMessage: Callable[[Reply], None]) -> None:
+        """Call C{onMessage} for each server-sent event, until the stream ends or it raises."""
+        response = await self._request("GET", control, None)
         if response.code != 200:
-            self._refuse(control, response.code, await response.content())
-        unread = bytearray()
+            self._fail(control, response.code, await response.content())
+        buffer = bytearray()
 
         def read(data: bytes) -> None:
-            unread.extend(data)
-            *lines, rest = bytes(unread).split(b"\n")
-            unread[:] = rest
+            buffer.extend(data)
+            *lines, rest = bytes(buffer).split(b"\n")
+            buffer[:] = rest
             for line in lines:
                 if line.startswith(b"data: "):
-                    told(json.loads(line[6:]))
+                    onMessage(json.loads(line[6:]))
 
         try:
             await response.collect(read)
-        except Refused:
+        except CommandFailed:
             raise
         except Exception as error:
-            raise Refused(f"The events of the local FleetIQ on {self.url} broke off.") from error
+            raise CommandFailed(
+                f"The event stream of the local FleetIQ on {self.url} was interrupted."
+            ) from error
 
-    async def _ask(self, method: str, control: str, body: bytes | None = None) -> Reply:
-        response = await self._begin(method, control, body)
-        answer = await self._inTime(response.content())
+    async def _call(self, method: str, control: str, body: bytes | None = None) -> Reply:
+        response = await self._request(method, control, body)
+        content = await self._inTime(response.content())
         if response.code != 200:
-            self._refuse(control, response.code, answer)
+            self._fail(control, response.code, content)
         try:
-            reply: Reply = json.loads(answer)
+            reply: Reply = json.loads(content)
         except ValueError:
-            self._refuse(control, response.code, answer)
+            self._fail(control, response.code, content)
         return reply
 
-    async def _begin(self, method: str, control: str, body: bytes | None) -> Any:
+    async def _request(self, method: str, control: str, body: bytes | None) -> Any:
         url = f"{self.url}/_local/{control}"
         return await self._inTime(self._http.request(method, url, data=body, unbuffered=True))
 
     async def _inTime(self, pending: Deferred[Any]) -> Any:
         try:
-            return await pending.addTimeout(ANSWER_TIMEOUT, self._clock)
+            return await pending.addTimeout(RESPONSE_TIMEOUT, self._clock)
         except Exception as error:
-            raise Refused(
-                f"No local FleetIQ answers on {self.url}: start one with 'make run' or "
-                "'twistd -n fleetiq-local', or name another with --endpoint-url."
+            raise CommandFailed(
+                f"No local FleetIQ responds on {self.url}: start one with 'make run' or "
+                "'twistd -n fleetiq-local', or select another with --endpoint-url."
             ) from error
 
-    def _refuse(self, control: str, status: int, answer: bytes) -> NoReturn:
+    def _fail(self, control: str, status: int, content: bytes) -> NoReturn:
         try:
-            sentence = json.loads(answer)["error"]
+            message = json.loads(content)["error"]
         except (ValueError, TypeError, KeyError):
-            sentence = (
-                f"What listens on {self.url} is no local FleetIQ that has this control: it "
-                f"answers /_local/{control} with {status}."
+            message = (
+                f"The server on {self.url} is not a local FleetIQ with this control: it responds "
+                f"to /_local/{control} with status {status}."
             )
-        raise Refused(str(sentence))
+        raise CommandFailed(str(message))

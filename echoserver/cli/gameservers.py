@@ -1,32 +1,39 @@
-"""The subcommands that are one operation of FleetIQ on game servers: claim, list, register, ..."""
+"""The subcommands that call one operation on game servers: claim, list, register, ..."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
-from datetime import datetime
 
 from twisted.python import usage
 
 from echoserver.cli.command import Command
-from echoserver.cli.console import Refused, table
-from echoserver.cli.paging import everyPage
-from echoserver.cli.where import Fleet
+from echoserver.cli.output import CommandFailed, Reply, serverTable
+from echoserver.cli.target import Target, everyPage
 from echoserver.gamelift.errors import CallFailed
 from echoserver.gamelift.service import FleetIQ, GameServerDescription
 
-_DATA = ["data", None, None, "GameServerData: a string of at most 1024 characters."]
+_DATA = ["data", None, None, "Set GameServerData: a string of at most 1024 characters."]
 
 
-async def _ask(fleet: Fleet, operation: str, **members: str | None) -> None:
-    given = {name: value for name, value in members.items() if value is not None}
-    request = {"GameServerGroupName": fleet.group, **given}
-    fleet.console.showOperation(operation, request)
-    reply = await fleet.calls.call(operation, **request)
-    fleet.console.showReply(request, reply)
+async def _call(target: Target, operation: str, **members: str | None) -> None:
+    """Call an operation once, and write the request and the reply."""
+    request = {
+        "GameServerGroupName": target.group,
+        **{name: value for name, value in members.items() if value is not None},
+    }
+    # Before the call, since it may fail.
+    target.console.writeRequest(operation, request)
+    reply = await target.calls.call(operation, **request)
+    target.console.writeReply(request, reply)
 
 
-class _OfOneServer(Command):
-    """A subcommand that takes the id of one game server."""
+async def _listReplies(target: Target) -> list[Reply]:
+    """Write the request, and return all game servers as FleetIQ describes them."""
+    request = {"GameServerGroupName": target.group}
+    target.console.writeRequest("ListGameServers", request)
+    return await everyPage(target.calls, "ListGameServers", "GameServers", **request)
+
+
+class _ServerCommand(Command):
+    """A subcommand that takes one game server id."""
 
     synopsis = "[options] ID"
 
@@ -41,20 +48,20 @@ class Claim(Command):
     """C{claim [ID]}"""
 
     synopsis = "[options] [ID]"
-    longdesc = "Reserves a free game server, or the one named, for 60 seconds."
+    longdesc = "Reserve a free game server, or the one named, for 60 seconds."
     optParameters = (_DATA,)
     gameServerId: str | None = None
 
     def parseArgs(self, *ids: str) -> None:
-        """Take the id, if any."""
+        """Take the id, if there is one."""
         if len(ids) > 1:
             raise usage.UsageError(f"name one game server id or none, not {len(ids)}.")
         self.gameServerId = ids[0] if ids else None
 
-    async def run(self, fleet: Fleet) -> int:
-        """Call it once: repeated, it may reserve a second server."""
-        await _ask(
-            fleet, "ClaimGameServer", GameServerId=self.gameServerId, GameServerData=self["data"]
+    async def run(self, target: Target) -> int:
+        """Call ClaimGameServer. Do not repeat it: it may reserve a second game server."""
+        await _call(
+            target, "ClaimGameServer", GameServerId=self.gameServerId, GameServerData=self["data"]
         )
         return 0
 
@@ -63,53 +70,54 @@ class List(Command):
     """C{list}"""
 
     synopsis = ""
-    longdesc = "Lists the game servers of the group, to the last page."
+    longdesc = "List all game servers of the group."
 
-    async def run(self, fleet: Fleet) -> int:
-        """One line each."""
-        request = {"GameServerGroupName": fleet.group}
-        fleet.console.showOperation("ListGameServers", request)
-        replies = await everyPage(fleet.calls, "ListGameServers", "GameServers", **request)
-        if fleet.console.json:
+    async def run(self, target: Target) -> int:
+        """Write a table, or one JSON object for each game server."""
+        replies = await _listReplies(target)
+        if target.console.json:
             for reply in replies:
-                fleet.console.showLine(reply)
+                target.console.writeJSON(reply)
         else:
             servers = [GameServerDescription.fromReply(reply) for reply in replies]
-            fleet.console.show(serverTable(servers, fleet.clock.seconds()))
+            target.console.write(serverTable(servers, target.clock.seconds()))
         return 0
 
 
-class Describe(_OfOneServer):
+class Describe(_ServerCommand):
     """C{describe ID}"""
 
-    longdesc = "Shows what FleetIQ knows of a game server."
+    longdesc = "Show what FleetIQ has stored about a game server."
 
-    async def run(self, fleet: Fleet) -> int:
-        """Call it once."""
-        await _ask(fleet, "DescribeGameServer", GameServerId=self.gameServerId)
+    async def run(self, target: Target) -> int:
+        """Call DescribeGameServer."""
+        await _call(target, "DescribeGameServer", GameServerId=self.gameServerId)
         return 0
 
 
-class Register(_OfOneServer):
+class Register(_ServerCommand):
     """C{register ID}"""
 
-    longdesc = "Registers a game server by hand: AVAILABLE, until its health reports fail to come."
+    longdesc = (
+        "Register a game server by hand. It is AVAILABLE, until FleetIQ drops it because no health "
+        "reports arrive: send them with 'fleetiq update ID --healthy'."
+    )
     optParameters = (
-        ["instance", None, None, "The instance it runs on: i- and 17 characters."],
-        ["connection", None, None, "ConnectionInfo: what players connect to, HOST:PORT."],
+        ["instance", None, None, "The id of its instance: i- and 17 characters."],
+        ["connection", None, None, "ConnectionInfo: where players connect, HOST:PORT."],
         _DATA,
     )
 
     def postOptions(self) -> None:
-        """Refuse a registration that nobody could use."""
+        """Require both the instance and the connection."""
         for name in ("instance", "connection"):
             if self[name] is None:
                 raise usage.UsageError(f"--{name} is missing.")
 
-    async def run(self, fleet: Fleet) -> int:
-        """Call it once."""
-        await _ask(
-            fleet,
+    async def run(self, target: Target) -> int:
+        """Call RegisterGameServer."""
+        await _call(
+            target,
             "RegisterGameServer",
             GameServerId=self.gameServerId,
             InstanceId=self["instance"],
@@ -119,29 +127,32 @@ class Register(_OfOneServer):
         return 0
 
 
-class Update(_OfOneServer):
+class Update(_ServerCommand):
     """C{update ID}"""
 
-    longdesc = "Reports for a game server. UTILIZED never goes back to AVAILABLE: deregister it."
+    longdesc = (
+        "Report the status of a game server to FleetIQ. A UTILIZED game server cannot become "
+        "AVAILABLE again: deregister it, and register it again."
+    )
     optFlags = (
-        ["utilized", None, "It has players."],
-        ["available", None, "It has none, and never had any."],
-        ["healthy", None, "It is well: a heartbeat."],
+        ["utilized", None, "Report UTILIZED (players are connected)."],
+        ["available", None, "Report AVAILABLE (no players yet)."],
+        ["healthy", None, "Report HEALTHY (a heartbeat)."],
     )
     optParameters = (_DATA,)
 
     def postOptions(self) -> None:
-        """Refuse to say nothing, and to say two things at once."""
+        """Require at least one report, and at most one utilization status."""
         if self["utilized"] and self["available"]:
             raise usage.UsageError("--utilized and --available contradict each other.")
         if not (self["utilized"] or self["available"] or self["healthy"] or self["data"]):
             raise usage.UsageError("add --utilized, --available, --healthy or --data.")
 
-    async def run(self, fleet: Fleet) -> int:
-        """Call it once."""
+    async def run(self, target: Target) -> int:
+        """Call UpdateGameServer."""
         status = "UTILIZED" if self["utilized"] else "AVAILABLE" if self["available"] else None
-        await _ask(
-            fleet,
+        await _call(
+            target,
             "UpdateGameServer",
             GameServerId=self.gameServerId,
             UtilizationStatus=status,
@@ -155,89 +166,53 @@ class Deregister(Command):
     """C{deregister ID ...}"""
 
     synopsis = "[options] ID ... | --instance INSTANCE"
-    longdesc = "Deregister game servers. Their players stay connected."
-    optFlags = (["yes", None, "Deregister game servers in play, too."],)
-    optParameters = (["instance", None, None, "All of this instance: what a crash left there."],)
+    longdesc = "Remove game servers from the group. Connected players stay connected."
+    optFlags = (["yes", None, "Also deregister UTILIZED game servers."],)
+    optParameters = (
+        [
+            "instance",
+            None,
+            None,
+            "Deregister every game server on this instance, running ones included.",
+        ],
+    )
 
     def parseArgs(self, *ids: str) -> None:
         """Take the ids."""
         self.gameServerIds = ids
 
     def postOptions(self) -> None:
-        """Refuse to guess which ones are meant."""
+        """Require either ids or an instance."""
         if bool(self.gameServerIds) == bool(self["instance"]):
             raise usage.UsageError("name at least one game server id, or else --instance.")
 
-    async def run(self, fleet: Fleet) -> int:
-        """One after the other; one that is refused does not stop the rest."""
+    async def run(self, target: Target) -> int:
+        """Deregister one after the other. An error does not stop the rest."""
         status = 0
-        for gameServerId in self.gameServerIds or await self._ofInstance(fleet):
+        for gameServerId in self.gameServerIds or await self._idsOnInstance(target):
             try:
-                await self._deregister(fleet, gameServerId)
-            except (CallFailed, Refused) as reason:
-                fleet.console.say(f"{gameServerId}: {reason}")
+                await self._deregister(target, gameServerId)
+            except (CallFailed, CommandFailed) as reason:
+                target.console.writeMessage(f"{gameServerId}: {reason}")
                 status = 1
         return status
 
-    async def _ofInstance(self, fleet: Fleet) -> list[str]:
-        request = {"GameServerGroupName": fleet.group}
-        fleet.console.showOperation("ListGameServers", request)
-        servers = await everyPage(fleet.calls, "ListGameServers", "GameServers", **request)
-        found = [
+    async def _idsOnInstance(self, target: Target) -> list[str]:
+        ids = [
             server.gameServerId
-            for server in map(GameServerDescription.fromReply, servers)
+            for server in map(GameServerDescription.fromReply, await _listReplies(target))
             if server.instanceId == self["instance"]
         ]
-        if not found:
-            fleet.console.say(f"No game server of {self['instance']} is registered.")
-        return found
+        if not ids:
+            target.console.writeMessage(f"No game server of {self['instance']} is registered.")
+        return ids
 
-    async def _deregister(self, fleet: Fleet, gameServerId: str) -> None:
+    async def _deregister(self, target: Target, gameServerId: str) -> None:
         if not self["yes"]:
-            server = await FleetIQ(fleet.calls, fleet.group).describe(gameServerId)
+            server = await FleetIQ(target.calls, target.group).describe(gameServerId)
             if server.utilized:
-                raise Refused(
-                    "It is UTILIZED, and the session played on it would lose its registration. "
-                    "Add --yes if it should."
+                raise CommandFailed(
+                    "It is UTILIZED, and its running session would lose its registration. "
+                    "Add --yes to deregister it anyway."
                 )
-        await _ask(fleet, "DeregisterGameServer", GameServerId=gameServerId)
-
-
-def stateOf(server: GameServerDescription) -> str:
-    """AVAILABLE, CLAIMED or UTILIZED, which FleetIQ tells in two members."""
-    if server.utilized:
-        return "UTILIZED"
-    return "CLAIMED" if server.claimed else "AVAILABLE"
-
-
-_TITLES = ("ID", "STATE", "CONNECTION", "INSTANCE", "REGISTERED", "HEALTHY", "CLAIMED")
-
-
-def serverTable(servers: Sequence[GameServerDescription], now: float) -> str:
-    """One line each; C{now} is in epoch seconds."""
-    if not servers:
-        return "No game server is registered.\n"
-    return table([_TITLES, *(_row(server, now) for server in servers)])
-
-
-def _row(server: GameServerDescription, now: float) -> tuple[str | None, ...]:
-    return (
-        server.gameServerId,
-        stateOf(server),
-        server.connectionInfo or None,
-        server.instanceId,
-        _age(server.registered, now),
-        _age(server.lastHealthReport, now),
-        _age(server.lastClaim, now),
-    )
-
-
-def _age(date: datetime | None, now: float) -> str | None:
-    if date is None:
-        return None
-    # A local FleetIQ's clock may run ahead of ours.
-    seconds = max(0, int(now - date.timestamp()))
-    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds // size}{unit} ago"
-    return f"{seconds}s ago"
+        await _call(target, "DeregisterGameServer", GameServerId=gameServerId)

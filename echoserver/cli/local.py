@@ -1,7 +1,9 @@
-"""The subcommands of C{fleetiq local}: the controls of a local FleetIQ, in their own words."""
+"""The subcommands of C{fleetiq local}: the controls of a local FleetIQ, and the text they write."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from math import isfinite, nan
 from typing import Any
 from urllib.parse import quote
@@ -9,105 +11,109 @@ from urllib.parse import quote
 from twisted.python import usage
 
 from echoserver.cli.command import Options, Subcommand
-from echoserver.cli.console import Console, Refused, Reply
 from echoserver.cli.controls import Controls
-from echoserver.cli.localwords import describeState, wordDate, wordEntry
+from echoserver.cli.output import CommandFailed, Console, Reply, serverTable, table
+from echoserver.gamelift.service import GameServerDescription
+
+_FAULT = ("kind", "operation", "seconds", "code", "probability", "count")
+_TIMES = ("RegistrationTime", "LastHealthCheckTime", "LastClaimTime")
 
 
-class _Control(Subcommand):
-    """A subcommand that speaks to the controls."""
+class _ControlCommand(Subcommand):
+    """A subcommand that uses the controls of a local FleetIQ."""
 
     async def run(self, controls: Controls, console: Console) -> int:
         """
-        Do it.
+        Run the subcommand.
 
         @return: the exit status.
-        @raise Refused: what to tell the user; the exit status is 1.
+        @raise CommandFailed: with a message for the user. The exit status is 1.
         """
         raise NotImplementedError
 
     def number(self, name: str) -> float | None:
-        """The number that an option is, if it is given; which ones are right, FleetIQ knows."""
-        given = self[name]
-        if given is None:
+        """Return the number that an option has, if it is given. FleetIQ checks its range."""
+        text = self[name]
+        if text is None:
             return None
         try:
-            number = float(given)
+            number = float(text)
         except ValueError:
             number = nan
         if not isfinite(number):
-            raise usage.UsageError(f"--{name} is {given!r}: it must be a number.")
+            raise usage.UsageError(f"--{name} is {text!r}: it must be a number.")
         return int(number) if number.is_integer() else number
 
 
-class State(_Control):
+class State(_ControlCommand):
     """C{local state}"""
 
-    longdesc = "Shows its clock, groups, instances, game servers, faults, and calls so far."
+    longdesc = "Show the clock, groups, instances, game servers, faults, and numbers of calls."
 
     async def run(self, controls: Controls, console: Console) -> int:
-        """With --json in one line, as the control has it."""
+        """Write tables, or with --json the control's reply as one line."""
         state = await controls.get("state")
         if console.json:
-            console.showLine(state)
+            console.writeJSON(state)
         else:
-            console.show(describeState(state))
+            console.write(formatState(state))
         return 0
 
 
-class Journal(_Control):
+class Journal(_ControlCommand):
     """C{local journal}"""
 
     longdesc = (
-        "Shows the last 1,000 calls, each with its caller and its outcome, and among them the last "
-        "1,000 events: why a game server was dropped, for example. Times are the local clock's."
+        "Show the last 1,000 calls, with their callers and outcomes, and the last 1,000 events "
+        "with their reasons, for example why a game server was dropped. Times are those of the "
+        "local clock."
     )
 
     async def run(self, controls: Controls, console: Console) -> int:
-        """The oldest first."""
+        """Write the entries, the oldest first."""
         journal = await controls.get("journal")
         for entry in journal["entries"]:
-            _showEntry(console, entry)
+            _writeEntry(console, entry)
         if journal["forgotten"]:
-            console.say(f"{journal['forgotten']} older entries are forgotten.")
+            console.writeMessage(f"{journal['forgotten']} older entries have been discarded.")
         return 0
 
 
-class Events(_Control):
+class Events(_ControlCommand):
     """C{local events}"""
 
-    longdesc = "Shows the journal, and goes on with what happens, until it is interrupted."
+    longdesc = "Show the journal, then show new calls and events until you interrupt it."
 
     async def run(self, controls: Controls, console: Console) -> int:
-        """Until the local FleetIQ stops, or nobody reads on."""
+        """Write events until the local FleetIQ stops, or standard output is closed."""
 
-        def show(entry: Reply) -> None:
-            _showEntry(console, entry)
-            if console.lost is not None:
-                raise Refused("Nobody reads on.")
+        def write(entry: Reply) -> None:
+            _writeEntry(console, entry)
+            if console.writeError is not None:
+                raise CommandFailed("Standard output is closed.")
 
         try:
-            await controls.follow("events", show)
-        except Refused:
-            if console.lost is None:
+            await controls.follow("events", write)
+        except CommandFailed:
+            if console.writeError is None:
                 raise
         else:
-            console.say("The local FleetIQ has stopped.")
+            console.writeMessage("The local FleetIQ has stopped.")
         return 0
 
 
-class Interrupt(_Control):
+class Interrupt(_ControlCommand):
     """C{local interrupt ID}"""
 
     synopsis = "[options] INSTANCE"
     longdesc = (
-        "Tells an instance that it will be taken away: in its metadata, in its FleetIQ status, and "
-        "to claims, all at once. At the end of spot and autoscaling it is gone, and its game "
-        "servers with it. 'fleetiq local state' lists the instances."
+        "Interrupt an instance. The notice affects its metadata, its FleetIQ status and claims at "
+        "once. At the end of a spot or autoscaling notice, the instance and its game servers are "
+        "removed. 'fleetiq local state' lists the instances."
     )
     optParameters = (
         ["kind", None, "spot", "spot, rebalance, autoscaling or draining."],
-        ["seconds", None, None, "How long it has, on the local clock. [default: 120]"],
+        ["seconds", None, None, "Seconds until the end, on the local clock. [default: 120]"],
     )
 
     def parseArgs(self, *ids: str) -> None:
@@ -117,44 +123,45 @@ class Interrupt(_Control):
         self.instanceId = ids[0]
 
     def postOptions(self) -> None:
-        """Read the number."""
+        """Parse the number."""
         self.seconds = self.number("seconds")
 
     async def run(self, controls: Controls, console: Console) -> int:
-        """Once; of two, the local FleetIQ says what it makes."""
-        body = _given(InstanceId=self.instanceId, kind=self["kind"], seconds=self.seconds)
+        """Send one notice. The local FleetIQ decides whether a second one is allowed."""
+        body = _withoutNone(InstanceId=self.instanceId, kind=self["kind"], seconds=self.seconds)
         reply = await controls.post("interrupt", body)
         end = reply.get("end")
-        sentence = f"{reply['InstanceId']} has its {reply['kind']} notice and is " + (
+        message = f"{reply['InstanceId']} received a {reply['kind']} notice and is " + (
             f"{reply['InstanceStatus']}"
-            + ("." if end is None else f"; at {wordDate(end)} of the local clock it is gone.")
+            + ("." if end is None else f"; it terminates at {formatDate(end)} of the local clock.")
         )
-        _showReply(console, reply, sentence)
+        _writeReply(console, reply, message)
         return 0
 
 
-class Fault(_Control):
+class Fault(_ControlCommand):
     """C{local fault}"""
 
     longdesc = (
-        "Orders a fault: slow (calls wait), error (they are refused with a code), throttle, drop "
-        "(the connection closes, nothing happened) or lost-reply (it happened, but nobody is "
-        "told). Faults add up. 'fleetiq local state' lists them."
+        "Inject a fault into calls: slow (calls take longer), error (calls fail with a code), "
+        "throttle, drop (the connection closes and the call has no effect) or lost-reply (the call "
+        "has its effect, but the connection closes without a reply). Several faults can be active. "
+        "'fleetiq local state' lists them."
     )
     optParameters = (
         ["kind", None, None, "slow, error, throttle, drop or lost-reply."],
-        ["operation", None, "*", "The operation whose calls it strikes; * is any."],
+        ["operation", None, "*", "The operation whose calls are affected; * for all."],
         ["seconds", None, None, "How long slow calls wait, in real time."],
-        ["code", None, None, "What error answers, such as InternalServiceException."],
-        ["probability", None, None, "Of each call, above 0, at most 1. [default: 1]"],
-        ["count", None, None, "How many calls it strikes. [default: no limit]"],
-        ["end", None, None, "End the fault of this id instead."],
+        ["code", None, None, "The code of an error fault, such as InternalServiceException."],
+        ["probability", None, None, "For each call, above 0, at most 1. [default: 1]"],
+        ["count", None, None, "How many calls are affected. [default: no limit]"],
+        ["end", None, None, "End the fault with this id instead."],
     )
     optFlags = (["end-all", None, "End all faults instead."],)
 
     def postOptions(self) -> None:
-        """Order one or end some, not both."""
-        order = _given(
+        """Require either a new fault or the end of one or all, but not both."""
+        fault = _withoutNone(
             kind=self["kind"],
             seconds=self.number("seconds"),
             code=self["code"],
@@ -162,114 +169,184 @@ class Fault(_Control):
             count=self.number("count"),
         )
         if self["end"] == "":
-            raise usage.UsageError("--end is empty; name a fault, or take --end-all.")
+            raise usage.UsageError("--end is empty; give the id of a fault, or use --end-all.")
         ends = sum((self["end"] is not None, bool(self["end-all"])))
-        if ends + bool(order) > 1:
-            raise usage.UsageError("order a fault, or end one, or all; one thing at a time.")
+        if ends + bool(fault) > 1:
+            raise usage.UsageError("inject a fault, or end one, or end all: only one at a time.")
         if not ends and self["kind"] is None:
             raise usage.UsageError(
                 "add --kind slow, error, throttle, drop or lost-reply, or --end ID, or --end-all."
             )
-        self.order = {"operation": self["operation"], **order}
+        self.fault = {"operation": self["operation"], **fault}
 
     async def run(self, controls: Controls, console: Console) -> int:
-        """Order it or end it."""
+        """Inject the fault, or end faults."""
         if self["end"] is not None:
             path = f"faults/{quote(self['end'], safe='')}"
-            _showReply(console, await controls.delete(path), f"{self['end']} is ended.")
+            _writeReply(console, await controls.delete(path), f"{self['end']} has ended.")
         elif self["end-all"]:
-            _showReply(console, await controls.delete("faults"), "All faults are ended.")
+            _writeReply(console, await controls.delete("faults"), "All faults have ended.")
         else:
-            reply = await controls.post("faults", self.order)
+            reply = await controls.post("faults", self.fault)
             faultId = reply["id"]
-            sentence = f"{faultId} is ordered; 'fleetiq local fault --end {faultId}' ends it."
-            _showReply(console, reply, sentence)
+            message = f"{faultId} is active; 'fleetiq local fault --end {faultId}' ends it."
+            _writeReply(console, reply, message)
         return 0
 
 
-class Clock(_Control):
+class Clock(_ControlCommand):
     """C{local clock}"""
 
     longdesc = (
-        "Moves the local clock ahead, or lets it run at another speed. Claims, health, group "
-        "states, metadata tokens and notices follow it."
+        "Advance the local clock, or change its speed. Claims, health checks, group states, "
+        "metadata tokens and notices use this clock."
     )
     optParameters = (
-        ["advance", None, None, "Seconds that pass at once."],
-        ["scale", None, None, "Seconds that pass in a real one."],
+        ["advance", None, None, "Advance the clock by this many seconds."],
+        ["scale", None, None, "Seconds of the local clock in one real second."],
     )
 
     def postOptions(self) -> None:
-        """Ask for at least one."""
-        self.move = _given(advance=self.number("advance"), scale=self.number("scale"))
-        if not self.move:
+        """Require at least one change."""
+        self.change = _withoutNone(advance=self.number("advance"), scale=self.number("scale"))
+        if not self.change:
             raise usage.UsageError("add --advance SECONDS or --scale SECONDS.")
 
     async def run(self, controls: Controls, console: Console) -> int:
-        """Both at once, if both are given."""
-        reply = await controls.post("clock", self.move)
-        sentence = (
-            f"The local clock reads {wordDate(reply['now'])}, {reply['timeScale']:g} s in a second."
-        )
-        _showReply(console, reply, sentence)
+        """Make both changes at once, if both are given."""
+        reply = await controls.post("clock", self.change)
+        _writeReply(console, reply, _formatClock(reply))
         return 0
 
 
-class Reset(_Control):
+class Reset(_ControlCommand):
     """C{local reset}"""
 
-    longdesc = "Brings the local FleetIQ back to the state at its start."
+    longdesc = "Restore the state that the local FleetIQ had at its start, without asking first."
 
     async def run(self, controls: Controls, console: Console) -> int:
-        """Without asking: it is a toy."""
+        """Reset without a confirmation: a local FleetIQ has only test data."""
         reply = await controls.post("reset", {})
-        _showReply(console, reply, "The local FleetIQ is as it was at its start.")
+        _writeReply(console, reply, "The local FleetIQ is in the state of its start again.")
         return 0
 
 
 class Local(Options):
-    """C{local}, and one more word."""
+    """C{local}, followed by a subcommand of its own."""
 
     synopsis = ""
     longdesc = (
-        "Controls the local FleetIQ that 'make run' or 'twistd -n fleetiq-local' starts: what AWS "
-        "has no API for. Try 'fleetiq local COMMAND --help'."
+        "Control the local FleetIQ that 'make run' or 'twistd -n fleetiq-local' starts. AWS has no "
+        "API for these actions. Try 'fleetiq local COMMAND --help'."
     )
     subCommands = (
-        ("interrupt", None, Interrupt, "Tell an instance that it will be taken away."),
-        ("fault", None, Fault, "Let calls be slow, fail, or lose their connection."),
-        ("clock", None, Clock, "Move the local clock, or speed it up."),
-        ("reset", None, Reset, "Bring all back to the state at start."),
-        ("state", None, State, "Show all there is."),
+        ("interrupt", None, Interrupt, "Send an interruption notice to an instance."),
+        ("fault", None, Fault, "Make calls slow, fail, or lose their connection."),
+        ("clock", None, Clock, "Advance the local clock, or change its speed."),
+        ("reset", None, Reset, "Restore the state of the start."),
+        ("state", None, State, "Show the current state."),
         ("journal", None, Journal, "Show the last calls and events."),
-        ("events", None, Events, "Show them, and go on with what happens."),
+        ("events", None, Events, "Show the journal, and new entries as they occur."),
     )
 
     def postOptions(self) -> None:
-        """Ask for a command."""
+        """Require a subcommand."""
         if self.subCommand is None:
             commands = ", ".join(name for name, *_ in self.subCommands)
             raise usage.UsageError(f"name a command: {commands}.")
 
     async def run(self, controls: Controls, console: Console) -> int:
-        """See L{_Control.run}."""
+        """Run the subcommand, and return its exit status."""
         status: int = await self.subOptions.run(controls, console)
         return status
 
 
-def _given(**members: Any) -> Reply:
+def _withoutNone(**members: Any) -> Reply:
     return {name: value for name, value in members.items() if value is not None}
 
 
-def _showEntry(console: Console, entry: Reply) -> None:
+def _writeEntry(console: Console, entry: Reply) -> None:
     if console.json:
-        console.showLine(entry)
+        console.writeJSON(entry)
     else:
-        console.show(f"{wordEntry(entry)}\n")
+        console.write(f"{formatEntry(entry)}\n")
 
 
-def _showReply(console: Console, reply: Reply, sentence: str) -> None:
+def _writeReply(console: Console, reply: Reply, message: str) -> None:
     if console.json:
-        console.showLine(reply)
+        console.writeJSON(reply)
     else:
-        console.show(f"{sentence}\n")
+        console.write(f"{message}\n")
+
+
+def formatDate(seconds: float) -> str:
+    """Format epoch seconds of the local clock as C{2026-11-23T01:02:03.456Z}."""
+    date = datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None)
+    return f"{date.isoformat(timespec='milliseconds')}Z"
+
+
+def formatEntry(entry: Reply) -> str:
+    """Format a journal entry, a call or an event, as one line."""
+    text = _formatCall(entry) if entry["event"] == "call" else _formatEvent(entry)
+    # A caller can send a name with newlines, which would look like further entries.
+    return f"{formatDate(entry['time'])} {text}".replace("\n", r"\n")
+
+
+def _formatCall(call: Reply) -> str:
+    resource = call.get("GameServerId") or call.get("GameServerGroupName")
+    words = [
+        call["operation"] or "(no operation)",
+        f"of {resource}" if resource else "",
+        f"by {call['caller']}" if "caller" in call else "",
+    ]
+    what = " ".join(filter(None, words))
+    sentence = f" ({call['sentence']})" if "sentence" in call else ""
+    return f"{what}: {call['outcome']}{sentence}, {call['seconds'] * 1000:.1f} ms"
+
+
+def _formatEvent(event: Reply) -> str:
+    names = map(event.get, ("GameServerId", "InstanceId", "GameServerGroupName"))
+    resource = next(filter(None, names), None)
+    return f"{resource} {event['sentence']}" if resource else str(event["sentence"])
+
+
+def _formatClock(clock: Reply) -> str:
+    now, scale = formatDate(clock["now"]), clock["timeScale"]
+    return f"The local clock is at {now} and advances {scale:g} s per second."
+
+
+def formatState(state: Reply) -> str:
+    """Format the state as tables, without the empty ones."""
+    servers = [
+        GameServerDescription.fromReply(_withDates(server)) for server in state["gameServers"]
+    ]
+    tables = (
+        _memberTable(state["groups"], GROUP="GameServerGroupName", STATUS="Status"),
+        _memberTable(
+            state["instances"],
+            INSTANCE="InstanceId",
+            STATUS="InstanceStatus",
+            GROUP="GameServerGroupName",
+        ),
+        serverTable(servers, state["now"]),
+        _memberTable(state["faults"], FAULT="id", **{name.upper(): name for name in _FAULT}),
+        _titledTable(("OPERATION", "CALLS"), sorted(state["calls"].items())),
+    )
+    return "\n".join([f"{_formatClock(state)}\n", *filter(None, tables)])
+
+
+def _withDates(server: Reply) -> Reply:
+    return {
+        name: datetime.fromtimestamp(value, UTC) if name in _TIMES else value
+        for name, value in server.items()
+    }
+
+
+def _memberTable(values: Iterable[Reply], **members: str) -> str:
+    """Format members of the values; the keyword arguments map titles to members."""
+    rows = [[value[name] for name in members.values()] for value in values]
+    return _titledTable(list(members), rows)
+
+
+def _titledTable(titles: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    return table([titles, *rows]) if rows else ""

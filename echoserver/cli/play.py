@@ -1,36 +1,35 @@
-"""The subcommand play: claim a game server, connect, and play on it by hand or by script."""
+"""The subcommand play: claim a game server, connect to it, and send lines from input or options."""
 
 from __future__ import annotations
 
 import codecs
+import os
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
+from twisted.internet import protocol
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IProtocol, IReactorFDSet
+from twisted.internet.stdio import StandardIO
 from twisted.python import usage
+from twisted.python.failure import Failure
 
 from echoserver.address import DEFAULT_PORT, parseConnectionInfo
 from echoserver.cli.command import Command
-from echoserver.cli.console import Console, Refused
-from echoserver.cli.gameservers import stateOf
-from echoserver.cli.lines import Script, Typed
-from echoserver.cli.paging import everyPage
-from echoserver.cli.where import Fleet
-from echoserver.client import (
-    Claim,
-    GameOver,
-    Lines,
-    claim,
-    connect,
-    play,
-)
+from echoserver.cli.output import CommandFailed, Console, serverState
+from echoserver.cli.target import Target, everyPage
+from echoserver.client import Claim, Lines, PlayResult, claim, connect, play
 from echoserver.gamelift.errors import CallFailed, ConflictException, OutOfCapacityException
 from echoserver.gamelift.service import FleetIQ, GameServerDescription
+
+# Input without a line ending is sent in chunks of this size, so a pipe cannot fill the memory.
+MAX_LINE_LENGTH = 65536
 
 
 def _port(text: str) -> int:
     if not (text.isdecimal() and 1 <= int(text) <= 65535):
-        raise usage.UsageError(f"--port {text!r} is no port: it should be from 1 to 65535.")
+        raise usage.UsageError(f"--port {text!r} is not a port: use 1 to 65535.")
     return int(text)
 
 
@@ -40,7 +39,7 @@ def _seconds(text: str) -> float:
     except ValueError:
         seconds = -1.0
     if not 0 <= seconds < float("inf"):
-        raise usage.UsageError(f"--wait {text!r} is no number of seconds: it should be 0 or more.")
+        raise usage.UsageError(f"--wait {text!r} is not a number of seconds: use 0 or more.")
     return seconds
 
 
@@ -48,13 +47,13 @@ class Play(Command):
     """C{play}"""
 
     longdesc = (
-        "Claims a free game server, connects to it, sends what you type and shows what comes "
-        "back. A line that is q, or the end of input, leaves."
+        "Claim a game server and play on it: send each line that you type, and show what comes "
+        "back. A line q, or the end of input, quits."
     )
     optParameters = (
-        ["id", None, None, "Claim this game server, not any free one."],
-        ["port", None, DEFAULT_PORT, "The port, where ConnectionInfo names none.", _port],
-        ["wait", None, 0, "For how many seconds to try again until one is free.", _seconds],
+        ["id", None, None, "Claim this game server instead of any free one."],
+        ["port", None, DEFAULT_PORT, "The port to use if ConnectionInfo has none.", _port],
+        ["wait", None, 0, "For how many seconds to retry until one is free.", _seconds],
     )
 
     def __init__(self) -> None:
@@ -62,38 +61,40 @@ class Play(Command):
         self.texts: list[bytes] = []
 
     def opt_send(self, text: str) -> None:
-        """Send this and leave, reading no input; may be repeated."""
+        """Send this text and quit, without reading input. May be repeated."""
         if not text:
-            raise usage.UsageError("--send is empty; there is nothing to send.")
+            raise usage.UsageError("--send is empty; give a text to send.")
         self.texts.append(text.encode())
 
     def postOptions(self) -> None:
-        """Refuse a --json that would do nothing."""
+        """Reject --json, which has no effect here."""
         if self.parent is not None and self.parent["json"]:
-            raise usage.UsageError("--json is for the other commands; --send serves scripts.")
+            raise usage.UsageError("--json has no effect on play. For scripts, use --send.")
 
-    async def run(self, fleet: Fleet) -> int:
-        """Until the game is over."""
-        claimed = await self._claim(fleet)
+    async def run(self, target: Target) -> int:
+        """Play until the player quits or the connection ends."""
+        claimed = await self._claim(target)
         gameServerId = claimed.server.gameServerId
-        fleet.console.say(f"Claimed game server {gameServerId}.")
+        target.console.writeMessage(f"Claimed game server {gameServerId}.")
         try:
             address = parseConnectionInfo(claimed.server.connectionInfo, self["port"])
         except ValueError as reason:
-            raise Refused(f"Game server {gameServerId} cannot be played on: {reason}") from reason
-        heard = _Heard(fleet.console)
-        endpoint = fleet.endpoint(address)
-        player = await connect(claimed, address, endpoint, fleet.clock, heard.show)
+            raise CommandFailed(
+                f"Cannot connect to game server {gameServerId}: {reason}"
+            ) from reason
+        echo = _EchoOutput(target.console)
+        endpoint = target.endpointFor(address)
+        player = await connect(claimed, address, endpoint, target.clock, echo.write)
         hint = "" if self.texts else " Type a line, and it comes back; q leaves."
-        fleet.console.say(f"Connected to {address}.{hint}")
-        lines = self._lines(fleet)
-        heard.lost = lines.end
-        over = await play(player, lines, heard.endLine)
-        heard.endLine()
-        return _status(over, gameServerId, fleet.console)
+        target.console.writeMessage(f"Connected to {address}.{hint}")
+        lines = self._lines(target)
+        echo.onWriteError = lines.end
+        result = await play(player, lines, echo.endLine)
+        echo.endLine()
+        return _exitStatus(result, gameServerId, target.console)
 
-    async def _claim(self, fleet: Fleet) -> Claim:
-        def retrying(reason: CallFailed, pause: float) -> None:
+    async def _claim(self, target: Target) -> Claim:
+        def onRetry(reason: CallFailed, delay: float) -> None:
             match reason:
                 case OutOfCapacityException():
                     what = "No game server is free"
@@ -101,89 +102,181 @@ class Play(Command):
                     what = f"Game server {self['id']} is claimed or in play"
                 case _:
                     what = str(reason).rstrip(".")
-            fleet.console.say(f"{what}; trying again in {pause:.1f} s.")
+            target.console.writeMessage(f"{what}; trying again in {delay:.1f} s.")
 
         try:
             return await claim(
-                FleetIQ(fleet.calls, fleet.group),
-                fleet.clock,
+                FleetIQ(target.calls, target.group),
+                target.clock,
                 random=random.random,
                 gameServerId=self["id"],
                 wait=self["wait"],
-                retrying=retrying,
+                onRetry=onRetry,
             )
         except OutOfCapacityException as reason:
-            advice = "" if self["wait"] else " --wait SECONDS keeps trying."
-            raise Refused(await _noCapacity(fleet, advice)) from reason
+            hint = "" if self["wait"] else " Add --wait SECONDS to retry."
+            raise CommandFailed(await _noCapacity(target, hint)) from reason
         except ConflictException as reason:
-            raise Refused(
+            raise CommandFailed(
                 f"Game server {self['id']} is claimed or in play. Leave out --id to play on any "
                 f"free one. ({reason})"
             ) from reason
 
-    def _lines(self, fleet: Fleet) -> Lines:
+    def _lines(self, target: Target) -> Lines:
         if self.texts:
-            return Script(self.texts)
-        typed = Typed()
-        fleet.openInput(typed)
-        return typed
+            return FixedLines(self.texts)
+        lines = InputLines()
+        target.openInput(lines)
+        return lines
 
 
-async def _noCapacity(fleet: Fleet, advice: str) -> str:
-    none = f"No game server of group {fleet.group} is free"
+async def _noCapacity(target: Target, hint: str) -> str:
+    """Return an error message that counts the game servers of the group by state."""
+    message = f"No game server of group {target.group} is free"
     try:
-        listed = await everyPage(
-            fleet.calls, "ListGameServers", "GameServers", GameServerGroupName=fleet.group
+        replies = await everyPage(
+            target.calls, "ListGameServers", "GameServers", GameServerGroupName=target.group
         )
     except CallFailed as reason:
-        return f"{none}, and they could not be counted: {reason}"
-    if not listed:
-        there = f"--local {fleet.where.endpoint}" if fleet.where.local else f"--group {fleet.group}"
+        return f"{message}, and they could not be counted: {reason}"
+    if not replies:
+        local = target.config.local
+        option = f"--local {target.config.endpoint}" if local else f"--group {target.group}"
         return (
-            f"{none}: none is registered. Start one, for instance with "
-            f"'twistd -n fleetiq-echo {there}'."
+            f"{message}: none is registered. Start one, for example with "
+            f"'twistd -n fleetiq-echo {option}'."
         )
-    counts = Counter(stateOf(GameServerDescription.fromReply(reply)) for reply in listed)
-    states = ", ".join(f"{counts[s]} {s.lower()}" for s in ("AVAILABLE", "CLAIMED", "UTILIZED"))
-    return f"{none}: of {len(listed)} listed, {states}.{advice}"
+    counts = Counter(serverState(GameServerDescription.fromReply(reply)) for reply in replies)
+    states = ", ".join(
+        f"{counts[state]} {state.lower()}" for state in ("AVAILABLE", "CLAIMED", "UTILIZED")
+    )
+    return f"{message}: of {len(replies)} listed, {states}.{hint}"
 
 
-def _status(over: GameOver, gameServerId: str, console: Console) -> int:
-    if over.early:
-        console.say(f"Game server {gameServerId} closed the connection before you left.")
-    if over.ignored:
-        console.say(f"Game server {gameServerId} did not close after q: we did.")
-    if over.missing and not over.early:
-        console.say(f"{over.missing} of the bytes you sent did not come back in time.")
-    return 1 if over.early or over.missing else 0
+def _exitStatus(result: PlayResult, gameServerId: str, console: Console) -> int:
+    """Report how a game ended, and return the exit status."""
+    server = f"Game server {gameServerId}"
+    if result.closedEarly:
+        console.writeMessage(f"{server} closed the connection before you quit.")
+    if result.quitIgnored:
+        console.writeMessage(
+            f"{server} did not close the connection after q, so this side closed it."
+        )
+    if result.missingBytes and not result.closedEarly:
+        console.writeMessage(f"{result.missingBytes} of the bytes sent did not come back in time.")
+    return 1 if result.closedEarly or result.missingBytes else 0
 
 
-class _Heard:
+class _EchoOutput:
     """
-    What comes back, as text: UTF-8, however TCP cuts it, with bytes that are none escaped.
+    Writes received bytes as UTF-8 text, however TCP splits them. Invalid bytes are escaped.
 
-    @ivar lost: called when nobody reads it any more.
+    @ivar onWriteError: called after standard output could not be written to.
     """
 
     def __init__(self, console: Console) -> None:
-        self.lost: Callable[[], object] = lambda: None
+        self.onWriteError: Callable[[], object] = lambda: None
         self._console = console
         self._decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
         self._midLine = False
 
-    def show(self, data: bytes) -> None:
-        """Show it now: a game server may speak at any time."""
-        self._put(self._decoder.decode(data))
+    def write(self, data: bytes) -> None:
+        """Write received bytes at once: a game server may send at any time."""
+        self._write(self._decoder.decode(data))
 
     def endLine(self) -> None:
-        """Whatever comes next begins a line of its own."""
-        self._put(self._decoder.decode(b"", final=True))
+        """Start a new line, unless the output is at the start of one."""
+        self._write(self._decoder.decode(b"", final=True))
         if self._midLine:
-            self._put("\n")
+            self._write("\n")
 
-    def _put(self, text: str) -> None:
+    def _write(self, text: str) -> None:
         if text:
             self._midLine = not text.endswith("\n")
-            self._console.show(text)
-            if self._console.lost is not None:
-                self.lost()
+            self._console.write(text)
+            if self._console.writeError is not None:
+                self.onWriteError()
+
+
+class FixedLines:
+    """L{Lines} that are known in advance: the texts of C{--send}."""
+
+    def __init__(self, texts: Iterable[bytes]) -> None:
+        self._texts = iter(texts)
+
+    def next(self) -> Deferred[bytes | None]:
+        """Return a Deferred that has fired."""
+        return succeed(next(self._texts, None))
+
+    def end(self) -> None:
+        """Discard the remaining lines."""
+        self._texts = iter(())
+
+
+class InputLines(protocol.Protocol):
+    """L{Lines} from standard input, which is read only while L{next} is pending."""
+
+    transport: StandardIO
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+        self._ended = False
+        self._pending: Deferred[bytes | None] | None = None
+
+    def next(self) -> Deferred[bytes | None]:
+        """Fire with a line, without its C{\\n} or C{\\r\\n}, or with None at the end of input."""
+        pending: Deferred[bytes | None] = Deferred()
+        self._pending = pending
+        if not self._ended:
+            self.transport.resumeProducing()
+        self._deliver()
+        return pending
+
+    def end(self) -> None:
+        """Stop reading. Unread input stays available to the next program."""
+        self._buffer.clear()
+        self._ended = True
+        self.transport.pauseProducing()
+        self._deliver()
+
+    def dataReceived(self, data: bytes) -> None:
+        """Buffer the input until it has a complete line and L{next} is pending."""
+        self._buffer += data
+        self._deliver()
+
+    def connectionLost(self, reason: Failure = protocol.connectionDone) -> None:
+        """Deliver the rest of the input. The last line needs no line ending."""
+        self._ended = True
+        self._deliver()
+
+    def _deliver(self) -> None:
+        length = self._buffer.find(b"\n")
+        complete = length >= 0 or len(self._buffer) >= MAX_LINE_LENGTH or self._ended
+        if not complete:
+            return
+        if not self._ended:
+            self.transport.pauseProducing()
+        if self._pending is None:
+            return
+        line: bytes | None = None
+        if length >= 0:
+            line = bytes(self._buffer[:length]).removesuffix(b"\r")
+            del self._buffer[: length + 1]
+        elif self._buffer:
+            line = bytes(self._buffer)
+            self._buffer.clear()
+        pending, self._pending = self._pending, None
+        pending.callback(line)
+
+
+def openStandardInput(reactor: IReactorFDSet, stdin: int, lines: IProtocol) -> None:
+    """
+    Connect a protocol to a terminal, a pipe or a file, through a copy of its file descriptor.
+
+    StandardIO makes the descriptor non-blocking. This affects every program that shares the
+    terminal: this command's output, and the shell afterwards. The descriptor is made blocking
+    again, which is safe because it is read only when input is available.
+    """
+    unused = os.open(os.devnull, os.O_WRONLY)
+    StandardIO(lines, os.dup(stdin), unused, reactor=reactor)  # type: ignore[call-arg,misc] # Windows'
+    os.set_blocking(stdin, True)

@@ -1,4 +1,4 @@
-"""The fleetiq command: where it speaks, what it asks, what it shows, how it ends."""
+"""Tests of the fleetiq command: its target, requests, output and exit status."""
 
 from __future__ import annotations
 
@@ -9,21 +9,20 @@ from datetime import UTC, datetime
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
-from echoserver.cli.paging import everyPage
-from echoserver.cli.where import chooseWhere
+from echoserver.cli.target import everyPage, resolveEndpoint
 from echoserver.gamelift.client import EndpointConfig
 from echoserver.gamelift.errors import CallFailed, NotFoundException
-from tests.clidoubles import GROUPS, INSTANCE, LOCAL_LINE, SERVER, CommandTestCase, Door
+from tests.clidoubles import GROUPS, INSTANCE, LOCAL_LINE, SERVER, CommandTestCase, MemoryConnection
 from tests.doubles import callFailed
 
 
-class WhereTests(CommandTestCase):
-    """An endpoint; else a group of AWS; else the local FleetIQ."""
+class TargetTests(CommandTestCase):
+    """The endpoint and the group that a command uses."""
 
-    def test_choice(self) -> None:
-        """Each of the ways to say where."""
-        far = "https://gamelift.example.com"
-        loop = "http://localhost:4571"
+    def test_endpoint(self) -> None:
+        """An endpoint comes first, then a group in AWS, then the local FleetIQ."""
+        remote = "https://gamelift.example.com"
+        loopback = "http://localhost:4571"
         variable = "AWS_ENDPOINT_URL_GAMELIFT"
         cases: list[
             tuple[tuple[str | None, str | None, str | None], dict[str, str], EndpointConfig]
@@ -47,28 +46,36 @@ class WhereTests(CommandTestCase):
                 EndpointConfig("a"),
             ),
             (("g", None, None), {"AWS_REGION": "", "AWS_DEFAULT_REGION": "b"}, EndpointConfig("b")),
-            ((None, None, loop), {"AWS_REGION": "a"}, EndpointConfig(None, loop, local=True)),
-            (("g", None, None), {variable: loop}, EndpointConfig(None, loop, local=True)),
+            (
+                (None, None, loopback),
+                {"AWS_REGION": "a"},
+                EndpointConfig(None, loopback, local=True),
+            ),
+            (("g", None, None), {variable: loopback}, EndpointConfig(None, loopback, local=True)),
             ((None, "r", "http://[::1]:1"), {}, EndpointConfig("r", "http://[::1]:1", local=True)),
-            ((None, None, far), {variable: loop, "AWS_REGION": "a"}, EndpointConfig("a", far)),
-            (("g", None, None), {"AWS_ENDPOINT_URL": far}, EndpointConfig(None, far)),
+            (
+                (None, None, remote),
+                {variable: loopback, "AWS_REGION": "a"},
+                EndpointConfig("a", remote),
+            ),
+            (("g", None, None), {"AWS_ENDPOINT_URL": remote}, EndpointConfig(None, remote)),
             (("g", None, None), {"AWS_ENDPOINT_URL": ""}, EndpointConfig()),
             (
                 ("g", None, None),
-                {"AWS_ENDPOINT_URL": loop, variable: far},
-                EndpointConfig(None, far),
+                {"AWS_ENDPOINT_URL": loopback, variable: remote},
+                EndpointConfig(None, remote),
             ),
             (
                 (None, None, None),
-                {"AWS_ENDPOINT_URL": far},
+                {"AWS_ENDPOINT_URL": remote},
                 EndpointConfig(endpoint="http://127.0.0.1:4570", local=True),
             ),
         ]
-        for (group, region, endpoint), environ, where in cases:
-            self.assertEqual(chooseWhere(group, region, endpoint, environ), where)
+        for (group, region, endpoint), environ, config in cases:
+            self.assertEqual(resolveEndpoint(group, region, endpoint, environ), config)
 
-    def test_wrong(self) -> None:
-        """Each of the ways to say it wrong."""
+    def test_invalidOptions(self) -> None:
+        """Options that are empty, invalid or contradictory are rejected."""
         for group, region, endpoint, part in (
             (None, "r", None, "--group"),
             ("", None, None, "--group is empty"),
@@ -77,11 +84,11 @@ class WhereTests(CommandTestCase):
             ("g", None, "localhost:4570", "http://HOST:PORT"),
             ("g", None, "http://h:port", "http://HOST:PORT"),
         ):
-            error = self.assertRaises(UsageError, chooseWhere, group, region, endpoint, {})
+            error = self.assertRaises(UsageError, resolveEndpoint, group, region, endpoint, {})
             self.assertIn(part, str(error))
 
     def test_firstLine(self) -> None:
-        """It says where it speaks, before anything else."""
+        """The first line on standard error describes the target."""
         for words, line in (
             ((), LOCAL_LINE),
             (
@@ -93,38 +100,38 @@ class WhereTests(CommandTestCase):
                 "FleetIQ on https://example.com in us-east-1, group MyGroup\n",
             ),
         ):
-            self.door = Door()
-            self.door.answers("DescribeGameServer", {"GameServer": SERVER})
+            self.connection = MemoryConnection()
+            self.connection.respond("DescribeGameServer", {"GameServer": SERVER})
             self.assertEqual(self.run_(*words, "describe", "gs-1"), 0)
             self.assertEqual(self.stderr.getvalue(), line)
 
     def test_noRegion(self) -> None:
-        """AWS without a region is wrong usage, and says what to name."""
-        self.door = Door(region=None)
+        """AWS without a region is wrong usage, and the message names the option."""
+        self.connection = MemoryConnection(region=None)
         self.assertEqual(self.run_("--group", "g", "list"), 2)
-        self.assertIn("--region", self.said)
+        self.assertIn("--region", self.err)
 
     def test_onlyGroup(self) -> None:
-        """With no group or several, they are named, and so is how to name one there."""
-        self.door.answers("ListGameServerGroups", {})
+        """Without a group, or with several, the message says how to continue."""
+        self.connection.respond("ListGameServerGroups", {})
         self.assertEqual(self.run_("list"), 1)
-        self.assertTrue(self.said.endswith("has no game server group: make one.\n"))
-        for environ, how in (
+        self.assertTrue(self.err.endswith("has no game server group: create one.\n"))
+        for environ, hint in (
             ({}, ": fleetiq --endpoint-url http://127.0.0.1:4570 --group NAME ...\n"),
             ({"AWS_ENDPOINT_URL_GAMELIFT": "https://example.com"}, " with --group.\n"),
         ):
-            self.door.answers(
+            self.connection.respond(
                 "ListGameServerGroups",
                 GROUPS | {"NextToken": "t"},
                 {"GameServerGroups": [{"GameServerGroupName": "b"}]},
             )
             self.assertEqual(self.run_("list", environ=environ), 2)
             self.assertTrue(
-                self.said.endswith(f"2 game server groups, local, b: name one{how}"), self.said
+                self.err.endswith(f"2 game server groups, local, b: name one{hint}"), self.err
             )
 
-    def test_nothingListens(self) -> None:
-        """Without a local FleetIQ it says how to start one, unless an endpoint was named."""
+    def test_noLocalFleetIQ(self) -> None:
+        """If no local FleetIQ runs at the default endpoint, the message says how to start one."""
         refused = CallFailed(
             "ListGameServerGroups",
             "EndpointConnectionError",
@@ -132,34 +139,34 @@ class WhereTests(CommandTestCase):
             retry=True,
             mayHaveHappened=False,
         )
-        self.door.answers("ListGameServerGroups", refused, refused)
+        self.connection.respond("ListGameServerGroups", refused, refused)
         self.assertEqual(self.run_("list"), 1)
         for part in ("http://127.0.0.1:4570", "make run", "twistd -n fleetiq-local", "--group"):
-            self.assertIn(part, self.said)
+            self.assertIn(part, self.err)
         self.assertEqual(self.run_("--endpoint-url", "http://127.0.0.1:1", "list"), 1)
-        self.assertEqual(self.said, "so\n")
+        self.assertEqual(self.err, "so\n")
 
 
 class UsageTests(CommandTestCase):
-    """Wrong usage is a sentence, and exit status 2."""
+    """Wrong usage gives a message and exit status 2."""
 
-    def test_sentences(self) -> None:
-        """Each says what, and where to read more."""
-        port = "is no port: it should be from 1 to 65535"
-        seconds = "is no number of seconds: it should be 0 or more"
+    def test_messages(self) -> None:
+        """Each message says what is wrong, and which help to read."""
+        port = "is not a port: use 1 to 65535"
+        seconds = "is not a number of seconds: use 0 or more"
         commands = "play, claim, list, describe, register, update, deregister, local"
         for words, command, what in (
             ("", "", f"name a command: {commands}"),
             ("dance", "", "Unknown command: dance"),
             ("list --color", " list", "option --color not recognized"),
-            ("list gs-1", " list", "'gs-1' is not understood"),
-            ("--json play", " play", "--json is for the other commands; --send serves scripts"),
+            ("list gs-1", " list", "unexpected argument 'gs-1'"),
+            ("--json play", " play", "--json has no effect on play. For scripts, use --send"),
             ("play --port 0", " play", f"--port '0' {port}"),
             ("play --port x", " play", f"--port 'x' {port}"),
             ("play --wait -1", " play", f"--wait '-1' {seconds}"),
             ("play --wait nan", " play", f"--wait 'nan' {seconds}"),
             ("play --wait soon", " play", f"--wait 'soon' {seconds}"),
-            ("play --send=", " play", "--send is empty; there is nothing to send"),
+            ("play --send=", " play", "--send is empty; give a text to send"),
             ("describe", " describe", "name one game server id, not 0"),
             ("claim a b", " claim", "name one game server id or none, not 2"),
             ("register a --connection c", " register", "--instance is missing"),
@@ -183,39 +190,39 @@ class UsageTests(CommandTestCase):
         ):
             self.assertEqual(self.run_(*words.split()), 2)
             self.assertEqual(
-                self.said, f"fleetiq{command}: {what}. Try 'fleetiq{command} --help'.\n"
+                self.err, f"fleetiq{command}: {what}. Try 'fleetiq{command} --help'.\n"
             )
-        self.assertEqual(self.door.asked, [])
+        self.assertEqual(self.connection.requests, [])
 
-    def test_tooLate(self) -> None:
-        """An option that goes before the command is told its place."""
+    def test_optionAfterCommand(self) -> None:
+        """The message says which options belong before the command."""
         self.assertEqual(self.run_("list", "--json"), 2)
         self.assertEqual(
-            self.said,
+            self.err,
             "fleetiq list: option --json not recognized. "
-            "It goes before the command: 'fleetiq --json ... list'.\n",
+            "Put it before the command: 'fleetiq --json ... list'.\n",
         )
 
     def test_bytes(self) -> None:
-        """A word that is no text is shown, its bytes escaped; FleetIQ could not be told it."""
+        """An argument that is not UTF-8 is rejected, and written with escapes."""
         self.assertEqual(self.run_("describe", "한\udcff"), 2)
-        self.assertEqual(self.said, "fleetiq: '한\\xff' is not UTF-8. Try 'fleetiq --help'.\n")
-        self.assertEqual(self.door.asked, [])
+        self.assertEqual(self.err, "fleetiq: '한\\xff' is not UTF-8. Try 'fleetiq --help'.\n")
+        self.assertEqual(self.connection.requests, [])
 
     def test_bug(self) -> None:
-        """What should not happen is a sentence, too."""
-        self.door.answers("ListGameServers", RuntimeError("oops"))
+        """A bug gives a message instead of a traceback."""
+        self.connection.respond("ListGameServers", RuntimeError("oops"))
         self.assertEqual(self.run_("list"), 1)
         self.assertEqual(
-            self.said, "fleetiq list failed, and should not have: RuntimeError('oops')\n"
+            self.err, "fleetiq list failed unexpectedly, this is a bug: RuntimeError('oops')\n"
         )
 
 
 class CallTests(CommandTestCase):
-    """One operation each: the request, and the reply as it came."""
+    """Subcommands that call one operation."""
 
     def test_requests(self) -> None:
-        """What is asked, for what is typed; options may follow the id."""
+        """Each command line sends its request; options may follow the id."""
         for words, operation, request in (
             ("claim", "ClaimGameServer", {}),
             (
@@ -251,15 +258,15 @@ class CallTests(CommandTestCase):
             ),
             ("deregister gs-1 --yes", "DeregisterGameServer", {"GameServerId": "gs-1"}),
         ):
-            self.door.answers(operation, {"GameServer": SERVER})
+            self.connection.respond(operation, {"GameServer": SERVER})
             self.assertEqual(self.run_("--group", "g", *words.split()), 0)
             self.assertEqual(
-                self.door.asked.pop(), (operation, {"GameServerGroupName": "g", **request})
+                self.connection.requests.pop(), (operation, {"GameServerGroupName": "g", **request})
             )
 
-    def test_shown(self) -> None:
-        """The operation and its request on a line, then the reply, with its dates and its data."""
-        self.door.answers("DescribeGameServer", {"GameServer": SERVER})
+    def test_output(self) -> None:
+        """The output is the request on one line, then the reply with its dates and data."""
+        self.connection.respond("DescribeGameServer", {"GameServer": SERVER})
         self.run_("describe", "gs-1")
         first, _, reply = self.out.partition("\n")
         self.assertEqual(
@@ -270,40 +277,40 @@ class CallTests(CommandTestCase):
         self.assertIn("한글", reply)
 
     def test_json(self) -> None:
-        """For machines: the game server, on one line of ASCII."""
-        self.door.answers("ClaimGameServer", {"GameServer": SERVER})
+        """With --json, the game server is one line of ASCII."""
+        self.connection.respond("ClaimGameServer", {"GameServer": SERVER})
         self.run_("--json", "claim")
         [line] = self.out.splitlines()
         self.assertEqual(json.loads(line)["GameServerData"], "한글")
         self.assertTrue(line.isascii())
-        self.door.answers("ListGameServerGroups", GROUPS)
-        self.door.answers("DeregisterGameServer", {})
+        self.connection.respond("ListGameServerGroups", GROUPS)
+        self.connection.respond("DeregisterGameServer", {})
         self.run_("--json", "deregister", "gs-1", "--yes")
         self.assertEqual(
             json.loads(self.out), {"GameServerGroupName": "local", "GameServerId": "gs-1"}
         )
 
-    def test_refused(self) -> None:
-        """A refusal is what was asked, for people; its sentence; and exit status 1."""
+    def test_error(self) -> None:
+        """An error gives the request (not with --json), a message, and exit status 1."""
         group = '"GameServerGroupName": "local"'
-        for words, shown in (
+        for words, output in (
             ("describe gs-1", f'DescribeGameServer {{{group}, "GameServerId": "gs-1"}}\n'),
             ("list", f"ListGameServers {{{group}}}\n"),
             ("--json describe gs-1", ""),
             ("--json list", ""),
         ):
-            self.door = Door()
-            self.door.answers("DescribeGameServer", callFailed(NotFoundException))
-            self.door.answers("ListGameServers", callFailed(NotFoundException))
+            self.connection = MemoryConnection()
+            self.connection.respond("DescribeGameServer", callFailed(NotFoundException))
+            self.connection.respond("ListGameServers", callFailed(NotFoundException))
             self.assertEqual(self.run_(*words.split()), 1)
-            self.assertEqual((self.out, self.said), (shown, f"{callFailed(NotFoundException)}\n"))
+            self.assertEqual((self.out, self.err), (output, f"{callFailed(NotFoundException)}\n"))
 
 
 class ListTests(CommandTestCase):
-    """All game servers, a line each."""
+    """The subcommand list."""
 
     def test_columns(self) -> None:
-        """Their states and ages, over all pages."""
+        """The table has the states and ages of the game servers of all pages."""
         second = {
             "GameServerId": "a-longer-id",
             "InstanceId": INSTANCE,
@@ -318,13 +325,15 @@ class ListTests(CommandTestCase):
             "UtilizationStatus": "UTILIZED",
             "ClaimStatus": "CLAIMED",
         }
-        self.door.answers(
+        self.connection.respond(
             "ListGameServers",
             {"GameServers": [SERVER], "NextToken": "t"},
             {"GameServers": [second, third]},
         )
         self.assertEqual(self.run_("list"), 0)
-        self.assertEqual(self.door.asked[-1][1], {"GameServerGroupName": "local", "NextToken": "t"})
+        self.assertEqual(
+            self.connection.requests[-1][1], {"GameServerGroupName": "local", "NextToken": "t"}
+        )
         rows = [re.split("  +", line) for line in self.out.splitlines()]
         self.assertEqual(
             rows,
@@ -337,15 +346,15 @@ class ListTests(CommandTestCase):
             ],
         )
 
-    def test_none(self) -> None:
-        """An empty group says so."""
-        self.door.answers("ListGameServers", {})
+    def test_empty(self) -> None:
+        """An empty group gives a message instead of a table."""
+        self.connection.respond("ListGameServers", {})
         self.run_("list")
         self.assertTrue(self.out.endswith("\nNo game server is registered.\n"))
 
     def test_json(self) -> None:
-        """For machines, a game server a line, and no line else."""
-        self.door.answers("ListGameServers", {"GameServers": [SERVER, SERVER]})
+        """With --json, each game server is one line, and there are no other lines."""
+        self.connection.respond("ListGameServers", {"GameServers": [SERVER, SERVER]})
         self.run_("--json", "list")
         self.assertEqual(
             [json.loads(line)["GameServerId"] for line in self.out.splitlines()], ["gs-1", "gs-1"]
@@ -353,67 +362,72 @@ class ListTests(CommandTestCase):
 
 
 class DeregisterTests(CommandTestCase):
-    """Several at once, none of them in play unless that is meant."""
+    """The subcommand deregister."""
 
-    def test_inPlay(self) -> None:
-        """One in play and one that is not there are refused; the rest goes."""
+    def deregistered(self) -> list[str]:
+        """Return the ids for which DeregisterGameServer was called."""
+        requests = self.connection.requests
+        return [each["GameServerId"] for name, each in requests if name == "DeregisterGameServer"]
+
+    def test_utilized(self) -> None:
+        """UTILIZED and unknown game servers give an error; the others are deregistered."""
         described = {"GameServer": SERVER | {"UtilizationStatus": "UTILIZED"}}
-        self.door.answers(
+        self.connection.respond(
             "DescribeGameServer", described, callFailed(NotFoundException), {"GameServer": SERVER}
         )
-        self.door.answers("DeregisterGameServer", {})
+        self.connection.respond("DeregisterGameServer", {})
         self.assertEqual(self.run_("deregister", "gs-1", "gs-2", "gs-3"), 1)
-        asked = [request["GameServerId"] for name, request in self.door.asked if name[:3] == "Der"]
-        self.assertEqual(asked, ["gs-3"])
-        first, second = self.said.splitlines()
+        ids = self.deregistered()
+        self.assertEqual(ids, ["gs-3"])
+        first, second = self.err.splitlines()
         self.assertTrue(first.startswith("gs-1: It is UTILIZED"))
         self.assertIn("--yes", first)
         self.assertEqual(second, f"gs-2: {callFailed(NotFoundException)}")
 
     def test_yes(self) -> None:
-        """With --yes it is not even looked at."""
-        self.door.answers("DeregisterGameServer", {})
+        """With --yes the game server is not described first."""
+        self.connection.respond("DeregisterGameServer", {})
         self.assertEqual(self.run_("deregister", "--yes", "gs-1"), 0)
         self.assertEqual(self.out.splitlines()[1:], ["{}"])
 
     def test_instance(self) -> None:
-        """With --instance, all of one instance: of each page of the list, and of no other."""
+        """With --instance, the game servers of this instance on all pages are deregistered."""
         other = SERVER | {"GameServerId": "other", "InstanceId": INSTANCE[:-1] + "1"}
-        self.door.answers(
+        self.connection.respond(
             "ListGameServers",
             {"GameServers": [SERVER, other], "NextToken": "more"},
             {"GameServers": [SERVER | {"GameServerId": "gs-2"}]},
         )
-        inPlay = {"GameServer": SERVER | {"UtilizationStatus": "UTILIZED"}}
-        self.door.answers("DescribeGameServer", {"GameServer": SERVER}, inPlay)
-        self.door.answers("DeregisterGameServer", {})
+        utilized = {"GameServer": SERVER | {"UtilizationStatus": "UTILIZED"}}
+        self.connection.respond("DescribeGameServer", {"GameServer": SERVER}, utilized)
+        self.connection.respond("DeregisterGameServer", {})
         self.assertEqual(self.run_("deregister", "--instance", INSTANCE), 1)
-        asked = [request["GameServerId"] for name, request in self.door.asked if name[:3] == "Der"]
-        self.assertEqual(asked, ["gs-1"])
-        self.assertTrue(self.said.startswith("gs-2: It is UTILIZED"))
+        ids = self.deregistered()
+        self.assertEqual(ids, ["gs-1"])
+        self.assertTrue(self.err.startswith("gs-2: It is UTILIZED"))
 
-    def test_nothingOfInstance(self) -> None:
-        """Nothing to deregister is said, and no failure."""
-        self.door.answers("ListGameServers", {"GameServers": [SERVER]})
+    def test_emptyInstance(self) -> None:
+        """If the instance has no game servers, a message says so, and the exit status is 0."""
+        self.connection.respond("ListGameServers", {"GameServers": [SERVER]})
         self.assertEqual(self.run_("deregister", "--instance=i-1", "--yes"), 0)
-        self.assertEqual(self.said, "No game server of i-1 is registered.\n")
+        self.assertEqual(self.err, "No game server of i-1 is registered.\n")
 
 
 class EveryPageTests(SynchronousTestCase):
-    """Lists are read to their end."""
+    """Lists are read to the last page."""
 
     def test_tokens(self) -> None:
-        """Each page is asked for with the token of the one before; empty ones are no end."""
-        door = Door()
-        door.answers(
+        """Each request has the token of the last page; an empty page does not end the list."""
+        connection = MemoryConnection()
+        connection.respond(
             "ListThings",
             {"Things": [{"n": 1}], "NextToken": "a"},
             {"NextToken": "b"},
             {"Things": [{"n": 2}]},
         )
-        found = self.successResultOf(everyPage(door, "ListThings", "Things", Of="x"))
-        self.assertEqual(found, [{"n": 1}, {"n": 2}])
+        items = self.successResultOf(everyPage(connection, "ListThings", "Things", Of="x"))
+        self.assertEqual(items, [{"n": 1}, {"n": 2}])
         self.assertEqual(
-            [request for _, request in door.asked],
+            [request for _, request in connection.requests],
             [{"Of": "x"}, {"Of": "x", "NextToken": "a"}, {"Of": "x", "NextToken": "b"}],
         )

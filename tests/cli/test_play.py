@@ -1,4 +1,4 @@
-"""The fleetiq command play: what is typed, what is shown, how a game ends."""
+"""Tests of the subcommand play: its input, its output, and how a game ends."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
 from echoserver.address import Address
-from echoserver.cli.console import Console, printable
-from echoserver.cli.lines import LONGEST_LINE, Typed
+from echoserver.cli.output import Console, printable
+from echoserver.cli.play import MAX_LINE_LENGTH, InputLines
 from echoserver.gamelift.errors import ConflictException, OutOfCapacityException
-from tests.clidoubles import GROUPS, SERVER, Closed, CommandTestCase, Door, Endpoint
+from tests.clidoubles import GROUPS, SERVER, BrokenPipe, CommandTestCase, Endpoint, MemoryConnection
 from tests.doubles import callFailed
 
 
 class PlayTests(CommandTestCase):
-    """Claim, connect, play."""
+    """The subcommand play, from the claim to the exit status."""
 
     def setUp(self) -> None:
         super().setUp()
-        self.door.answers("ClaimGameServer", {"GameServer": SERVER})
+        self.connection.respond("ClaimGameServer", {"GameServer": SERVER})
 
-    def test_script(self) -> None:
-        """Each text goes out by itself and comes back on a line; then it leaves."""
+    def test_send(self) -> None:
+        """Each text of --send is sent separately and comes back on a line; then play quits."""
         self.assertEqual(self.run_("play", "--send", "hello", "--send", "안녕"), 0)
         self.assertEqual(self.out, "hello\n안녕\n")
         self.assertEqual(self.endpoint.transport.value(), "hello안녕q".encode())
-        self.assertEqual(self.said, "Claimed game server gs-1.\nConnected to localhost:7000.\n")
+        self.assertEqual(self.err, "Claimed game server gs-1.\nConnected to localhost:7000.\n")
         self.assertEqual(self.addresses, [Address("localhost", 7000)])
 
     def test_typed(self) -> None:
-        """What is typed comes back, until q."""
+        """Lines of standard input come back, until the line q."""
         playing = self.start("play")
-        self.assertIn("q leaves", self.said)
+        self.assertIn("q leaves", self.err)
         self.stdin.dataReceived(b"hello\nyo")
         self.assertEqual(self.out, "hello\n")
         self.stdin.dataReceived(b"u\nq\nnever\n")
@@ -48,7 +48,7 @@ class PlayTests(CommandTestCase):
         self.assertEqual(self.endpoint.transport.value(), b"helloyouq")
 
     def test_endOfInput(self) -> None:
-        """The end of input leaves."""
+        """The end of input quits."""
         playing = self.start("play")
         self.stdin.dataReceived(b"hello")
         self.stdin.connectionLost(connectionDone)
@@ -56,69 +56,70 @@ class PlayTests(CommandTestCase):
         self.assertEqual(self.out, "hello\n")
 
     def test_port(self) -> None:
-        """A bare host is played on at --port; --id names the server."""
+        """If ConnectionInfo has no port, --port is used; --id names the server to claim."""
         bare = {"GameServer": SERVER | {"ConnectionInfo": "1.2.3.4"}}
-        self.door.answers("ClaimGameServer", bare)
+        self.connection.respond("ClaimGameServer", bare)
         self.run_("play", "--port", "6000", "--id", "gs-1", "--send", "hello")
         self.assertEqual(self.addresses, [Address("1.2.3.4", 6000)])
         request = {"GameServerGroupName": "local", "GameServerId": "gs-1"}
-        self.assertIn(("ClaimGameServer", request), self.door.asked)
+        self.assertIn(("ClaimGameServer", request), self.connection.requests)
 
     def test_full(self) -> None:
-        """A server that closes first is quoted, and exit status 1."""
-        self.endpoint = Endpoint(says=b"FULL\n")
+        """If the server closes first, what it sent is written, and the exit status is 1."""
+        self.endpoint = Endpoint(sends=b"FULL\n")
         self.assertEqual(self.run_("play", "--send", "hello"), 1)
         self.assertEqual(self.out, "FULL\n")
         self.assertTrue(
-            self.said.endswith("Game server gs-1 closed the connection before you left.\n")
+            self.err.endswith("Game server gs-1 closed the connection before you quit.\n")
         )
 
-    def test_closedInTheMiddle(self) -> None:
-        """Of a server that closes before all came back, it says only that it closed early."""
+    def test_closedDuringEcho(self) -> None:
+        """If the server closes before all came back, the only message is that it closed."""
         playing = self.start("play")
         player: Any = self.endpoint.transport.player
-        self.endpoint.transport.player = IProtocol(Typed())
+        self.endpoint.transport.player = IProtocol(InputLines())
         self.stdin.dataReceived(b"hello\n")
         player.connectionLost(connectionDone)
         self.assertEqual(self.successResultOf(playing), 1)
         self.assertTrue(
-            self.said.endswith("Game server gs-1 closed the connection before you left.\n")
+            self.err.endswith("Game server gs-1 closed the connection before you quit.\n")
         )
 
-    def test_silent(self) -> None:
-        """A server that neither echoes nor closes: both are said, and exit status 1."""
+    def test_noEcho(self) -> None:
+        """A server that neither echoes nor closes gives two messages and exit status 1."""
         playing = self.start("play")
-        self.endpoint.transport.player = IProtocol(Typed())
+        self.endpoint.transport.player = IProtocol(InputLines())
         self.stdin.dataReceived(b"hello\n")
         self.clock.advance(3)
         self.stdin.connectionLost(connectionDone)
         self.clock.advance(3)
         self.assertEqual(self.successResultOf(playing), 1)
         self.assertIn(
-            "did not close after q: we did.\n5 of the bytes you sent did not come back in time.\n",
-            self.said,
+            "did not close the connection after q, so this side closed it.\n"
+            "5 of the bytes sent did not come back in time.\n",
+            self.err,
         )
 
-    def test_nobodyReads(self) -> None:
-        """If the reader of the output is gone, the player quits."""
-        self.makeStdout = Closed
-        for words, typed, sent in (
+    def test_outputClosed(self) -> None:
+        """When standard output is closed, play quits."""
+        self.makeStdout = BrokenPipe
+        for words, lines, sent in (
             ((), b"hello\nmore\n", b"helloq"),
             (("--send", "hello", "--send", "more"), b"", b"helloq"),
             ((), b"", b"q"),
         ):
-            self.door = Door()
-            self.door.answers("ClaimGameServer", {"GameServer": SERVER})
+            self.connection = MemoryConnection()
+            self.connection.respond("ClaimGameServer", {"GameServer": SERVER})
             playing = self.start("play", *words)
-            if typed:
-                self.stdin.dataReceived(typed)
+            if lines:
+                self.stdin.dataReceived(lines)
             elif not words:
                 self.endpoint.transport.player.dataReceived(b"hurry")
             self.assertEqual(self.endpoint.transport.value(), sent)
             self.assertEqual(self.successResultOf(playing), 0)
 
-    def test_raw(self) -> None:
-        """Control characters and bytes that are no UTF-8 are escaped, however TCP cuts them."""
+    def test_escapes(self) -> None:
+        """Control characters and invalid UTF-8 are escaped, however TCP splits them."""
         playing = self.start("play")
         player: Any = self.endpoint.transport.player
         for data in (b"\x1b[2J\xec\x95", b"\x88\x9b\tend\xc2"):
@@ -127,61 +128,63 @@ class PlayTests(CommandTestCase):
         self.successResultOf(playing)
         self.assertEqual(self.out, "\\x1b[2J안\\x9b\tend\\xc2\n")
 
-    def test_noAddress(self) -> None:
-        """A ConnectionInfo that leads nowhere is quoted."""
-        self.door.answers("ClaimGameServer", {"GameServer": SERVER | {"ConnectionInfo": "a b"}})
+    def test_invalidConnectionInfo(self) -> None:
+        """The message quotes a ConnectionInfo that is not an address."""
+        self.connection.respond(
+            "ClaimGameServer", {"GameServer": SERVER | {"ConnectionInfo": "a b"}}
+        )
         self.assertEqual(self.run_("play"), 1)
-        self.assertIn("Game server gs-1 cannot be played on: ConnectionInfo 'a b'", self.said)
+        self.assertIn("Cannot connect to game server gs-1: ConnectionInfo 'a b'", self.err)
 
-    def test_notReached(self) -> None:
-        """A server that refuses is a sentence."""
-        self.endpoint = Endpoint(fails=ConnectionRefusedError())
+    def test_connectFailed(self) -> None:
+        """A refused connection gives a message and exit status 1."""
+        self.endpoint = Endpoint(error=ConnectionRefusedError())
         self.assertEqual(self.run_("play"), 1)
-        self.assertIn("refuses connections", self.said)
+        self.assertIn("refuses connections", self.err)
 
     def test_noCapacity(self) -> None:
-        """What is listed is counted."""
+        """The message counts the registered game servers by state."""
         utilized = {"GameServers": [SERVER | {"UtilizationStatus": "UTILIZED"}] * 2}
-        for listed, sentence in (
+        for response, message in (
             (
                 utilized,
-                "of 2 listed, 0 available, 0 claimed, 2 utilized. --wait SECONDS keeps trying.",
+                "of 2 listed, 0 available, 0 claimed, 2 utilized. Add --wait SECONDS to retry.",
             ),
             (
                 {},
                 (
-                    "none is registered. Start one, for instance with "
+                    "none is registered. Start one, for example with "
                     "'twistd -n fleetiq-echo --local http://127.0.0.1:4570'."
                 ),
             ),
             (callFailed(), f"and they could not be counted: {callFailed()}"),
         ):
-            self.door.answers("ListGameServerGroups", GROUPS)
-            self.door.answers("ClaimGameServer", callFailed(OutOfCapacityException))
-            self.door.answers("ListGameServers", listed)
+            self.connection.respond("ListGameServerGroups", GROUPS)
+            self.connection.respond("ClaimGameServer", callFailed(OutOfCapacityException))
+            self.connection.respond("ListGameServers", response)
             self.assertEqual(self.run_("play"), 1)
-            self.assertTrue(self.said.startswith("No game server of group local is free"))
-            self.assertTrue(self.said.endswith(f"{sentence}\n"))
+            self.assertTrue(self.err.startswith("No game server of group local is free"))
+            self.assertTrue(self.err.endswith(f"{message}\n"))
 
-    def test_noneInAWS(self) -> None:
-        """In AWS, what starts a game server names the group."""
-        self.door.answers("ClaimGameServer", callFailed(OutOfCapacityException))
-        self.door.answers("ListGameServers", {})
+    def test_noCapacityInAWS(self) -> None:
+        """In AWS, the command that starts a game server has the group."""
+        self.connection.respond("ClaimGameServer", callFailed(OutOfCapacityException))
+        self.connection.respond("ListGameServers", {})
         self.assertEqual(self.run_("--group", "g", "play"), 1)
-        self.assertTrue(self.said.endswith("with 'twistd -n fleetiq-echo --group g'.\n"))
+        self.assertTrue(self.err.endswith("with 'twistd -n fleetiq-echo --group g'.\n"))
 
-    def test_waitedInVain(self) -> None:
-        """After a wait the message does not suggest --wait."""
-        self.door.answers("ClaimGameServer", *[callFailed(OutOfCapacityException)] * 2)
-        self.door.answers("ListGameServers", {"GameServers": [SERVER]})
+    def test_noCapacityAfterWait(self) -> None:
+        """After a wait, the message does not suggest --wait."""
+        self.connection.respond("ClaimGameServer", *[callFailed(OutOfCapacityException)] * 2)
+        self.connection.respond("ListGameServers", {"GameServers": [SERVER]})
         playing = self.start("play", "--wait", "0.5")
         self.clock.advance(0.5)
         self.assertEqual(self.successResultOf(playing), 1)
-        self.assertTrue(self.said.endswith(": of 1 listed, 1 available, 0 claimed, 0 utilized.\n"))
+        self.assertTrue(self.err.endswith(": of 1 listed, 1 available, 0 claimed, 0 utilized.\n"))
 
     def test_wait(self) -> None:
-        """With --wait it tries again, and says so."""
-        self.door.answers(
+        """With --wait the claim is retried, with a message for each retry."""
+        self.connection.respond(
             "ClaimGameServer",
             callFailed(OutOfCapacityException),
             callFailed(),
@@ -191,106 +194,106 @@ class PlayTests(CommandTestCase):
         self.clock.advance(1)
         self.clock.advance(2)
         self.assertEqual(self.successResultOf(playing), 0)
-        first, second, *_ = self.said.splitlines()
+        first, second, *_ = self.err.splitlines()
         self.assertRegex(first, r"^No game server is free; trying again in [01]\.\d s\.$")
         self.assertRegex(second, r"^AnOperation was refused: SomeException; trying again in [12]")
 
-    def test_taken(self) -> None:
-        """A server that somebody else has is a sentence; with --wait, after that time."""
-        taken = callFailed(ConflictException, retry=False)
-        self.door.answers("ClaimGameServer", taken, taken, taken)
+    def test_conflict(self) -> None:
+        """A claimed server gives a message; with --wait, after that time."""
+        conflict = callFailed(ConflictException, retry=False)
+        self.connection.respond("ClaimGameServer", conflict, conflict, conflict)
         self.assertEqual(self.run_("play", "--id", "gs-1"), 1)
-        self.assertIn("Game server gs-1 is claimed or in play. Leave out --id", self.said)
-        self.door.answers("ListGameServerGroups", GROUPS)
+        self.assertIn("Game server gs-1 is claimed or in play. Leave out --id", self.err)
+        self.connection.respond("ListGameServerGroups", GROUPS)
         playing = self.start("play", "--id", "gs-1", "--wait", "0.5")
         self.clock.advance(0.5)
         self.assertEqual(self.successResultOf(playing), 1)
-        first, second = self.said.splitlines()
+        first, second = self.err.splitlines()
         self.assertRegex(first, r"^Game server gs-1 is claimed or in play; trying again in 0\.\d s")
         self.assertIn("Game server gs-1 is claimed or in play. Leave out --id", second)
 
 
-class TypedTests(SynchronousTestCase):
+class InputLinesTests(SynchronousTestCase):
     """Lines of standard input."""
 
     def setUp(self) -> None:
         self.transport = StringTransport()
-        self.typed = Typed()
-        self.typed.makeConnection(self.transport)
+        self.lines = InputLines()
+        self.lines.makeConnection(self.transport)
 
     def next(self) -> bytes | None:
-        return self.successResultOf(self.typed.next())
+        return self.successResultOf(self.lines.next())
 
     def test_lines(self) -> None:
-        """Cut anywhere; without their line ends; the last one needs none."""
-        self.typed.dataReceived(b"one\ntwo\r\n")
+        """Lines have no line ending, and may arrive in pieces; the last one needs no ending."""
+        self.lines.dataReceived(b"one\ntwo\r\n")
         self.assertEqual([self.next(), self.next()], [b"one", b"two"])
-        third = self.typed.next()
-        self.typed.dataReceived(b"th")
+        third = self.lines.next()
+        self.lines.dataReceived(b"th")
         self.assertNoResult(third)
-        self.typed.dataReceived(b"ree\n\nfive")
+        self.lines.dataReceived(b"ree\n\nfive")
         self.assertEqual(self.successResultOf(third), b"three")
-        self.typed.connectionLost(connectionDone)
+        self.lines.connectionLost(connectionDone)
         self.assertEqual([self.next(), self.next(), self.next()], [b"", b"five", None])
 
-    def test_readWhenAsked(self) -> None:
-        """Input is read only while a line is waited for."""
-        self.typed.dataReceived(b"one\ntwo\n")
+    def test_backPressure(self) -> None:
+        """Input is read only while next() is pending."""
+        self.lines.dataReceived(b"one\ntwo\n")
         self.assertEqual(self.transport.producerState, "paused")
         self.next()
         self.next()
-        self.typed.next()
+        self.lines.next()
         self.assertEqual(self.transport.producerState, "producing")
-        self.typed.dataReceived(b"three\n")
+        self.lines.dataReceived(b"three\n")
         self.assertEqual(self.transport.producerState, "paused")
 
-    def test_noLineEnd(self) -> None:
-        """What grows too long is a line."""
-        line = self.typed.next()
-        self.typed.dataReceived(b"x" * LONGEST_LINE)
-        self.assertEqual(self.successResultOf(line), b"x" * LONGEST_LINE)
+    def test_longLine(self) -> None:
+        """Input without a line ending is a line when it reaches the maximum length."""
+        line = self.lines.next()
+        self.lines.dataReceived(b"x" * MAX_LINE_LENGTH)
+        self.assertEqual(self.successResultOf(line), b"x" * MAX_LINE_LENGTH)
 
     def test_end(self) -> None:
-        """When the game is over nothing is read any more."""
-        line = self.typed.next()
-        self.typed.end()
-        self.typed.end()
+        """After end(), no input is read, and next() fires with None."""
+        line = self.lines.next()
+        self.lines.end()
+        self.lines.end()
         self.assertIs(self.successResultOf(line), None)
         self.assertEqual(self.transport.producerState, "paused")
 
 
 class ConsoleTests(SynchronousTestCase):
-    """What reaches a terminal."""
+    """The text that reaches a terminal."""
 
     @settings(deadline=None, max_examples=100)
     @given(st.text())
     def test_printable(self, text: str) -> None:
-        """No control character but newlines and tabs; what has none is left as it is."""
-        shown = printable(text)
+        """The only control characters left are newlines and tabs; other text does not change."""
+        escaped = printable(text)
         self.assertFalse(
-            any((ord(c) < 32 and c not in "\n\t") or 127 <= ord(c) < 160 for c in shown)
+            any((ord(c) < 32 and c not in "\n\t") or 127 <= ord(c) < 160 for c in escaped)
         )
-        self.assertEqual(printable(shown), shown)
+        self.assertEqual(printable(escaped), escaped)
 
-    def test_unseen(self) -> None:
-        """What reorders or breaks a line is shown; what only looks unusual is left."""
-        unseen = "\u202a\u202e\u2066\u2069\u200e\u200f\u2028\u2029\u061c"
-        self.assertEqual(printable(unseen), unseen.encode("unicode_escape").decode())
-        left = "\t한\u0301\u200d\u2027\u202f\u2065\u206a"
-        self.assertEqual(printable(left), left)
+    def test_formattingCharacters(self) -> None:
+        """Characters that reorder or break a line are escaped; other unusual ones are not."""
+        formatting = "\u202a\u202e\u2066\u2069\u200e\u200f\u2028\u2029\u061c"
+        self.assertEqual(printable(formatting), formatting.encode("unicode_escape").decode())
+        unchanged = "\t한\u0301\u200d\u2027\u202f\u2065\u206a"
+        self.assertEqual(printable(unchanged), unchanged)
 
-    def test_sentence(self) -> None:
-        """A sentence is one line."""
+    def test_message(self) -> None:
+        """A message is one line."""
         stderr = StringIO()
-        Console(StringIO(), stderr).say("Wrong:\nvery\x1b")
+        Console(StringIO(), stderr).writeMessage("Wrong:\nvery\x1b")
         self.assertEqual(stderr.getvalue(), "Wrong: very\\x1b\n")
 
-    def test_lost(self) -> None:
-        """A reader who has left is remembered, and not written to again."""
-        closed = Closed()
-        console = Console(closed, closed)
-        console.show("a")
-        console.show("b")
-        console.say("c")
-        self.assertIsInstance(console.lost, BrokenPipeError)
-        self.assertEqual(closed.tries, 2)
+    def test_writeError(self) -> None:
+        """After an error, standard output is not written to again."""
+        pipe = BrokenPipe()
+        console = Console(pipe, pipe)
+        console.write("a")
+        console.write("b")
+        console.writeMessage("c")
+        self.assertIsInstance(console.writeError, BrokenPipeError)
+        self.assertEqual(pipe.writes, 2)

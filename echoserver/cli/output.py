@@ -1,0 +1,146 @@
+"""Output of a command: the console, tables, and the text of FleetIQ's replies."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import unicodedata
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, TextIO
+
+from echoserver.gamelift.service import GameServerDescription
+
+Reply = dict[str, Any]
+
+# They reorder or break a line, but their Unicode category is not "control character".
+_FORMATTING = {
+    *(0x061C, 0x200E, 0x200F, 0x2028, 0x2029),
+    *range(0x202A, 0x202F),
+    *range(0x2066, 0x206A),
+}
+_TITLES = ("ID", "STATE", "CONNECTION", "INSTANCE", "REGISTERED", "HEALTHY", "CLAIMED")
+
+
+class CommandFailed(Exception):
+    """An error message for the user. The command ends with exit status 1."""
+
+
+def printable(text: str) -> str:
+    """Replace control characters, except newlines and tabs, by backslash escapes."""
+    return "".join(
+        char.encode("unicode_escape").decode() if _isControl(char) else char for char in text
+    )
+
+
+def _isControl(char: str) -> bool:
+    if char in "\n\t":
+        return False
+    return unicodedata.category(char) == "Cc" or ord(char) in _FORMATTING
+
+
+class Console:
+    """
+    The standard output and standard error of a command. Control characters are escaped.
+
+    @ivar json: whether to write JSON for programs, one object a line.
+    @ivar writeError: the error of the first failed write to standard output; None if there was
+        none. It is C{BrokenPipeError} if the reader of a pipe has ended.
+    """
+
+    def __init__(self, stdout: TextIO, stderr: TextIO, *, json: bool = False) -> None:
+        self.json = json
+        self.writeError: OSError | None = None
+        self._stdout = stdout
+        self._stderr = stderr
+
+    def write(self, text: str) -> None:
+        """Write to standard output. No newline is added. After an error, do nothing."""
+        if self.writeError is None:
+            try:
+                self._stdout.write(printable(text))
+                self._stdout.flush()
+            except OSError as error:
+                self.writeError = error
+
+    def writeMessage(self, message: str) -> None:
+        """Write one line to standard error, and ignore errors: there is no other output."""
+        with contextlib.suppress(OSError):
+            self._stderr.write(printable(" ".join(message.split())) + "\n")
+            self._stderr.flush()
+
+    def writeJSON(self, value: Reply) -> None:
+        """Write a value as one line of ASCII JSON."""
+        self.write(f"{_toJSON(value, ascii=True)}\n")
+
+    def writeRequest(self, operation: str, request: Reply) -> None:
+        """Write an operation and its members, unless the output is JSON."""
+        if not self.json:
+            self.write(f"{operation} {_toJSON(request)}\n")
+
+    def writeReply(self, request: Reply, reply: Reply) -> None:
+        """
+        Write the reply of an operation.
+
+        As JSON it is the game server in the reply; if the reply has none, it is the request.
+        """
+        if self.json:
+            self.writeJSON(reply.get("GameServer", request))
+        else:
+            self.write(f"{_toJSON(reply, indent=2)}\n")
+
+
+def table(rows: Sequence[Sequence[object]]) -> str:
+    """Format rows as aligned columns. C{None} becomes C{-}."""
+    cells = [["-" if cell is None else str(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return "".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        + "\n"
+        for row in cells
+    )
+
+
+def serverTable(servers: Sequence[GameServerDescription], now: float) -> str:
+    """Format game servers, one a line. C{now} is the time that ages refer to, in epoch seconds."""
+    if not servers:
+        return "No game server is registered.\n"
+    return table([_TITLES, *(_serverRow(server, now) for server in servers)])
+
+
+def serverState(server: GameServerDescription) -> str:
+    """Return AVAILABLE, CLAIMED or UTILIZED. FleetIQ has two members for this."""
+    if server.utilized:
+        return "UTILIZED"
+    return "CLAIMED" if server.claimed else "AVAILABLE"
+
+
+def _serverRow(server: GameServerDescription, now: float) -> tuple[str | None, ...]:
+    return (
+        server.gameServerId,
+        serverState(server),
+        server.connectionInfo or None,
+        server.instanceId,
+        _age(server.registered, now),
+        _age(server.lastHealthReport, now),
+        _age(server.lastClaim, now),
+    )
+
+
+def _age(date: datetime | None, now: float) -> str | None:
+    if date is None:
+        return None
+    # The clock of a local FleetIQ can be ahead of this machine's.
+    seconds = max(0, int(now - date.timestamp()))
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds // size}{unit} ago"
+    return f"{seconds}s ago"
+
+
+def _toJSON(value: Reply, *, indent: int | None = None, ascii: bool = False) -> str:
+    return json.dumps(value, indent=indent, ensure_ascii=ascii, default=_isoDate)
+
+
+def _isoDate(value: datetime) -> str:
+    return value.astimezone(UTC).isoformat(timespec="milliseconds")
