@@ -48,10 +48,9 @@ class Degraded:
 
     def succeeded(self, gameServer: Hashable) -> None:
         """Record that the calls of this game server succeed again."""
-        since = self.since
+        since, logged = self.since, self._logged
         self.ended(gameServer)
-        if since is not None and self.since is None and self._logged:
-            self._logged = False
+        if since is not None and self.since is None and logged:
             _log.info(
                 "FleetIQ calls succeed again; they failed since {since}.",
                 since=self._wallClock.format(since),
@@ -61,4 +60,4 @@ class Degraded:
         """Forget this game server, because it makes no calls any more."""
         self._failing.discard(gameServer)
         if not self._failing:
-            self.since = None
+            self.since, self._logged = None, False

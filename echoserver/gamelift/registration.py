@@ -8,15 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import partial
 from math import inf
 from random import Random
+from typing import Any, TypeVar
 from typing import Protocol as TypingProtocol
-from typing import TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError, maybeDeferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from echoserver.clock import CancellableSleep
 from echoserver.gamelift.degraded import Degraded
@@ -192,7 +192,8 @@ class Registration:
         self._confirmed = False
         self._givenUp = False
         self._notifiedSession = 0
-        self._interruptCheck: Callable[[], None] | None = None
+        self._check: Deferred[None] | None = None
+        self._checkSucceeded = False
         self._wait = CancellableSleep(clock)
         self._waiter = limiter.waiter(self._wait.wake)
         self._acquire = limiter.acquire
@@ -207,8 +208,9 @@ class Registration:
 
         def ended(result: T) -> T:
             self._waiter.giveUp()
+            self._endCheck()
             self.degradedSince = None
-            self._degraded.ended(self.request)
+            self._degraded.ended(self)
             return result
 
         return Deferred.fromCoroutine(self._run()).addBoth(ended)
@@ -268,9 +270,7 @@ class Registration:
         return description.claimed or isinstance(self.state.known, UtilizedExternally)
 
     def _changed(self) -> None:
-        if self._interruptCheck is not None:
-            self._interruptCheck()
-        elif not self._pausing:
+        if not self._pausing:
             self._wait.wake()
 
     # The loop.
@@ -291,7 +291,10 @@ class Registration:
                 continue
             if resting:
                 step = Step.HEARTBEAT
-                if not await self._checkHealth():
+                if not self._isHealthy():
+                    if self._check is not None:
+                        self._waiter.giveUp()
+                        await self._wait.sleep(None)
                     continue
             urgentAt = inf if absent else self.nextReportDue + _URGENT_AFTER
             if not self._waiter.mayCall(_PRIORITIES[step], urgentAt):
@@ -305,7 +308,7 @@ class Registration:
                 await self._failed(result.message)
             elif not self.state.failures:
                 self.degradedSince = None
-                self._degraded.succeeded(self.request)
+                self._degraded.succeeded(self)
 
     def _ended(self) -> bool:
         return self.desired.final and self.state.known == Absent() == self._wanted()
@@ -335,33 +338,37 @@ class Registration:
                 self._notify(self._listener.sessionConfirmed, self.claimData)
             self._notifiedSession = known.session
 
-    async def _checkHealth(self) -> bool:
-        """Return whether to send a heartbeat now. A change of the desired state interrupts it."""
-        outcome: Deferred[object] = Deferred()
+    def _isHealthy(self) -> bool:
+        """
+        Return whether the health check has succeeded for the next heartbeat. If not, start one,
+        unless one is in progress: its end wakes the loop.
+        """
+        if not self._checkSucceeded and self._check is None:
+            check: Deferred[Any] = maybeDeferred(self._healthy)
+            self._check = check
+            check.addTimeout(HEALTH_CHECK_TIMEOUT, self._clock).addBoth(self._checkDone, check)
+        return self._checkSucceeded
 
-        def fire(result: object) -> None:
-            if not outcome.called:
-                outcome.callback(result)
-
-        check = maybeDeferred(self._healthy)
-        check.addTimeout(HEALTH_CHECK_TIMEOUT, self._clock).addBoth(fire)
-        self._interruptCheck = partial(fire, None)
-        try:
-            result = await outcome
-            if result is None:
-                return False
-            reason = "" if result else "it returned False"
-        except CancelledError:
-            raise
-        except TimeoutError:
+    def _checkDone(self, result: object, check: Deferred[None]) -> None:
+        if self._check is not check:
+            return
+        self._check = None
+        if not isinstance(result, Failure):
+            reason = "" if result else f"it returned {result!r}"
+        elif result.check(TimeoutError):
             reason = f"no result within {HEALTH_CHECK_TIMEOUT:.0f} s"
-        except Exception as error:  # noqa: BLE001 # the game's health check may raise anything
-            reason = repr(error)
-        finally:
-            self._interruptCheck = None
-            check.cancel()
+        else:
+            reason = repr(result.value)
+        self._checkSucceeded = not reason
         self._recordHealth(reason)
-        return not reason
+        self._wait.wake()
+
+    def _endCheck(self) -> None:
+        """Cancel the health check in progress, and forget the result of the last one."""
+        check, self._check = self._check, None
+        self._checkSucceeded = False
+        if check is not None:
+            check.cancel()
 
     def _recordHealth(self, reason: str) -> None:
         if not reason and self.unhealthySince is not None:
@@ -382,7 +389,7 @@ class Registration:
         self.lastError = RegistrationError(self._clock.seconds(), message)
         if self.degradedSince is None:
             self.degradedSince = self.lastError.time
-        self._degraded.failed(self.request, message)
+        self._degraded.failed(self, message)
         if self._ended():
             return
         seconds = backoff(self.state.failures, self._rng.uniform(0, 1))
@@ -396,6 +403,7 @@ class Registration:
     # One step.
 
     async def _take(self, step: Step, wanted: Wanted) -> _Result:
+        self._endCheck()
         sent, before = self._clock.seconds(), self.state
         result = await self._perform(step, before.gameServerId)
         outcome = result.outcome
@@ -422,7 +430,7 @@ class Registration:
                 self._confirmed = True
                 self._notify(self._listener.registered)
         elif result.permanent and not self._confirmed:
-            self._givenUp = self._listener.refused(result.message)
+            self._givenUp = bool(self._notify(self._listener.refused, result.message))
         return result
 
     def _scheduleReport(self, now: float) -> None:
@@ -430,6 +438,7 @@ class Registration:
 
     async def _perform(self, step: Step, gameServerId: str) -> _Result:
         self.calling = True
+        self._dataSent = None
         try:
             if step is Step.REGISTER:
                 self.claimData = self._claimTime = None
@@ -474,7 +483,7 @@ class Registration:
     def _operation(
         self, step: Step, gameServerId: str
     ) -> Deferred[GameServerDescription] | Deferred[None]:
-        request, self._dataSent = self.request, None
+        request = self.request
         match step:
             case Step.REGISTER:
                 _log.info("Registering {id}.", id=gameServerId)
@@ -505,11 +514,13 @@ class Registration:
             _log.info("The claim has expired without a player: free for the next one.")
             self._notify(self._listener.claimChanged, False, self.claimData or "")
 
-    def _notify(self, callback: Callable[..., object], *args: object) -> None:
+    def _notify(self, callback: Callable[..., object], *args: object) -> object:
+        """Call the listener, and return its result; None if it raises."""
         try:
-            callback(*args)
+            return callback(*args)
         except Exception:  # noqa: BLE001 # the listener's error must not end the heartbeats
             _log.failure("A listener of the registration failed.")
+            return None
 
 
 def _logStep(

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred, succeed
-from twisted.internet.task import Clock
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
+from twisted.internet.task import Clock, deferLater
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -27,7 +27,11 @@ from echoserver.gamelift.lifecycle import (
     UtilizedExternally,
     Wanted,
 )
-from echoserver.gamelift.registration import HEALTH_CHECK_TIMEOUT, Registration
+from echoserver.gamelift.registration import (
+    HEALTH_CHECK_TIMEOUT,
+    LOWEST_PRIORITY,
+    Registration,
+)
 from echoserver.gamelift.service import RegistrationRequest
 from echoserver.ratelimit import RateLimiter, TokenBucket
 from tests.awsdoubles import INSTANCE_ID, told
@@ -121,6 +125,17 @@ class RegistrationTests(SynchronousTestCase):
         self.running.cancel()
         self.failureResultOf(self.running, CancelledError)
         self.assertIsNone(self.degraded.since)
+
+    def test_dataWhileDegraded(self) -> None:
+        """New data between a failure and a success leaves nothing degraded."""
+        self.start()
+        self.fleet.reply()
+        self.clock.advance(54.0)
+        self.fleet.fail(callFailed())
+        self.registration.setData("map=7")
+        self.clock.advance(1.0)
+        self.fleet.reply()
+        self.assertEqual((None, None), (self.registration.degradedSince, self.degraded.since))
 
     def test_registers(self) -> None:
         """It registers with what it was given, once, and says so."""
@@ -343,6 +358,20 @@ class RegistrationTests(SynchronousTestCase):
         self.fleet.fail(callFailed(retry=False))
         self.clock.advance(30.0)
         self.assertEqual(["register", "register"], self.fleet.made)
+
+    def test_refusedListenerFails(self) -> None:
+        """A listener that raises at a permanent refusal is logged: the call is repeated."""
+
+        def refused(message: str) -> bool:
+            raise ValueError(message)
+
+        self.refused = refused  # type: ignore[method-assign] # one test's listener
+        self.start()
+        self.fleet.fail(callFailed(retry=False))
+        self.assertEqual(1, len(self.flushLoggedErrors(ValueError)))
+        self.clock.advance(30.0)
+        self.fleet.reply()
+        self.assertEqual(Available(), self.known)
 
     def test_refusedLater(self) -> None:
         """After it nothing is told: the longest backoff goes on."""
@@ -684,16 +713,18 @@ class RegistrationTests(SynchronousTestCase):
     def test_unhealthy(self) -> None:
         """False, an exception, a failure or no result in 5 s skips the heartbeat, and says why."""
 
-        def fail() -> None:
+        def raises() -> None:
             raise ValueError("no map")
 
         silent: Deferred[bool] = Deferred()
         for health, reason in (
             (lambda: False, "it returned False"),
-            (fail, "ValueError('no map')"),
+            (raises, "ValueError('no map')"),
             (lambda: Deferred.fromCoroutine(failLater()), "ValueError('later')"),
             (lambda: silent, "no result within 5 s"),
             (lambda: succeed(False), "it returned False"),
+            (lambda: None, "it returned None"),
+            (lambda: fail(CancelledError()), "CancelledError()"),
         ):
             self.setUp()
             [line] = self.unhealthy(health)
@@ -724,6 +755,54 @@ class RegistrationTests(SynchronousTestCase):
         self.assertIsNone(self.registration.unhealthySince)
         self.fleet.reply()
         self.assertEqual([54.0 + 54.0], [each.getTime() for each in self.clock.getDelayedCalls()])
+
+    def slowCheck(self, seconds: float) -> None:
+        """Have each health check take this long, and succeed."""
+        self.health = lambda: deferLater(self.clock, seconds, lambda: True)
+
+    def test_dataDuringTheCheck(self) -> None:
+        """A health check goes on while data is set: changes in quick succession never delay it."""
+        self.start()
+        self.fleet.reply()
+        self.slowCheck(1.0)
+        for players in range(5):
+            self.registration.setData(f"players={players}")
+            self.clock.advance(0.2)
+        self.assertEqual(("players=4",), self.fleet.theCall().rest)
+
+    def test_checkedOnceInTheQueue(self) -> None:
+        """A heartbeat that waits for the rate limit is checked once, and goes before others."""
+        self.limiter = RateLimiter(self.clock, TokenBucket(1.0, 1.0))
+        self.start()
+        self.fleet.reply()
+        self.slowCheck(0.05)
+
+        def claimCheck(_: None) -> None:
+            if self.clock.seconds() < 100.0:
+                self.limiter.acquire(LOWEST_PRIORITY).addCallback(claimCheck)
+
+        claimCheck(None)
+        self.clock.pump([0.1] * 570)
+        self.assertEqual(["register", "heartbeat"], self.fleet.made)
+
+    def test_newCheckEachHeartbeat(self) -> None:
+        """Each heartbeat has a health check of its own."""
+        checks: list[float] = []
+        self.start()
+        self.fleet.reply()
+
+        def check() -> bool:
+            checks.append(self.clock.seconds())
+            return True
+
+        self.health = check
+        for _ in range(2):
+            self.clock.advance(54.0)
+            self.fleet.reply()
+        self.change(Utilized(1))
+        self.fleet.reply()
+        self.clock.advance(54.0)
+        self.assertEqual([54.0, 108.0, 162.0], checks)
 
     def test_abandonedDuringTheCheck(self) -> None:
         """Cancelled during a health check, nothing is left."""
@@ -760,6 +839,16 @@ class RegistrationTests(SynchronousTestCase):
         self.change(Available())
         self.fleet.reply()
         self.assertEqual("map=7", self.fleet.theCall().rest[-1])
+
+    def test_dataDuringAClaimCheck(self) -> None:
+        """A claim check during the heartbeat that carries data does not repeat the heartbeat."""
+        self.start()
+        self.fleet.reply()
+        self.registration.setData("map=7")
+        [heartbeat] = self.fleet.waiting
+        self.registration.isClaimed()
+        heartbeat.answer.callback(gameServer(heartbeat.gameServerId))
+        self.assertEqual(["register", "heartbeat", "describe"], self.fleet.made)
 
     def test_newestDataWins(self) -> None:
         """Data that is set during a call is sent after it; a failed call is repeated."""
@@ -850,6 +939,12 @@ class DegradedTests(SynchronousTestCase):
         [line] = self.recovers(OTHER)
         self.assertTrue(line.startswith("FleetIQ calls succeed again; they failed since 1970"))
         self.assertEqual((self.recovers(), self.degraded.since), ([], None))
+
+    def test_endsUnlogged(self) -> None:
+        """Failures that were not logged, within a minute of others, are not logged as over."""
+        self.fails()
+        self.degraded.ended(ONE)
+        self.assertEqual(([], []), (self.fails(), self.recovers()))
 
     def test_flapping(self) -> None:
         """What fails and recovers on and on is told once a minute, too."""
