@@ -9,8 +9,9 @@ from twisted.internet.testing import StringTransportWithDisconnection
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from echoserver.local.http.site import CLOSING_SECONDS, IDLE_SECONDS, LONGEST_BODY
+from echoserver.local.http.site import CLOSING_SECONDS, IDLE_SECONDS
 from echoserver.local.model.values import instanceIdOf
+from echoserver.webaccess import LONGEST_BODY
 from tests.local.inmemory import (
     CBOR_HEADERS,
     MemoryFleetIQ,

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from echoserver.local.http.operations import Actions
-from echoserver.local.http.site import LONGEST_BODY
 from echoserver.local.http.validation import gameLift
 from echoserver.local.http.wire import (
     AwsJson,
@@ -25,6 +24,7 @@ from echoserver.local.http.wire import (
 )
 from echoserver.local.model.fleet import Fleet
 from echoserver.local.model.values import FleetIQError
+from echoserver.webaccess import LONGEST_BODY
 
 JSON = "application/x-amz-json-1.1"
 

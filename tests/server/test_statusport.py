@@ -1,4 +1,4 @@
-"""The status port: what it answers, to whom, and what it never shows."""
+"""The status port: its pages, who has access, and what it never shows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from twisted.web.http import HTTPChannel
 from echoserver.clock import WallClock
 from echoserver.gamelift.lifecycle import Available, Conflict, Unknown, Utilized, UtilizedExternally
 from echoserver.server.status import GameServerStatus
-from echoserver.server.statusport import LONGEST_BODY, StatusPort
+from echoserver.server.statusport import StatusPort
+from echoserver.webaccess import LONGEST_BODY
 from tests.doubles import MemoryEndpoint
 
 HOST = "127.0.0.1:8080"
@@ -55,7 +56,7 @@ class StatusTestCase(SynchronousTestCase):
         self.successResultOf(self.status.listen(self.endpoint))
 
     def send(self, request: bytes) -> tuple[int, bytes]:
-        """The status and the body of the answer to these bytes."""
+        """Return the status and the body of the response to these bytes."""
         factory: Any = self.endpoint.factory
         channel: HTTPChannel = factory.buildProtocol(IPv4Address("TCP", "127.0.0.1", 40_000))
         transport = StringTransport()
@@ -67,7 +68,7 @@ class StatusTestCase(SynchronousTestCase):
         return int(head.split(b" ")[1]), body
 
     def get(self, path: str, host: str = HOST, **headers: str) -> tuple[int, str]:
-        """The status and the body of the answer to a GET."""
+        """Return the status and the body of the response to a GET request."""
         lines = [f"GET {path} HTTP/1.0", f"Host: {host}"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
         status, body = self.send("\r\n".join([*lines, "", ""]).encode())
@@ -78,19 +79,19 @@ class ProbeTests(StatusTestCase):
     """/healthz and /readyz."""
 
     def test_healthz(self) -> None:
-        """The reactor turns, whatever the game servers do."""
+        """The response is 200 while the reactor runs, whatever the state of the game servers."""
         self.statuses = []
-        self.assertEqual(self.get("/healthz"), (200, "The reactor turns.\n"))
+        self.assertEqual(self.get("/healthz"), (200, "The reactor is running.\n"))
         self.assertIn("Cache-Control: no-store", self.head)
 
     def test_ready(self) -> None:
         """Every game server is registered; UTILIZED counts, also if set externally."""
         for known in (Available(), Utilized(3), UtilizedExternally(0.0)):
-            self.statuses = [READY, _but(known=known)]
+            self.statuses = [READY, _readyBut(known=known)]
             self.assertEqual(self.get("/readyz"), (200, "Every game server is ready.\n"))
 
-    def test_unready(self) -> None:
-        """The first that is not is named, and why."""
+    def test_notReady(self) -> None:
+        """The response names the first game server that is not ready, and the reason."""
         for members, sentence in (
             ({"draining": True}, "is draining."),
             ({"accepting": False}, "does not accept players."),
@@ -99,7 +100,11 @@ class ProbeTests(StatusTestCase):
             ({"known": None, "lastError": "No.", "degradedSince": 1.0}, "is not registered: No."),
             ({"known": Conflict(), "lastError": "Long ago."}, "is not registered."),
         ):
-            self.statuses = [READY, _but(port=5001, **members), _but(port=5002, known=None)]
+            self.statuses = [
+                READY,
+                _readyBut(port=5001, **members),
+                _readyBut(port=5002, known=None),
+            ]
             self.assertEqual(
                 self.get("/readyz"), (503, f"The game server on port 5001 {sentence}\n")
             )
@@ -109,10 +114,10 @@ class StatusTests(StatusTestCase):
     """/status"""
 
     def test_document(self) -> None:
-        """The process, and each of its game servers."""
+        """The document describes the process and each of its game servers."""
         self.since = 70.0
         self.statuses = [
-            _but(
+            _readyBut(
                 known=Utilized(2),
                 wanted=None,
                 players=3,
@@ -158,8 +163,8 @@ class StatusTests(StatusTestCase):
             },
         )
 
-    def test_nothingYet(self) -> None:
-        """Before FleetIQ was spoken to there is little to tell."""
+    def test_beforeRegistration(self) -> None:
+        """Before the first call to FleetIQ the state is ABSENT, without an error."""
         self.statuses = [GameServerStatus(5000, 0, 0, 0, 0, accepting=True, draining=False)]
         [server] = json.loads(self.get("/status")[1])["gameServers"]
         self.assertEqual((server["known"], server["lastError"]), ("ABSENT", None))
@@ -169,10 +174,10 @@ class MetricsTests(StatusTestCase):
     """/metrics"""
 
     def test_gameServers(self) -> None:
-        """A row for each, by its port."""
+        """Each game server has its own samples, labeled by its port."""
         self.statuses = [
-            _but(players=3, session=2, receivedBytes=7, refused=4, known=Utilized(2)),
-            _but(port=5001, lastReport=None, known=None, draining=True, degradedSince=1.0),
+            _readyBut(players=3, session=2, receivedBytes=7, refused=4, known=Utilized(2)),
+            _readyBut(port=5001, lastReport=None, known=None, draining=True, degradedSince=1.0),
         ]
         code, body = self.get("/metrics")
         self.assertEqual(code, 200)
@@ -194,7 +199,7 @@ class MetricsTests(StatusTestCase):
         self.assertNotIn('age_seconds{port="5001"}', body)
 
     def test_calls(self) -> None:
-        """Calls, by operation and outcome, with how long they took."""
+        """The histogram of calls has their operation, outcome and duration."""
         self.status.metrics.ended("UpdateGameServer", "ok", 0.02)
         self.status.metrics.ended("UpdateGameServer", "ok", 2.0)
         self.status.metrics.ended("UpdateGameServer", "ThrottlingException", 0.02)
@@ -209,21 +214,21 @@ class MetricsTests(StatusTestCase):
             self.assertIn(line, lines)
 
 
-class WhoTests(StatusTestCase):
-    """Whom it answers."""
+class AccessTests(StatusTestCase):
+    """Which requests are accepted."""
 
     def test_hosts(self) -> None:
-        """An address of any kind, or localhost: no name that might be made to lead here."""
+        """Host must be localhost or an IP address: another name can be resolved to this machine."""
         for host in (HOST, "localhost", "localhost:8080", "10.0.0.7:8080", "[::1]:8080", ""):
             self.assertEqual(self.get("/healthz", host)[0], 200, host)
         for host in ("evil.example", "localhost.evil.example:8080", "[::1", "127.0.0.1.nip.io"):
             status, body = self.get("/status", host)
             self.assertEqual(status, 403)
-            self.assertIn("here it must be localhost or an address", body)
+            self.assertIn("it must be localhost or an address", body)
             self.assertNotIn("gs-1", body)
 
     def test_origins(self) -> None:
-        """No page of another site, nor one of nowhere."""
+        """A page of another origin has no access, nor has one without an origin."""
         self.assertEqual(self.get("/status", Origin=f"http://{HOST}")[0], 200)
         for origin in ("http://evil.example", "null", "", "http://127.0.0.1:8081"):
             status, body = self.get("/status", Origin=origin)
@@ -231,7 +236,7 @@ class WhoTests(StatusTestCase):
             self.assertNotIn("gs-1", body)
 
     def test_noAccessLog(self) -> None:
-        """Probes, which come every few seconds, leave no line in the log."""
+        """Requests are not logged: health checks send one every few seconds."""
         factory: Any = self.endpoint.factory
         with capturedLogs() as events:
             factory.doStart()
@@ -240,18 +245,18 @@ class WhoTests(StatusTestCase):
         self.assertEqual(events, [])
 
     def test_otherPaths(self) -> None:
-        """Elsewhere there is nothing, and what there is is named."""
+        """Another path is 404, and the response names the paths that exist."""
         for path in ("/", "/nothing", "/status/more", "/healthz/"):
             status, body = self.get(path)
-            self.assertEqual((status, body[:9]), (404, "Here are "), path)
+            self.assertEqual((status, body[:15]), (404, "The paths are /"), path)
 
     def test_otherMethods(self) -> None:
-        """It only tells."""
+        """A method other than GET is 405."""
         request = f"POST /status HTTP/1.0\r\nHost: {HOST}\r\nContent-Length: 3\r\n\r\nabc"
         self.assertEqual(self.send(request.encode())[0], 405)
 
     def test_largeBody(self) -> None:
-        """A body over 1 MiB is refused, announced or not."""
+        """A body over 1 MiB is rejected, with or without a Content-Length."""
         head = f"POST /status HTTP/1.1\r\nHost: {HOST}\r\n"
         announced = f"{head}Content-Length: {LONGEST_BODY + 1}\r\n\r\n"
         self.assertEqual(self.send(announced.encode())[0], 413)
@@ -262,12 +267,12 @@ class WhoTests(StatusTestCase):
         self.assertTrue(self.transport.disconnecting)
 
     def test_stop(self) -> None:
-        """Stopped, nobody is answered any more."""
+        """After a stop the port is closed."""
         self.assertTrue(self.endpoint.listening)
         self.successResultOf(self.status.stop())
         self.assertFalse(self.endpoint.listening)
 
 
-def _but(**members: Any) -> GameServerStatus:
-    """Ready, but for this."""
+def _readyBut(**members: Any) -> GameServerStatus:
+    """Return the status of a game server that is ready except for these members."""
     return replace(READY, **members)

@@ -15,12 +15,13 @@ from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET
 
 from echoserver.local.http.operations import Actions
-from echoserver.local.http.site import PLAIN_TEXT, LocalRequest, Missing
+from echoserver.local.http.site import LocalRequest, Missing
 from echoserver.local.http.validation import gameLift
 from echoserver.local.http.wire import Reply, WireProtocol, isCall, protocolOf
 from echoserver.local.model.faults import DROP, LOST_REPLY, THROTTLE, Fate, Faults
 from echoserver.local.model.journal import LONGEST, Journal, short
 from echoserver.local.model.values import RATE_EXCEEDED, FleetIQError
+from echoserver.webaccess import PLAIN_TEXT
 
 
 @dataclass(slots=True, eq=False)
@@ -94,7 +95,7 @@ class FleetIQEndpoint(Resource):
         return Missing() if path else self
 
     def render_GET(self, request: LocalRequest) -> int:
-        request.answer(
+        request.respond(
             200,
             PLAIN_TEXT,
             b"A FleetIQ for this machine: the GameLift API is POST /, the instance metadata "
@@ -195,4 +196,4 @@ class FleetIQEndpoint(Resource):
         if reply is None:
             call.request.loseConnection()
         else:
-            call.request.answer(reply.status, reply.headers, reply.body)
+            call.request.respond(reply.status, reply.headers, reply.body)

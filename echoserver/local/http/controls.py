@@ -48,7 +48,7 @@ class Act(Resource):
 
 def answer(request: LocalRequest, status: int, body: dict[str, Any]) -> int:
     encoded = json.dumps(body).encode("ascii") + b"\n"
-    request.answer(status, ((b"Content-Type", b"application/json"),), encoded)
+    request.respond(status, ((b"Content-Type", b"application/json"),), encoded)
     return NOT_DONE_YET
 
 

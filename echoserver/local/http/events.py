@@ -67,7 +67,7 @@ class EventsControl(Resource):
         return NOT_DONE_YET
 
     def render_HEAD(self, request: LocalRequest) -> int:
-        request.answer(200, _HEADERS, b"")
+        request.respond(200, _HEADERS, b"")
         return NOT_DONE_YET
 
     def stop(self) -> None:

@@ -172,7 +172,7 @@ def _reply(
 ) -> int:
     # As the real service does, which keeps no connection.
     request.channel.persistent = False
-    request.answer(
+    request.respond(
         status,
         (
             (b"Content-Type", contentType),
