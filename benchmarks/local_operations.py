@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmarks.figures import Goal, Result, share, spread
 from benchmarks.processes import Server, call, connect, fleetiqLocal
-from echoserver.local.http.operations import Actions
+from echoserver.local.http.operations import Operations
 from echoserver.local.model.fleet import Fleet
 from echoserver.local.model.groups import ACTIVATING_SECONDS, DELETING_SECONDS, NEW_SECONDS
 from echoserver.local.model.values import groupArnOf, instanceIdOf
@@ -112,10 +112,10 @@ class InProcess(Target):
         self._now = 1.7e9
         state = Fleet(lambda _: None, HEALTH_TIMEOUT)
         state.addGroup("local", INSTANCES, self._now)
-        self._actions = Actions(state, lambda: self._now)
+        self._operations = Operations(state, lambda: self._now)
 
     def perform(self, operation: str, request: dict[str, Any]) -> Any:
-        return self._actions.perform(operation, request)
+        return self._operations.perform(operation, request)
 
     def advance(self, seconds: float) -> None:
         self._now += seconds

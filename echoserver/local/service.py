@@ -1,4 +1,4 @@
-"""The local FleetIQ as a service: builds the world, and serves it on one port."""
+"""The local FleetIQ as a service: the model and its HTTP server on one port."""
 
 import re
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ from echoserver.local.http.controls import (
 )
 from echoserver.local.http.events import EventsControl, JournalControl
 from echoserver.local.http.imds import Access, Instances, Tokens, addMetadata
-from echoserver.local.http.operations import Actions
+from echoserver.local.http.operations import Operations
 from echoserver.local.http.site import LocalSite
 from echoserver.local.model.faults import Faults
 from echoserver.local.model.fleet import Fleet
@@ -43,9 +43,9 @@ _LISTEN = re.compile(r"tcp6?:(?:port=)?([0-9]{1,5})(?::|$)")
 
 class LocalFleetIQ(Service):
     """
-    A FleetIQ on one port: API, instance metadata and controls. It lives by a clock of its own.
+    A FleetIQ on one port: API, instance metadata and controls. It has its own clock.
 
-    @ivar url: where it is reached from this machine, once it is started.
+    @ivar url: its URL on this machine; empty before it is started.
     """
 
     def __init__(
@@ -62,13 +62,15 @@ class LocalFleetIQ(Service):
         quotas: bool = False,
     ) -> None:
         """
-        @param instances: how many each group has.
-        @param healthTimeout: seconds of silence after which a game server is dropped.
-        @param seed: makes ordered faults strike, and ids be drawn, as they were with the same seed.
-        @param timeScale: how many seconds of the local clock pass in a real one.
-        @param imds: how the instance metadata is asked for: C{"v1"}, C{"v2"} or C{"both"}.
-        @param quotas: whether AWS's default quotas and rates hold.
-        @raise ValueError: C{listen}, C{timeScale} or C{imds} is wrong; the text is a sentence.
+        @param listen: an endpoint description of the kind C{tcp:} or C{tcp6:}.
+        @param groups: the names of the groups that exist at the start.
+        @param instances: the number of instances of each of these groups.
+        @param healthTimeout: seconds without a health report after which a game server is dropped.
+        @param seed: makes ids, and the calls that faults apply to, the same in each run.
+        @param timeScale: seconds of the local clock per real second.
+        @param imds: the versions of the metadata service: C{"v1"}, C{"v2"} or C{"both"}.
+        @param quotas: whether AWS's default quotas and rates apply.
+        @raise ValueError: C{listen}, C{timeScale} or C{imds} is wrong. The message is a sentence.
         """
         self._listen = listen
         self._groups, self._instances = groups, instances
@@ -83,18 +85,18 @@ class LocalFleetIQ(Service):
         self._populate()
         self._sweep = Sweep(clock, state)
         self._quotas = Quotas(settings.throttling) if quotas else None
-        actions = Actions(state, seconds, self._quotas)
-        self._faults = faults = Faults(actions.operations, Random(seed), settings.throttling)
+        operations = Operations(state, seconds, self._quotas)
+        self._faults = faults = Faults(operations.names, Random(seed), settings.throttling)
         self._api = FleetIQEndpoint(
-            reactor, actions, faults, self._journal, rng, self._sweep.schedule, seconds
+            reactor, operations, faults, self._journal, rng, self._sweep.schedule, seconds
         )
         self._tokens = Tokens(rng)
         access = Access(self._tokens, seconds, imds)
         controls = Controls()
         controls.putChild(b"state", StateControl(state, faults, self._api, clock))
-        self._clockControl = ClockControl(clock, state, self._sweep.clockMoved, self._tell)
+        self._clockControl = ClockControl(clock, state, self._sweep.clockMoved, self._report)
         controls.putChild(b"clock", self._clockControl)
-        controls.putChild(b"faults", FaultsControl(faults, self._tell))
+        controls.putChild(b"faults", FaultsControl(faults, self._report))
         controls.putChild(b"journal", JournalControl(self._journal))
         self._events = EventsControl(self._journal, reactor)
         controls.putChild(b"events", self._events)
@@ -109,7 +111,7 @@ class LocalFleetIQ(Service):
         """
         Bind the port.
 
-        @raise CannotListenError: It cannot be bound; the service is not running then.
+        @raise CannotListenError: It cannot be bound. Then the service is not running.
         """
         outcome: list[Any] = []
         self._endpoint.listen(self._site).addBoth(outcome.append)
@@ -121,7 +123,11 @@ class LocalFleetIQ(Service):
         super().startService()
 
     def stopService(self) -> Deferred[None]:
-        """Fires when port and connections are closed; calls that still wait are forgotten."""
+        """
+        Close the port and the connections. Calls that a fault delays are canceled.
+
+        @return: fires when all are closed.
+        """
         super().stopService()
         self._api.stop()
         self._events.stop()
@@ -132,8 +138,9 @@ class LocalFleetIQ(Service):
 
     def reset(self) -> None:
         """
-        Be as at the start: groups, instances, clock, faults, calls, quotas. Calls that still wait
-        are forgotten, and all metadata tokens end, for the clock may have gone back.
+        Restore the state at the start: groups, instances, clock, faults, calls and quotas. Calls
+        that a fault delays are canceled. All metadata tokens become invalid, because the clock may
+        go back.
         """
         self._api.stop()
         self._api.calls.clear()
@@ -147,23 +154,23 @@ class LocalFleetIQ(Service):
         self._state.clear()
         self._populate()
         self._sweep.clockMoved()
-        self._tell("reset", "reset: all is as at the start")
+        self._report("reset", "reset: all is as at the start")
 
     def _populate(self) -> None:
         for name in self._groups:
             self._state.addGroup(name, self._instances, self._clock.seconds())
 
-    def _tell(self, event: str, sentence: str, isWarning: bool = False, /) -> None:
+    def _report(self, event: str, sentence: str, isWarning: bool = False, /) -> None:
         now = self._clock.seconds()
         self._happened(Event(now, event, None, None, None, sentence), isWarning)
 
     def _happened(self, event: Event, isWarning: bool = False) -> None:
         self._journal.happened(event)
-        who = event.gameServerId or event.instanceId or event.groupName
+        subject = event.gameServerId or event.instanceId or event.groupName
         _log.emit(
             LogLevel.warn if isWarning else LogLevel.info,
-            "{who} {sentence}" if who else "{sentence}",
-            who=who,
+            "{subject} {sentence}" if subject else "{sentence}",
+            subject=subject,
             sentence=event.sentence,
             event=event,
         )
@@ -172,7 +179,7 @@ class LocalFleetIQ(Service):
 def _endpointOf(reactor: Any, listen: str) -> Any:
     wrong = ValueError(
         f"{listen!r}: it must be an endpoint description such as {DEFAULT_LISTEN}, "
-        "of the kind tcp: or tcp6:, its port from 0 to 65535."
+        "of the kind tcp: or tcp6:, with a port from 0 to 65535."
     )
     port = _LISTEN.match(listen)
     if port is None or int(port[1]) > 65535:
@@ -189,7 +196,7 @@ def _endpointOf(reactor: Any, listen: str) -> Any:
 
 
 def _urlOf(port: IListeningPort) -> str:
-    here: Any = port.getHost()
-    if isinstance(here, IPv6Address):
-        return f"http://[{'::1' if here.host == '::' else here.host}]:{here.port}"
-    return f"http://{'127.0.0.1' if here.host == '0.0.0.0' else here.host}:{here.port}"
+    address: Any = port.getHost()
+    if isinstance(address, IPv6Address):
+        return f"http://[{'::1' if address.host == '::' else address.host}]:{address.port}"
+    return f"http://{'127.0.0.1' if address.host == '0.0.0.0' else address.host}:{address.port}"

@@ -1,8 +1,8 @@
 """
-For other people's tests: a local FleetIQ in a thread of its own, or in a child process.
+A local FleetIQ for your tests, in its own thread or in a child process.
 
-The thread has a reactor of its own, which nothing else uses and which is not installed: it runs in
-programs that have no reactor and beside one that does, several times over, one or many at once.
+The thread has its own reactor, which is not installed. So it runs in programs with and without a
+reactor, and several can run at the same time.
 C{python -m echoserver.local.testing} is the child process, for tests in any language.
 """
 
@@ -26,25 +26,25 @@ from echoserver.local.service import LocalFleetIQ
 from echoserver.local.tap import Options, settingsOf
 
 ANY_PORT = "tcp:0:interface=127.0.0.1"
-# How long a control may take to answer: far more than it needs.
-_PATIENCE = 30.0
+# Seconds until a request to a control fails: far more than it needs.
+_TIMEOUT = 30.0
 
 
 class ControlRefused(Exception):
-    """A control was answered with an error, whose sentence this is; nothing has changed."""
+    """A control returned an error, and nothing has changed. The message has the reason."""
 
 
 class RunningFleetIQ:
     """
-    A local FleetIQ that runs, in a daemon thread, from its making until L{stop}, or to the end of
+    A local FleetIQ that runs in a daemon thread, from its construction until L{stop} or the end of
     its C{with} block. All methods may be called from any thread.
 
-    @ivar endpointUrl: where its API is, for C{endpoint_url} of a client.
+    @ivar endpointUrl: the URL of its API, for C{endpoint_url} of a client.
     """
 
     def __init__(self, **options: Any) -> None:
         """
-        @param options: those of L{LocalFleetIQ}; without C{listen}, any free port of this machine.
+        @param options: those of L{LocalFleetIQ}. C{listen} defaults to a free port of this machine.
         @raise CannotListenError: The port cannot be bound.
         @raise ValueError: An option is wrong.
         """
@@ -68,32 +68,33 @@ class RunningFleetIQ:
 
     @property
     def metadataUrl(self) -> str:
-        """Where the instance metadata of its first instance is, without C{/latest}."""
+        """The URL of the first instance's metadata, without C{/latest}."""
         return self.endpointUrl
 
     def metadataUrlOf(self, instanceId: str) -> str:
-        """Where the instance metadata of this instance is, without C{/latest}."""
+        """Return the URL of an instance's metadata, without C{/latest}."""
         return f"{self.endpointUrl}/instances/{instanceId}"
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables with which a process of any SDK, its command line too, speaks to it."""
+        """The environment variables that make any AWS SDK, and the AWS CLI, use it."""
         return environmentOf(self.endpointUrl)
 
     @property
     def instanceIds(self) -> list[str]:
-        """The ids of its instances as they are now, those of its first group first."""
+        """The ids of its current instances, those of its first group first."""
         return [each["InstanceId"] for each in self.state()["instances"]]
 
     def client(self, config: Any = None) -> Any:
         """
-        A boto3 client of it, which reads no variable or file of AWS's; L{stop} closes it.
+        Return a boto3 client that reads no environment variables and no files of AWS. L{stop}
+        closes it.
 
         @param config: a C{botocore.config.Config}: time limits, retries.
         """
         from botocore.config import Config
 
-        # A session is not for many threads at once, and its making costs 60 ms.
+        # A session is not thread-safe, and takes 60 ms to create.
         with self._lock:
             self._session = self._session or _makeSession()
             client = self._session.client(
@@ -105,36 +106,36 @@ class RunningFleetIQ:
         return client
 
     def state(self) -> Any:
-        """All there is, as C{GET /_local/state} tells it."""
+        """Return everything that exists, as C{GET /_local/state} does."""
         return self._control("GET", "state")
 
     def journal(self) -> Any:
-        """The last calls and events, the oldest first, as C{GET /_local/journal} tells them."""
+        """Return the last calls and events, oldest first, as C{GET /_local/journal} does."""
         return self._control("GET", "journal")["entries"]
 
     def advance(self, seconds: float) -> None:
-        """Move its clock on: claims, health, groups and notices follow at once."""
+        """Advance its clock. What expires by then, such as claims, expires at once."""
         self._control("POST", "clock", {"advance": seconds})
 
     def interrupt(self, instanceId: str, **order: Any) -> None:
-        """Tell an instance to go, in the words of C{POST /_local/interrupt}; if none, by Spot."""
+        """Interrupt an instance, by default by Spot. See C{POST /_local/interrupt}."""
         self._control("POST", "interrupt", {"InstanceId": instanceId, **order})
 
     def fault(self, **order: Any) -> str:
-        """Order a fault, in the words of C{POST /_local/faults}; its id."""
+        """Add a fault, and return its id. See C{POST /_local/faults}."""
         faultId: str = self._control("POST", "faults", order)["id"]
         return faultId
 
     def endFaults(self) -> None:
-        """End all faults that were ordered."""
+        """End all faults."""
         self._control("DELETE", "faults")
 
     def reset(self) -> None:
-        """Back to the state at the start, the time and the faults too."""
+        """Restore the state at the start, with the time and without faults."""
         self._control("POST", "reset")
 
     def stop(self) -> None:
-        """End it and its thread; returns when port and connections are closed. May be repeated."""
+        """Stop it and its thread. Return when all connections are closed. May be called again."""
         with self._lock:
             for client in self._clients:
                 client.close()
@@ -152,14 +153,14 @@ class RunningFleetIQ:
     def _end(self) -> None:
         self._reactor.callFromThread(self._reactor.stop)
         self._thread.join()
-        # Not by its thread as it ends: the one that told it to may still be writing to the waker.
+        # Not in its own thread: callFromThread above may still be writing to the waker.
         self._reactor.waker.connectionLost(connectionDone)
 
     def _control(self, method: str, control: str, body: object = None) -> Any:
         data = None if body is None else json.dumps(body).encode()
         request = Request(f"{self.endpointUrl}/_local/{control}", data, method=method)
         try:
-            with self._http.open(request, timeout=_PATIENCE) as response:
+            with self._http.open(request, timeout=_TIMEOUT) as response:
                 return json.load(response)
         except HTTPError as error:
             with error:
@@ -169,16 +170,16 @@ class RunningFleetIQ:
 
 class _ThreadReactor(PollReactor):
     """
-    A reactor for a thread that is not the main one. Of the kinds there are, poll's needs no file
-    descriptor of its own and takes any.
+    A reactor for a thread other than the main one. Unlike the epoll reactor it needs no file
+    descriptor itself, and unlike select it accepts any descriptor.
     """
 
-    # The main thread's reactor, if there is one, is the one that twisted.python.threadable is of.
+    # twisted.python.threadable must keep the thread of the program's own reactor, if there is one.
     _registerAsIOThread = False
 
 
 def environmentOf(url: str) -> dict[str, str]:
-    """What points any AWS SDK at the local FleetIQ of this URL, whose credentials nobody checks."""
+    """Return the environment variables that make any AWS SDK use the local FleetIQ at this URL."""
     return {
         "AWS_ENDPOINT_URL_GAMELIFT": url,
         "AWS_EC2_METADATA_SERVICE_ENDPOINT": url,
@@ -191,12 +192,12 @@ def environmentOf(url: str) -> dict[str, str]:
 
 def main(arguments: Sequence[str]) -> None:
     """
-    The child process: says in one line of JSON where it is, and ends when its standard input does,
-    or by a signal. Its options are those of C{twistd fleetiq-local}.
+    Run as a child process: print the URLs as one line of JSON, and end when standard input ends, or
+    by a signal. The options are those of C{twistd fleetiq-local}.
     """
     options = Options()
     options.parseOptions(["--listen", ANY_PORT, *arguments])
-    # As SIGTERM does; Python's own would print a traceback.
+    # End silently, as by SIGTERM. Python's own handler would print a traceback.
     signal(SIGINT, SIG_DFL)
     try:
         running = RunningFleetIQ(**settingsOf(options))
@@ -205,8 +206,8 @@ def main(arguments: Sequence[str]) -> None:
     except ValueError as error:
         raise SystemExit(f"fleetiq-local: --listen is {error}") from error
     with running as fleetIQ:
-        addresses = {"endpointUrl": fleetIQ.endpointUrl, "metadataUrl": fleetIQ.metadataUrl}
-        sys.stdout.write(json.dumps(addresses) + "\n")
+        urls = {"endpointUrl": fleetIQ.endpointUrl, "metadataUrl": fleetIQ.metadataUrl}
+        sys.stdout.write(json.dumps(urls) + "\n")
         sys.stdout.flush()
         while os.read(sys.stdin.fileno(), 65536):
             pass
@@ -219,20 +220,20 @@ def _start(reactor: Any, options: dict[str, Any]) -> LocalFleetIQ:
 
 
 def _makeSession() -> Any:
-    """A boto3 session that reads no variable and no file of AWS's."""
+    """Return a boto3 session that reads no environment variables and no files of AWS."""
     import boto3.session
     import botocore.session
 
-    unread = {
+    variables = {
         name: (None, None, default, convert)
         for name, (_, _, default, convert) in botocore.session.Session.SESSION_VARIABLES.items()
     }
-    unread["config_file"] = unread["credentials_file"] = (None, None, os.devnull, None)
+    variables["config_file"] = variables["credentials_file"] = (None, None, os.devnull, None)
     return boto3.session.Session(
         aws_access_key_id="local",
         aws_secret_access_key="local",
         region_name=REGION,
-        botocore_session=botocore.session.Session(session_vars=unread),
+        botocore_session=botocore.session.Session(session_vars=variables),
     )
 
 

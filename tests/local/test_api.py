@@ -10,7 +10,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from echoserver.local.http.operations import Actions
+from echoserver.local.http.operations import Operations
 from echoserver.local.model.fleet import Fleet
 from echoserver.local.model.values import FleetIQError, instanceIdOf
 from tests.local.inmemory import (
@@ -260,21 +260,21 @@ class EndpointTests(SynchronousTestCase):
         self.assertEqual([], self.fleetIQ.clock.getDelayedCalls())
 
 
-class ActionsTests(SynchronousTestCase):
+class OperationsTests(SynchronousTestCase):
     """The dispatch table."""
 
     def setUp(self) -> None:
-        self.actions = Actions(Fleet(lambda _event: None), lambda: 0.0)
+        self.operations = Operations(Fleet(lambda _event: None), lambda: 0.0)
 
     def test_registered(self) -> None:
         """The operations are the classes' names, in each table made."""
-        self.assertEqual(SERVED, self.actions.operations)
-        again = Actions(Fleet(lambda _event: None), lambda: 0.0)
-        self.assertEqual(SERVED, again.operations)
+        self.assertEqual(SERVED, self.operations.names)
+        again = Operations(Fleet(lambda _event: None), lambda: 0.0)
+        self.assertEqual(SERVED, again.names)
 
     def test_refusalIsText(self) -> None:
         """A refused operation is an exception of ours, whose text can be printed."""
-        refusal = self.assertRaises(FleetIQError, self.actions.check, "Dance")
+        refusal = self.assertRaises(FleetIQError, self.operations.check, "Dance")
         self.assertIn("Dance is not an operation", str(refusal))
 
 

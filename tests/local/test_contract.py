@@ -12,7 +12,7 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
 from twisted.trial.unittest import SkipTest, TestCase
 
-from echoserver.local.http.operations import Actions
+from echoserver.local.http.operations import Operations
 from echoserver.local.model.fleet import Fleet
 from echoserver.local.model.values import FleetIQError, instanceIdOf
 from echoserver.local.service import LocalFleetIQ
@@ -32,12 +32,12 @@ class MemoryDoor:
         clock.advance(1_700_000_000)
         state = Fleet(lambda _event: None)
         state.addGroup("local", 2, clock.seconds())
-        self._actions = Actions(state, clock.seconds)
+        self._operations = Operations(state, clock.seconds)
         self.advance: Callable[[float], None] = clock.advance
 
     async def call(self, operation: str, request: dict[str, Any]) -> Reply:
         try:
-            return self._actions.perform(operation, request) or {}
+            return self._operations.perform(operation, request) or {}
         except FleetIQError as refusal:
             raise Refused(refusal.code) from refusal
 

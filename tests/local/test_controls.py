@@ -183,7 +183,7 @@ class ClockControlTests(SynchronousTestCase):
             before = response.json["now"]
             response = self.fleetIQ.tell("clock", {"advance": LONGEST_ADVANCE})
         self.assertEqual(400, response.status)
-        self.assertIn("no further than the year 9000", response.json["error"])
+        self.assertIn("cannot pass the year 9000", response.json["error"])
         self.assertEqual(before, self.fleetIQ.state()["now"])
         self.assertEqual(200, self.fleetIQ.ask("GET", "/latest/meta-data/").status)
 

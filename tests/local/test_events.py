@@ -98,8 +98,8 @@ class JournalControlTests(WatchedTestCase):
     def test_faults(self) -> None:
         """An ordered fault is told as one, and what became of the call."""
         for kind, outcome, sentence in (
-            ("drop", "drop", "An ordered fault closed the connection before it took effect."),
-            ("lost-reply", "lost-reply", "An ordered fault lost the reply, which was OK."),
+            ("drop", "drop", "A fault closed the connection before the call took effect."),
+            ("lost-reply", "lost-reply", "A fault lost the reply, which was OK."),
             ("throttle", "ThrottlingException", "Rate exceeded"),
         ):
             self.order(operation="*", kind=kind, count=1)

@@ -7,7 +7,7 @@ from random import Random
 import cbor2
 from twisted.trial.unittest import SynchronousTestCase
 
-from echoserver.local.http.operations import Actions
+from echoserver.local.http.operations import Operations
 from echoserver.local.model.fleet import Fleet
 from tests.local.fuzzing import RIGHT, Call, drawCall
 from tests.local.inmemory import MemoryFleetIQ, Response, requestBytes
@@ -34,7 +34,7 @@ class FuzzingTests(SynchronousTestCase):
 
     def test_everyOperation(self) -> None:
         """No operation is left out of it."""
-        operations = Actions(Fleet(lambda _event: None), lambda: 0.0).operations
+        operations = Operations(Fleet(lambda _event: None), lambda: 0.0).names
         self.assertEqual(set(), set(operations) - set(RIGHT))
 
     def test_everyCallIsAnswered(self) -> None:

@@ -12,7 +12,7 @@ from urllib.request import Request, urlopen
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from echoserver.local.http.operations import Actions
+from echoserver.local.http.operations import Operations
 from echoserver.local.model.fleet import Fleet
 from echoserver.local.model.settings import Settings
 from echoserver.local.tap import Options
@@ -105,7 +105,7 @@ class GuideTests(SynchronousTestCase):
 
     def test_operations(self) -> None:
         """The table of operations has each that is served."""
-        operations = set(Actions(Fleet(lambda _: None), lambda: 0.0).operations)
+        operations = set(Operations(Fleet(lambda _: None), lambda: 0.0).names)
         listed = ", ".join(row[0] for row in rows("## What it serves")).split(", ")
         self.assertEqual(sorted(operations), sorted(listed))
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from echoserver.local.http.operations import Actions
+from echoserver.local.http.operations import Operations
 from echoserver.local.model.fleet import Fleet
 from echoserver.local.model.values import FleetIQError, cutPage, instanceIdOf, readToken, writeToken
 
@@ -26,7 +26,7 @@ class TwoGroupsTests(SynchronousTestCase):
         state = Fleet(lambda _event: None)
         for name in ("a", "b"):
             state.addGroup(name, MANY, clock.seconds())
-        self.actions = Actions(state, clock.seconds)
+        self.operations = Operations(state, clock.seconds)
         for number in range(4):
             name = "ab"[number % 2]
             self.perform(
@@ -37,7 +37,7 @@ class TwoGroupsTests(SynchronousTestCase):
             )
 
     def perform(self, operation: str, group: str, **request: Any) -> Any:
-        return self.actions.perform(operation, {"GameServerGroupName": group, **request})
+        return self.operations.perform(operation, {"GameServerGroupName": group, **request})
 
     def instances(self, group: str, **request: Any) -> list[str]:
         """The ids on all pages of three."""

@@ -82,7 +82,7 @@ class OptionsTests(SynchronousTestCase):
                 ["--frob"],
                 "option --frob not recognized; 'twistd fleetiq-local --help' lists the options.",
             ),
-            (["extra"], "'extra' is one word too many: options begin with --."),
+            (["extra"], "'extra' is not an option: options begin with --."),
         ):
             end = self.assertRaises(SystemExit, parsed, *arguments)
             self.assertIn(f"fleetiq-local: {sentence}", str(end.code))
@@ -134,11 +134,11 @@ class CannotListenTests(SynchronousTestCase):
         options.parseOptions([*twistdOptions, "fleetiq-local", "--listen", listen])
         return LocalProgram(FailingReactor(reason), options.subOptions)
 
-    def test_waysOut(self) -> None:
+    def test_hints(self) -> None:
         """What to do depends on what is wrong."""
-        for reason, wayOut in (
-            (OSError(EADDRINUSE, "In use"), "In use. End what listens there, or take another port"),
-            (OSError(EACCES, "Denied"), "Denied. Ports below 1024 need root: take a higher one"),
+        for reason, hint in (
+            (OSError(EADDRINUSE, "In use"), "In use. Stop the program that listens there, or use another"),
+            (OSError(EACCES, "Denied"), "Denied. Ports below 1024 require root: use a higher one"),
             (
                 OSError(EADDRNOTAVAIL, "Not here"),
                 "Not here. The interface, '192.0.2.1', must be an address of this machine",
@@ -147,14 +147,14 @@ class CannotListenTests(SynchronousTestCase):
         ):
             end = self.assertRaises(SystemExit, self.program(reason, "-n").startService)
             self.assertIn("cannot listen on tcp:80:interface=192.0.2.1: ", str(end.code))
-            self.assertIn(wayOut, str(end.code))
+            self.assertIn(hint, str(end.code))
             self.assertIn(", such as --listen tcp:4571:interface=127.0.0.1", str(end.code))
 
     def test_daemon(self) -> None:
         """To a daemon the sentence is an error, which twistd reports: an exit it would not."""
         program = self.program(OSError(EADDRINUSE, "In use"))
         error = self.assertRaises(RuntimeError, program.startService)
-        self.assertIn("In use. End what listens there", str(error))
+        self.assertIn("In use. Stop the program that listens there", str(error))
 
 
 class BindingTests(TestCase):

@@ -6,7 +6,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from echoserver.local.http.operations import Actions
+from echoserver.local.http.operations import Operations
 from echoserver.local.http.validation import ServiceModel, compilePattern, gameLift
 from echoserver.local.model.fleet import Fleet
 from tests.groupcontract import NEW_GROUP
@@ -197,7 +197,7 @@ class PatternTests(SynchronousTestCase):
     def test_everyPatternOfFleetIQ(self) -> None:
         """Each pattern of FleetIQ's inputs takes what is right, and refuses what is wrong."""
         names: set[str] = set()
-        for operation in Actions(Fleet(lambda _event: None), lambda: 0.0).operations:
+        for operation in Operations(Fleet(lambda _event: None), lambda: 0.0).names:
             names |= shapesOf(gameLift().inputShape(operation))
         patterns = {
             name: gameLift().shapes[name]["pattern"]

@@ -1,5 +1,4 @@
-"""AWS JSON 1.1, byte by byte.
-Smithy RPC v2 CBOR, byte by byte."""
+"""The wire protocols AWS JSON 1.1 and Smithy RPC v2 CBOR, byte by byte."""
 
 from __future__ import annotations
 
@@ -12,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from echoserver.local.http.operations import Actions
+from echoserver.local.http.operations import Operations
 from echoserver.local.http.validation import gameLift
 from echoserver.local.http.wire import (
     AwsJson,
@@ -30,44 +29,44 @@ JSON = "application/x-amz-json-1.1"
 
 
 class AwsJsonTests(SynchronousTestCase):
-    """Requests in, replies out."""
+    """Parse calls and serialize replies."""
 
     def setUp(self) -> None:
         self.protocol = AwsJson("GameLift.ListGameServers", JSON)
 
-    def refused(self, target: str | None, contentType: str | None) -> FleetIQError:
+    def rejection(self, target: str | None, contentType: str | None) -> FleetIQError:
         protocol = AwsJson(target, contentType)
-        refusal: FleetIQError = self.assertRaises(FleetIQError, protocol.operationOf)
-        return refusal
+        error: FleetIQError = self.assertRaises(FleetIQError, protocol.operationName)
+        return error
 
     def test_operation(self) -> None:
-        """The operation is what follows the last dot of the target; a charset does not matter."""
-        self.assertEqual("ListGameServers", self.protocol.operationOf())
+        """The operation follows the last dot of the target. A charset is allowed."""
+        self.assertEqual("ListGameServers", self.protocol.operationName())
         protocol = AwsJson("com.amazonaws.GameLift.Claim", f"{JSON.upper()}; charset=utf-8")
-        self.assertEqual("Claim", protocol.operationOf())
+        self.assertEqual("Claim", protocol.operationName())
 
     def test_headersChoose(self) -> None:
-        """The protocol reads the headers it needs from the request."""
+        """The protocol takes its headers from the request."""
         headers = {"x-amz-target": "GameLift.Claim", "content-type": JSON}
-        self.assertEqual("Claim", protocolOf(headers.get).operationOf())
+        self.assertEqual("Claim", protocolOf(headers.get).operationName())
 
     def test_noOperation(self) -> None:
-        """Without a target, or with an empty one, no operation is known."""
+        """A missing or empty target is an UnknownOperationException."""
         for target in (None, "", "GameLift."):
-            self.assertEqual("UnknownOperationException", self.refused(target, JSON).code)
+            self.assertEqual("UnknownOperationException", self.rejection(target, JSON).code)
 
     def test_wrongContentType(self) -> None:
-        """What a browser's form can send is not AWS JSON."""
+        """A content type that a browser's form can send is rejected."""
         for contentType in (None, "text/plain", "application/json", "application/cbor"):
-            refusal = self.refused("GameLift.Claim", contentType)
-            self.assertEqual("SerializationException", refusal.code)
+            error = self.rejection("GameLift.Claim", contentType)
+            self.assertEqual("SerializationException", error.code)
 
     def test_noBody(self) -> None:
-        """No body is an empty input."""
+        """An empty body is an empty input."""
         self.assertEqual({}, self.protocol.decode(b""))
 
     def test_hostileBodies(self) -> None:
-        """What is not a JSON object in UTF-8 is refused, however it is wrong."""
+        """A body that is not a JSON object in UTF-8 is rejected with a short message."""
         for body in (
             b"[]",
             b"null",
@@ -87,26 +86,26 @@ class AwsJsonTests(SynchronousTestCase):
             b'{"a":' * 10_000 + b"1" + b"}" * 10_000,
             b'{"a": ' + b"9" * 5000 + b"}",
         ):
-            refusal = self.assertRaises(FleetIQError, self.protocol.decode, body)
-            self.assertEqual("SerializationException", refusal.code)
-            self.assertLess(len(refusal.message), 200)
+            error = self.assertRaises(FleetIQError, self.protocol.decode, body)
+            self.assertEqual("SerializationException", error.code)
+            self.assertLess(len(error.message), 200)
 
     @settings(deadline=None)
     @given(st.binary(max_size=60))
     def test_anyBody(self, body: bytes) -> None:
-        """Any bytes are an object or a sentence."""
+        """Any bytes result in an object or a sentence."""
         try:
             self.assertIsInstance(readObject(body), dict)
         except ValueError as error:
             self.assertTrue(str(error).startswith("The body"))
 
     def test_wholeEscapes(self) -> None:
-        """A character beyond the BMP may be escaped in two halves."""
+        """A character beyond the BMP may be escaped as two surrogates."""
         self.assertEqual({"a": "\U0001f600"}, readObject(b'{"a": "\\ud83d\\ude00"}'))
 
     def test_reply(self) -> None:
-        """A reply has its content type and a request id; timestamps are numbers."""
-        reply = self.protocol.reply({"Time": 1.25, "Text": "é"}, "id-1")
+        """A reply has a content type and a request id. Timestamps are numbers."""
+        reply = self.protocol.serialize({"Time": 1.25, "Text": "é"}, "id-1")
         self.assertEqual(200, reply.status)
         self.assertEqual(b'{"Time":1.25,"Text":"\\u00e9"}', reply.body)
         self.assertEqual(
@@ -115,10 +114,10 @@ class AwsJsonTests(SynchronousTestCase):
 
     def test_noOutput(self) -> None:
         """An operation without output has an empty body."""
-        self.assertEqual(b"", self.protocol.reply(None, "id-1").body)
+        self.assertEqual(b"", self.protocol.serialize(None, "id-1").body)
 
     def test_errors(self) -> None:
-        """An error names its code in body and header, and has the status AWS gives it."""
+        """An error has its code in body and header, and the status that AWS uses."""
         for code, status in (
             ("ConflictException", 400),
             ("NotFoundException", 400),
@@ -127,7 +126,7 @@ class AwsJsonTests(SynchronousTestCase):
             ("InternalFailure", 500),
             ("ServiceUnavailable", 503),
         ):
-            reply = self.protocol.refuse(FleetIQError(code, "Why."), "id-1")
+            reply = self.protocol.serializeError(FleetIQError(code, "Why."), "id-1")
             self.assertEqual(status, reply.status)
             self.assertEqual({"__type": code, "Message": "Why."}, json.loads(reply.body))
             headers = dict(reply.headers)
@@ -136,7 +135,7 @@ class AwsJsonTests(SynchronousTestCase):
 
 
 def head(majorType: int, value: int) -> bytes:
-    """The first nine bytes of an item: its type, and in the longest form its value or length."""
+    """Return the first nine bytes of an item: its type, and its value or length as 64 bits."""
     return bytes([majorType << 5 | 27]) + value.to_bytes(8, "big")
 
 
@@ -147,17 +146,17 @@ HOSTILE = (
     b"{}",
     b"\x80",  # a list
     b"\xf6",  # null
-    b"\xa1\x61a",  # a name without its value
+    b"\xa1\x61a",  # a key without its value
     b"\xa1\x61a\x65four",  # cut off
-    b"\xbf\x61a\x01",  # without its end
+    b"\xbf\x61a\x01",  # without an end
     b"\xbf\x61a\xff",
     b"\xff",
     b"\x1c",
-    b"\xa0\x00",  # something after its end
+    b"\xa0\x00",  # bytes after its end
     b"\xa0\xa0",
-    b"\xa2\x61a\x01\x61a\x02",  # a name twice
+    b"\xa2\x61a\x01\x61a\x02",  # the same key twice
     b"\xbf\x61a\x01\x61a\x02\xff",
-    b"\xa1\x01\x02",  # names that are no text: 1, bytes, null, nan, a list, a map
+    b"\xa1\x01\x02",  # keys that are not text: 1, bytes, null, nan, a list, a map
     b"\xa1\x41a\x02",
     b"\xa1\xf6\x02",
     b"\xa1\xf9\x7e\x00\x02",
@@ -169,7 +168,7 @@ HOSTILE = (
     b"\xa1\x61a\xfb\xff\xf0" + bytes(6),
     b"\xa1\x61a\xf0",  # simple values without a meaning
     b"\xa1\x61a\xf8\xff",
-    b"\xa1\x61a\x61\xff",  # no UTF-8; half a character
+    b"\xa1\x61a\x61\xff",  # not UTF-8; a lone surrogate
     b"\xa1\x61a\x63\xed\xa0\x80",
     b"\x81" * 10_000,
     b"\x81" * LONGEST_BODY,
@@ -183,13 +182,13 @@ HOSTILE = (
     *(b"\xa1\x61a\x7f" + head(TEXT, length) + b"\xff" for length in HUGE),
     *(b"\xa1\x61a" * 20 + head(ARRAY, length) * 5 for length in HUGE),
 )
-# Dates, big numbers, shared and repeated values, patterns, mail, sets, and tags nobody has defined.
+# Dates, big numbers, shared and repeated values, patterns, mail, sets, and undefined tags.
 TAGS = (0, 1, 2, 3, 4, 5, 25, 28, 29, 30, 35, 36, 37, 100, 256, 258, 260, 1004, 43000, 55799, 2**63)
 TAGGED = (b"\xa0", b"\x00", b"\x60", b"\x41a", b"\x82\x01\x02", b"\xfb\x41\xd9" + bytes(6))
 
 
 class RpcV2CborTests(SynchronousTestCase):
-    """Requests in, replies out."""
+    """Parse calls and serialize replies."""
 
     def setUp(self) -> None:
         self.protocol = self.protocolWith({})
@@ -198,13 +197,13 @@ class RpcV2CborTests(SynchronousTestCase):
         given = {"smithy-protocol": "rpc-v2-cbor", "content-type": "application/cbor", **headers}
         return RpcV2Cbor(b"/service/GameLift/operation/ListGameServers", given.get)
 
-    def assertRefused(self, body: bytes) -> None:
-        refusal = self.assertRaises(FleetIQError, self.protocol.decode, body)
-        self.assertEqual("SerializationException", refusal.code)
-        self.assertLess(len(refusal.message), 200)
+    def assertRejected(self, body: bytes) -> None:
+        error = self.assertRaises(FleetIQError, self.protocol.decode, body)
+        self.assertEqual("SerializationException", error.code)
+        self.assertLess(len(error.message), 200)
 
     def test_requestsChoose(self) -> None:
-        """Path or header make it CBOR; nothing but POST is a call."""
+        """The path or a header select CBOR. Only POST is a call."""
         path = b"/service/GameLift/operation/ListGameServers"
         none: dict[str, str] = {}
         self.assertIsInstance(protocolOf(none.get, path), RpcV2Cbor)
@@ -216,7 +215,7 @@ class RpcV2CborTests(SynchronousTestCase):
         self.assertFalse(isCall(b"POST", b"/latest"))
 
     def test_asBotocoreSends(self) -> None:
-        """The bytes that botocore sent, when it was made to speak CBOR."""
+        """The bytes that botocore sent, configured for CBOR, are parsed."""
         body = bytes.fromhex(
             "a37347616d6553657276657247726f75704e616d656b4d794c69766547726f7570"
             "69536f72744f7264657269415343454e44494e47654c696d69740a"
@@ -227,60 +226,60 @@ class RpcV2CborTests(SynchronousTestCase):
         )
 
     def test_noInput(self) -> None:
-        """No body, and then no content type, is an empty input, as an empty map is."""
+        """An empty body, also without a content type, and an empty map are an empty input."""
         self.assertEqual({}, self.protocolWith({"content-type": ""}).decode(b""))
         self.assertEqual({}, self.protocol.decode(b"\xa0"))
         self.assertEqual({}, self.protocol.decode(b"\xbf\xff"))
 
     def test_contentType(self) -> None:
-        """A body must say that it is CBOR."""
+        """A body must have the content type of CBOR."""
         for contentType in ("", "application/json", "application/cborx", "text/plain"):
             protocol = self.protocolWith({"content-type": contentType})
-            refusal = self.assertRaises(FleetIQError, protocol.decode, b"\xa0")
-            self.assertEqual("SerializationException", refusal.code)
+            error = self.assertRaises(FleetIQError, protocol.decode, b"\xa0")
+            self.assertEqual("SerializationException", error.code)
         for contentType in ("Application/CBOR", "application/cbor; charset=binary"):
             self.assertEqual({}, self.protocolWith({"content-type": contentType}).decode(b"\xa0"))
 
     def test_indefiniteLengths(self) -> None:
-        """Items may come without a length, in pieces."""
+        """Items of indefinite length are parsed."""
         body = b"\xbf\x7f\x61a\x61b\xff\x9f\x01\x7f\x62xy\x61z\xff\xff\xff"
         self.assertEqual({"ab": [1, "xyz"]}, self.protocol.decode(body))
 
     def test_undefinedIsNull(self) -> None:
-        """The specification has servers read undefined as null."""
+        """Undefined is null, as the specification requires of servers."""
         self.assertEqual({"a": None, "b": [None]}, readStructure(b"\xa2\x61a\xf7\x61b\x81\xf7"))
 
     def test_numbers(self) -> None:
-        """Numbers may have any size that holds them."""
+        """Numbers may be encoded in any size."""
         body = b"\xa4\x61a\x1b" + bytes(7) + b"\x05\x61b\x20\x61c\xf9\x3e\x00\x61d\xf5"
         self.assertEqual({"a": 5, "b": -1, "c": 1.5, "d": True}, self.protocol.decode(body))
 
     def test_hostileBodies(self) -> None:
-        """What is not a map, whole, plain and of sane depth, is refused, however it is wrong."""
+        """A body that is not a complete map of plain types and limited depth is rejected."""
         for body in HOSTILE:
-            self.assertRefused(body)
+            self.assertRejected(body)
 
     def test_depth(self) -> None:
-        """32 levels are read, as no input has, and not one more."""
+        """32 levels are parsed, more than any input has; 33 are rejected."""
         self.assertEqual(["a"], list(self.protocol.decode(b"\xa1\x61a" + b"\x81" * 31 + b"\x00")))
-        self.assertRefused(b"\xa1\x61a" + b"\x81" * 32 + b"\x00")
+        self.assertRejected(b"\xa1\x61a" + b"\x81" * 32 + b"\x00")
 
     def test_numbersAsNames(self) -> None:
-        """Reading ends at the first name that is no text: numbers can be made to collide."""
-        refusal = self.assertRaises(FleetIQError, self.protocol.decode, b"\xa2\x01\x02\xff")
-        self.assertIn("map key must be a text string", refusal.message)
+        """Parsing ends at the first key that is not text: an attacker can make numbers collide."""
+        error = self.assertRaises(FleetIQError, self.protocol.decode, b"\xa2\x01\x02\xff")
+        self.assertIn("map key must be a text string", error.message)
 
     def test_tags(self) -> None:
-        """No tag is taken, on a map, a value or a name, whatever it would mean elsewhere."""
+        """Every tag is rejected, on a map, a value or a key."""
         for tag in TAGS:
             for value in TAGGED:
                 for before in (b"", b"\xa1\x61a", b"\xa1\x61a\x81", b"\xa1"):
-                    self.assertRefused(before + head(TAG, tag) + value + b"\x00")
+                    self.assertRejected(before + head(TAG, tag) + value + b"\x00")
 
     @settings(deadline=None)
     @given(st.binary(max_size=60))
     def test_anyBody(self, body: bytes) -> None:
-        """Any bytes are a map or a sentence."""
+        """Any bytes result in a map or a sentence."""
         try:
             self.assertIsInstance(readStructure(body), dict)
         except ValueError as error:
@@ -295,12 +294,12 @@ class RpcV2CborTests(SynchronousTestCase):
         )
     )
     def test_anyInput(self, value: dict[str, Any]) -> None:
-        """What an SDK encodes is read as it was meant."""
+        """An input that an SDK encodes is parsed to the same value."""
         self.assertEqual(value, readStructure(cbor2.dumps(value)))
 
     def test_reply(self) -> None:
-        """A timestamp is tag 1 and a double, even on a whole second."""
-        reply = self.protocol.reply({"Time": 1.0, "Text": "é", "List": [{}]}, "id-1")
+        """A timestamp is tag 1 and a double, also for a whole second."""
+        reply = self.protocol.serialize({"Time": 1.0, "Text": "é", "List": [{}]}, "id-1")
         self.assertEqual(200, reply.status)
         self.assertEqual(
             b"\xa3\x64Time\xc1\xfb\x3f\xf0" + bytes(6) + b"\x64Text\x62\xc3\xa9\x64List\x81\xa0",
@@ -316,15 +315,15 @@ class RpcV2CborTests(SynchronousTestCase):
         )
 
     def test_noOutput(self) -> None:
-        """An operation without output has neither body nor content type."""
-        reply = self.protocol.reply(None, "id-1")
+        """An operation without output has no body and no content type."""
+        reply = self.protocol.serialize(None, "id-1")
         self.assertEqual((200, b""), (reply.status, reply.body))
         self.assertEqual(
             {b"smithy-protocol", b"x-amzn-RequestId"}, {name for name, _ in reply.headers}
         )
 
     def test_errors(self) -> None:
-        """An error names its shape in full, in the body alone."""
+        """An error has the full name of its shape, in the body only."""
         for code, status in (
             ("ConflictException", 400),
             ("InternalServiceException", 500),
@@ -332,7 +331,7 @@ class RpcV2CborTests(SynchronousTestCase):
             ("ServiceUnavailable", 503),
             ("RequestEntityTooLargeException", 413),
         ):
-            reply = self.protocol.refuse(FleetIQError(code, "Why."), "id-1")
+            reply = self.protocol.serializeError(FleetIQError(code, "Why."), "id-1")
             self.assertEqual(status, reply.status)
             body = {"__type": f"com.amazonaws.gamelift#{code}", "Message": "Why."}
             self.assertEqual(body, cbor2.loads(reply.body))
@@ -340,7 +339,7 @@ class RpcV2CborTests(SynchronousTestCase):
             self.assertEqual(names, {name for name, _ in reply.headers})
 
     def test_fractionsAreTimestamps(self) -> None:
-        """In no served operation's output the model has a fraction that is no timestamp."""
+        """No output of a served operation has a float that is not a timestamp."""
 
         def types(shapeName: str) -> Iterator[str]:
             shape = gameLift().shapes[shapeName]
@@ -350,7 +349,7 @@ class RpcV2CborTests(SynchronousTestCase):
                     yield from types(member["shape"])
 
         self.assertIn("timestamp", set(types("GameServer")))
-        for operation in Actions(Fleet(lambda _event: None), lambda: 0.0).operations:
+        for operation in Operations(Fleet(lambda _event: None), lambda: 0.0).names:
             if f"{operation}Output" in gameLift().shapes:
                 self.assertFalse(
                     {"float", "double", "map"}.intersection(types(f"{operation}Output"))

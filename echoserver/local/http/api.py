@@ -1,4 +1,4 @@
-"""The FleetIQ endpoint over twisted.web: reads a call, lets faults strike it, answers."""
+"""The API endpoint: parses a call, applies injected faults, carries it out and replies."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET
 
-from echoserver.local.http.operations import Actions
+from echoserver.local.http.operations import Operations
 from echoserver.local.http.site import LocalRequest, Missing
 from echoserver.local.http.validation import gameLift
 from echoserver.local.http.wire import Reply, WireProtocol, isCall, protocolOf
@@ -27,41 +27,43 @@ from echoserver.webaccess import PLAIN_TEXT
 @dataclass(slots=True, eq=False)
 class _Call:
     """
-    A call on its way through here, and what is known of it so far.
+    A call that is being processed.
 
-    @ivar began: when it came, in real time.
-    @ivar about: what it is about, in the API's words: its input, or the GameServer of its output.
-    @ivar callerLeft: whether nobody is there to answer.
+    @ivar received: when it arrived, in real time.
+    @ivar subject: names the group, game server and instance, for the journal: the call's input, or
+        the GameServer of its output.
+    @ivar disconnected: whether the caller has closed its connection.
     """
 
     request: LocalRequest
     protocol: WireProtocol
     requestId: str
     body: bytes
-    began: float
+    received: float
     operation: str = ""
-    about: Mapping[str, Any] = field(default_factory=dict)
+    subject: Mapping[str, Any] = field(default_factory=dict)
     outcome: str = "OK"
     sentence: str | None = None
-    callerLeft: bool = False
+    disconnected: bool = False
 
-    def refuse(self, refusal: FleetIQError) -> Reply:
-        self.outcome, self.sentence = refusal.code, refusal.message
-        return self.protocol.refuse(refusal, self.requestId)
+    def fail(self, error: FleetIQError) -> Reply:
+        """Record an error as the call's outcome, and return the reply."""
+        self.outcome, self.sentence = error.code, error.message
+        return self.protocol.serializeError(error, self.requestId)
 
 
 class FleetIQEndpoint(Resource):
     """
-    The root of the site: calls are its own, at whatever path; GET says what this is, and its
-    children are all the rest.
+    The root of the site. It handles the calls of the API itself, whatever their path. All other
+    paths are its children.
 
-    @ivar calls: how many calls came in for each operation, whatever became of them.
+    @ivar calls: how many calls of each operation have arrived, with any outcome.
     """
 
     def __init__(
         self,
         clock: IReactorTime,
-        actions: Actions,
+        operations: Operations,
         faults: Faults,
         journal: Journal,
         rng: Random,
@@ -69,21 +71,21 @@ class FleetIQEndpoint(Resource):
         seconds: Callable[[], float],
     ) -> None:
         """
-        @param clock: real time, for the calls that an ordered fault makes wait.
-        @param rng: where request ids come from.
-        @param performed: told after each call that may have changed the state.
+        @param clock: real time, for calls that a fault delays.
+        @param rng: the random source of request ids.
+        @param performed: called after each call that may have changed the state.
         @param seconds: the local clock.
         """
         super().__init__()
         self.calls: Counter[str] = Counter()
         self._clock = clock
-        self._actions = actions
+        self._operations = operations
         self._faults = faults
         self._journal = journal
-        self._dice = rng
+        self._rng = rng
         self._performed = performed
         self._seconds = seconds
-        self._waiting: dict[IDelayedCall, _Call] = {}
+        self._delayed: dict[IDelayedCall, _Call] = {}
 
     def getChildWithDefault(self, path: bytes, request: LocalRequest) -> IResource:
         if isCall(request.method, request.path):
@@ -104,94 +106,94 @@ class FleetIQEndpoint(Resource):
         return NOT_DONE_YET
 
     def render_POST(self, request: LocalRequest) -> int:
-        requestId = str(UUID(int=self._dice.getrandbits(128), version=4))
+        requestId = str(UUID(int=self._rng.getrandbits(128), version=4))
         protocol = protocolOf(request.header, request.path)
-        body = request.content.read()  # which is closed if the caller leaves
+        body = request.content.read()  # closed when the caller disconnects
         call = _Call(request, protocol, requestId, body, self._clock.seconds())
         try:
-            call.operation = protocol.operationOf()
-            self._actions.check(call.operation)
-        except FleetIQError as refusal:
-            self._end(call, call.refuse(refusal))
+            call.operation = protocol.operationName()
+            self._operations.check(call.operation)
+        except FleetIQError as error:
+            self._end(call, call.fail(error))
             return NOT_DONE_YET
         self.calls[call.operation] += 1
         fate = self._faults.fateOf(call.operation)
         if fate.seconds:
-            self._meetLater(call, fate)
+            self._processLater(call, fate)
         else:
-            self._meet(call, fate)
+            self._process(call, fate)
         return NOT_DONE_YET
 
     def stop(self) -> None:
-        """Forget the calls that still wait: they never take effect, and their connections close."""
-        waiting, self._waiting = self._waiting, {}
-        for wait, call in waiting.items():
-            wait.cancel()
+        """Cancel the delayed calls: they take no effect, and their connections close."""
+        delayed, self._delayed = self._delayed, {}
+        for delay, call in delayed.items():
+            delay.cancel()
             call.request.loseConnection()
 
-    def _meetLater(self, call: _Call, fate: Fate) -> None:
-        """The call takes effect after the wait, even if its caller has gone by then."""
+    def _processLater(self, call: _Call, fate: Fate) -> None:
+        """Process the call after the fault's delay, even if the caller has disconnected by then."""
 
-        def callerLeft(_reason: Failure) -> None:
-            call.callerLeft = True
+        def callerDisconnected(_reason: Failure) -> None:
+            call.disconnected = True
 
-        def meet() -> None:
-            del self._waiting[wait]
-            self._meet(call, fate)
+        def process() -> None:
+            del self._delayed[delay]
+            self._process(call, fate)
 
-        call.request.notifyFinish().addErrback(callerLeft)
-        wait = self._clock.callLater(fate.seconds, meet)
-        self._waiting[wait] = call
+        call.request.notifyFinish().addErrback(callerDisconnected)
+        delay = self._clock.callLater(fate.seconds, process)
+        self._delayed[delay] = call
 
-    def _meet(self, call: _Call, fate: Fate) -> None:
+    def _process(self, call: _Call, fate: Fate) -> None:
         reply = None if fate.kind == DROP else self._perform(call, fate)
         if fate.kind == DROP:
             call.outcome, call.sentence = (
                 DROP,
-                "An ordered fault closed the connection before it took effect.",
+                "A fault closed the connection before the call took effect.",
             )
         elif fate.kind == LOST_REPLY:
-            call.sentence = f"An ordered fault lost the reply, which was {call.outcome}."
+            call.sentence = f"A fault lost the reply, which was {call.outcome}."
             call.outcome, reply = LOST_REPLY, None
         self._end(call, reply)
 
     def _perform(self, call: _Call, fate: Fate) -> Reply:
         try:
             if fate.code is not None:
-                ordered = f"An ordered fault strikes this {call.operation}."
-                raise FleetIQError(fate.code, RATE_EXCEEDED if fate.kind == THROTTLE else ordered)
-            call.about = call.protocol.decode(call.body)
-            output = self._actions.perform(call.operation, call.about)
-            ignored = gameLift().unknownMembers(call.operation, call.about)
+                message = f"A fault makes this {call.operation} fail."
+                raise FleetIQError(fate.code, RATE_EXCEEDED if fate.kind == THROTTLE else message)
+            call.subject = call.protocol.decode(call.body)
+            output = self._operations.perform(call.operation, call.subject)
+            ignored = gameLift().unknownMembers(call.operation, call.subject)
             if ignored:
                 call.sentence = (
                     f"Ignored members that {call.operation} does not have: {', '.join(ignored)}."
                 )
-        except FleetIQError as refusal:
-            return call.refuse(refusal)
+        except FleetIQError as error:
+            return call.fail(error)
         finally:
             self._performed()
         if output:
-            call.about = output.get("GameServer", call.about)
-        return call.protocol.reply(output, call.requestId)
+            call.subject = output.get("GameServer", call.subject)
+        return call.protocol.serialize(output, call.requestId)
 
     def _end(self, call: _Call, reply: Reply | None) -> None:
-        """Write it down, and answer; with C{None}, close the connection instead."""
-        about = call.about
+        """Add the call to the journal, and send the reply; C{None} closes the connection."""
+        subject = call.subject
         self._journal.called(
             (
                 self._seconds(),
                 call.operation[:LONGEST],
                 (call.request.getHeader(b"user-agent") or b"")[:LONGEST],
                 call.outcome,
-                self._clock.seconds() - call.began,
-                short(about.get("GameServerGroupName") or about.get("ResourceARN")),
-                short(about.get("GameServerId")),
-                short(about.get("InstanceId")),
+                self._clock.seconds() - call.received,
+                short(subject.get("GameServerGroupName") or subject.get("ResourceARN")),
+                short(subject.get("GameServerId")),
+                short(subject.get("InstanceId")),
                 short(call.sentence),
             )
         )
-        if call.callerLeft:
+        if call.disconnected:
             return
         if reply is None:
             call.request.loseConnection()

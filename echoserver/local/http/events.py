@@ -1,4 +1,4 @@
-"""What happened: GET /_local/journal as a list, and GET /_local/events as a stream."""
+"""The journal as a list, GET /_local/journal, and as a stream of events, GET /_local/events."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
 
-from echoserver.local.http.controls import answer
+from echoserver.local.http.controls import respondJSON
 from echoserver.local.http.site import LocalRequest
 from echoserver.local.model.journal import KEPT, Entry, Journal, formatEntry
 
 _log = Logger(namespace="fleetiq.local")
 
-# A reader may be the whole journal behind, which is two times KEPT, and as much again.
+# Entries that may wait for one reader: the whole journal, 2 * KEPT, and as many new ones.
 MOST_BEHIND = 4 * KEPT
-# A comment this often, in real seconds, finds out readers who vanished while nothing happened.
+# Real seconds between comments. They detect readers that have vanished while nothing happened.
 COMMENT_SECONDS = 15.0
 _HEADERS = ((b"Content-Type", b"text/event-stream"), (b"Cache-Control", b"no-store"))
 
 
 class JournalControl(Resource):
-    """C{GET /_local/journal}"""
+    """C{GET /_local/journal}: the entries of the journal as JSON."""
 
     isLeaf = True
 
@@ -36,11 +36,11 @@ class JournalControl(Resource):
 
     def render_GET(self, request: LocalRequest) -> int:
         entries = [formatEntry(each) for each in self._journal.entries()]
-        return answer(request, 200, {"entries": entries, "forgotten": self._journal.forgotten})
+        return respondJSON(request, 200, {"entries": entries, "forgotten": self._journal.forgotten})
 
 
 class EventsControl(Resource):
-    """C{GET /_local/events}: server-sent events, first those of the journal, then the new ones."""
+    """C{GET /_local/events}: server-sent events, first the journal's entries, then the new ones."""
 
     isLeaf = True
 
@@ -56,14 +56,14 @@ class EventsControl(Resource):
 
     def render_GET(self, request: LocalRequest) -> int:
         if not self._readers:
-            self._journal.readers.append(self._tell)
+            self._journal.readers.append(self._sendEntry)
             self._comment = self._clock.callLater(COMMENT_SECONDS, self._sendComments)
         reader = _Reader(request)
         self._readers.add(reader)
-        request.notifyFinish().addBoth(self._left, reader)
+        request.notifyFinish().addBoth(self._disconnected, reader)
         for name, value in _HEADERS:
             request.setHeader(name, value)
-        reader.begin([b": the journal, and all that follows\n\n", *self._kept()])
+        reader.begin([b": the journal, then new entries\n\n", *self._keptMessages()])
         return NOT_DONE_YET
 
     def render_HEAD(self, request: LocalRequest) -> int:
@@ -71,15 +71,15 @@ class EventsControl(Resource):
         return NOT_DONE_YET
 
     def stop(self) -> None:
-        """End each stream."""
+        """End all streams."""
         for reader in list(self._readers):
             reader.end()
 
-    def _kept(self) -> list[bytes]:
-        return [_wordMessage(each) for each in self._journal.entries()]
+    def _keptMessages(self) -> list[bytes]:
+        return [_formatMessage(each) for each in self._journal.entries()]
 
-    def _tell(self, entry: Entry) -> None:
-        self._send(_wordMessage(entry))
+    def _sendEntry(self, entry: Entry) -> None:
+        self._send(_formatMessage(entry))
 
     def _sendComments(self) -> None:
         self._comment = self._clock.callLater(COMMENT_SECONDS, self._sendComments)
@@ -89,38 +89,38 @@ class EventsControl(Resource):
         for reader in list(self._readers):
             if not reader.send(message):
                 _log.warn(
-                    "a reader of the events did not read the last {count}: its connection is cut",
+                    "a reader of the events is {count} entries behind: its connection is aborted",
                     count=MOST_BEHIND,
                 )
-                reader.cut()
+                reader.abort()
 
-    def _left(self, _reason: Failure | None, reader: _Reader) -> None:
+    def _disconnected(self, _reason: Failure | None, reader: _Reader) -> None:
         self._readers.discard(reader)
         if not self._readers and self._comment is not None:
-            self._journal.readers.remove(self._tell)
+            self._journal.readers.remove(self._sendEntry)
             self._comment.cancel()
             self._comment = None
 
 
 @implementer(IPushProducer)
 class _Reader:
-    """One stream. What its connection does not take yet waits here, at most C{MOST_BEHIND}."""
+    """One stream. Buffers up to L{MOST_BEHIND} messages while its connection is paused."""
 
     def __init__(self, request: LocalRequest) -> None:
         self._request = request
-        self._behind: deque[bytes] = deque()
+        self._buffer: deque[bytes] = deque()
         self._paused = False
 
     def begin(self, messages: list[bytes]) -> None:
-        self._behind.extend(messages)
+        self._buffer.extend(messages)
         self._request.registerProducer(self, True)
         self.resumeProducing()
 
     def send(self, message: bytes) -> bool:
-        """C{False} if that is too much for a reader who does not read."""
-        if len(self._behind) >= MOST_BEHIND:
+        """Send or buffer a message. Return C{False} if the buffer is full."""
+        if len(self._buffer) >= MOST_BEHIND:
             return False
-        self._behind.append(message)
+        self._buffer.append(message)
         self._write()
         return True
 
@@ -128,8 +128,8 @@ class _Reader:
         self._request.unregisterProducer()
         self._request.finish()
 
-    def cut(self) -> None:
-        self._behind.clear()
+    def abort(self) -> None:
+        self._buffer.clear()
         self._request.transport.abortConnection()
 
     def pauseProducing(self) -> None:
@@ -140,14 +140,14 @@ class _Reader:
         self._write()
 
     def stopProducing(self) -> None:
-        """The connection is gone, of which notifyFinish tells."""
-        self._behind.clear()
+        """Drop the buffer: the connection is lost, and notifyFinish fires."""
+        self._buffer.clear()
         self._paused = True
 
     def _write(self) -> None:
-        while self._behind and not self._paused:
-            self._request.write(self._behind.popleft())
+        while self._buffer and not self._paused:
+            self._request.write(self._buffer.popleft())
 
 
-def _wordMessage(entry: Entry) -> bytes:
+def _formatMessage(entry: Entry) -> bytes:
     return b"data: " + json.dumps(formatEntry(entry)).encode("ascii") + b"\n\n"

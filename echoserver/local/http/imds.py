@@ -1,4 +1,4 @@
-"""The instance metadata service, IMDSv2 and v1, for each local instance."""
+"""The instance metadata service, IMDSv1 and IMDSv2, of each local instance."""
 
 from __future__ import annotations
 
@@ -41,10 +41,11 @@ _ERROR_PAGE = """<?xml version="1.0" encoding="iso-8859-1"?>
 @dataclass(frozen=True, slots=True)
 class Access:
     """
-    How the metadata of all instances is asked for.
+    Which requests for metadata are accepted, for all instances.
 
-    @ivar versions: one of L{VERSIONS}: "v1" knows no tokens, "v2" needs them, and "both" takes
-        requests with and without.
+    @ivar seconds: the local clock.
+    @ivar versions: one of L{VERSIONS}: "v1" has no tokens, "v2" requires them, and "both" accepts
+        requests with and without one.
     """
 
     tokens: Tokens
@@ -58,15 +59,15 @@ class Access:
 
 class InstanceMetadata(Resource):
     """
-    What one instance's processes find below C{/latest}, or below one of the dates. The instance is
-    looked for at each request, for instances come and go.
+    The metadata of one instance at C{/latest} or at one of the dates. The instance is looked up for
+    each request, because instances come and go.
     """
 
     isLeaf = True
 
     def __init__(self, find: Callable[[float], Instance | None], access: Access, date: str) -> None:
         """
-        @param find: the instance that is here at a time, if one is.
+        @param find: returns the instance at a time, if it runs then.
         @param date: one of L{METADATA_DATES<echoserver.local.http.site.METADATA_DATES>}.
         """
         super().__init__()
@@ -84,14 +85,14 @@ class InstanceMetadata(Resource):
             return _fail(request, 405)
         if self._date != LATEST or request.header("X-Forwarded-For") is not None:
             return _fail(request, 403)
-        given = request.header(TTL_HEADER) or ""
-        if not (given.isascii() and given.isdigit() and len(given) <= 5):
+        value = request.header(TTL_HEADER) or ""
+        if not (value.isascii() and value.isdigit() and len(value) <= 5):
             return _fail(request, 400)
-        ttl = int(given)
+        ttl = int(value)
         if not 1 <= ttl <= LONGEST_TTL:
             return _fail(request, 400)
         token = self._access.tokens.issue(instance.instanceId, ttl, now)
-        return _answer(request, token, ttl, now)
+        return _respond(request, token, ttl, now)
 
     def render_GET(self, request: LocalRequest) -> int:
         now = self._access.seconds()
@@ -107,10 +108,10 @@ class InstanceMetadata(Resource):
         text = textAt(treeOf(instance, now), path)
         if text is None:
             return _fail(request, 404)
-        return _answer(request, text, left, instance.changeTime)
+        return _respond(request, text, left, instance.changeTime)
 
     def _secondsLeft(self, request: LocalRequest, instance: Instance, now: float) -> float | None:
-        """How long the request's token still works; C{None} if it needs none."""
+        """Return how long the request's token is valid, in seconds; C{None} if it needs none."""
         token = request.header(TOKEN_HEADER)
         if self._access.versions == "v1" or (token is None and self._access.versions == "both"):
             return None
@@ -118,7 +119,7 @@ class InstanceMetadata(Resource):
 
 
 class MissingMetadata(Resource):
-    """No metadata here, or only in its children."""
+    """A path without metadata; it may have children."""
 
     def getChild(self, _path: bytes, _request: LocalRequest) -> IResource:
         return self
@@ -128,7 +129,7 @@ class MissingMetadata(Resource):
 
 
 class Instances(MissingMetadata):
-    """C{/instances/<InstanceId>/latest/...}: the metadata of each instance."""
+    """C{/instances/<instance id>/latest/...}: the metadata of each instance."""
 
     def __init__(self, state: Fleet, access: Access) -> None:
         super().__init__()
@@ -137,13 +138,15 @@ class Instances(MissingMetadata):
 
     def getChild(self, path: bytes, _request: LocalRequest) -> IResource:
         instanceId = path.decode("latin-1")
-        here = MissingMetadata()
-        addMetadata(here, lambda now: self._state.groups(now).instance(instanceId), self._access)
-        return here
+        resource = MissingMetadata()
+        addMetadata(
+            resource, lambda now: self._state.groups(now).instance(instanceId), self._access
+        )
+        return resource
 
 
 def addMetadata(parent: Resource, find: Callable[[float], Instance | None], access: Access) -> None:
-    """Put an instance's metadata, of each date, below a resource."""
+    """Add an instance's metadata, at C{latest} and each date, to a resource."""
     for date in METADATA_DATES:
         parent.putChild(date.encode("ascii"), InstanceMetadata(find, access, date))
 
@@ -152,25 +155,25 @@ def _pathOf(request: LocalRequest) -> list[str]:
     return [segment.decode("latin-1") for segment in request.postpath]
 
 
-def _answer(request: LocalRequest, text: str, left: float | None, changeTime: float) -> int:
+def _respond(request: LocalRequest, text: str, left: float | None, changeTime: float) -> int:
     """
-    @param left: how many seconds the token still works, if there is one.
+    @param left: how many seconds the request's token is valid, if it has one.
     """
     headers: Headers = ((b"Last-Modified", datetimeToString(int(changeTime))),)
     if left is not None:
         headers += ((TTL_HEADER.encode("ascii"), b"%d" % left),)
-    return _reply(request, 200, b"text/plain", headers, text)
+    return _write(request, 200, b"text/plain", headers, text)
 
 
 def _fail(request: LocalRequest, status: int) -> int:
     title = f"{status} - {RESPONSES[status].decode('ascii')}"
-    return _reply(request, status, b"text/html", (), _ERROR_PAGE.format(title=title))
+    return _write(request, status, b"text/html", (), _ERROR_PAGE.format(title=title))
 
 
-def _reply(
+def _write(
     request: LocalRequest, status: int, contentType: bytes, headers: Headers, text: str
 ) -> int:
-    # As the real service does, which keeps no connection.
+    # As the service on EC2 does.
     request.channel.persistent = False
     request.respond(
         status,
@@ -188,38 +191,38 @@ def _reply(
 
 class Tokens:
     """
-    Issues and checks tokens, each good at one instance. A token carries its own end and is signed,
-    so that none need be kept: as with the real service, one may ask for any number of them.
+    Issues and checks tokens, each valid for one instance. A token contains its end and a signature,
+    so none is stored: clients may request any number of them.
     """
 
-    # The first bytes make tokens begin as real ones do; 40 bytes are 56 characters.
+    # The prefix makes tokens look like those of EC2. 40 bytes are 56 characters.
     _BODY = struct.Struct(">3sd5s")
     _PREFIX = b"\x01\x00\x04"
     _SIGNATURE_BYTES = 24
     _CHARACTERS = 56
 
     def __init__(self, rng: Random) -> None:
-        self._dice = rng
+        self._rng = rng
         self.endAll()
 
     def endAll(self) -> None:
-        """No token that was issued so far works any longer."""
-        self._key = self._dice.randbytes(32)
+        """Make all tokens invalid that were issued so far."""
+        self._key = self._rng.randbytes(32)
 
     def issue(self, instanceId: str, ttl: int, now: float) -> str:
-        """A token that works for C{ttl} seconds."""
-        body = self._BODY.pack(self._PREFIX, now + ttl, self._dice.randbytes(5))
+        """Return a token that is valid for C{ttl} seconds."""
+        body = self._BODY.pack(self._PREFIX, now + ttl, self._rng.randbytes(5))
         return self._signed(instanceId, body)
 
     def secondsLeft(self, instanceId: str, token: str, now: float) -> float:
-        """How long this instance's token still works: 0 or less if it does not, or never did."""
+        """Return how many seconds a token is valid for this instance; 0 or less if it is not."""
         if len(token) != self._CHARACTERS:
             return 0.0
         try:
             body = urlsafe_b64decode(token.encode("ascii"))[: self._BODY.size]
         except ValueError:
             return 0.0
-        # As text, for base64 has more than one for the same bytes.
+        # Compared as text, because different base64 texts can have the same bytes.
         if not compare_digest(token, self._signed(instanceId, body)):
             return 0.0
         end: float = self._BODY.unpack(body)[1]

@@ -1,153 +1,67 @@
-"""The 17 operations of FleetIQ: input to model, model to output; a class each."""
+"""The 17 operations of FleetIQ, one class each, and the registry that dispatches calls to them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Iterable
 
 from txaws.server.exception import APIError
 from txaws.server.method import Method
 from txaws.server.registry import Registry
 
+from echoserver.local.http.responses import (
+    Output,
+    Request,
+    pageStart,
+    serializeGameServer,
+    serializeGroup,
+    serializeInstance,
+    serializePage,
+)
 from echoserver.local.http.validation import gameLift
 from echoserver.local.model.fleet import Fleet
 from echoserver.local.model.quotas import Quotas
-from echoserver.local.model.settings import Settings
 from echoserver.local.model.values import (
-    ACCOUNT,
-    REGION,
     FleetIQError,
     GameServer,
-    GameServerGroup,
     GroupSettings,
-    Instance,
     InstanceDefinition,
-    autoScalingGroupOf,
     cutPage,
-    groupArnOf,
-    readToken,
-    writeToken,
 )
-
-Request = Mapping[str, Any]
-Output = dict[str, Any]
 
 
 class Operation(Method):  # type: ignore[misc] # txaws has no types
     """
-    One operation: C{invoke} takes an input that the service model has found right.
+    One call of an operation.
 
-    @ivar groups: the groups as they are now.
+    @ivar groups: the groups at the time of the call.
+    @ivar now: the time of the call on the local clock.
     """
 
-    def __init__(self, state: Fleet, now: float) -> None:
-        self.state = state
-        self.groups = state.groups(now)
+    def __init__(self, fleet: Fleet, now: float) -> None:
+        self.fleet = fleet
+        self.groups = fleet.groups(now)
         self.now = now
 
     def pageSize(self, request: Request) -> int:
-        return self.state.settings.pageSize(request.get("Limit"))
+        """Return how many items a page of a list has at most."""
+        return self.fleet.settings.pageSize(request.get("Limit"))
 
-    def wordGameServer(self, server: GameServer) -> Output:
-        return wordGameServer(server, self.state.settings)
+    def serialize(self, server: GameServer) -> Output:
+        return serializeGameServer(server, self.fleet.settings)
 
     def invoke(self, request: Request) -> Output | None:
-        """C{None} is the result of an operation that has no output."""
-        raise NotImplementedError(f"{type(self).__name__} must say what it does.")
+        """
+        Carry out the operation, and return its output; C{None} if it has none.
 
-
-def wordGameServer(server: GameServer, settings: Settings) -> Output:
-    """A GameServer as replies have it: without what was never set or, of claims, has ended."""
-    words: Output = {
-        "GameServerGroupName": server.groupName,
-        "GameServerGroupArn": groupArnOf(server.groupName),
-        "GameServerId": server.gameServerId,
-        "InstanceId": server.instanceId,
-        "UtilizationStatus": "UTILIZED" if server.utilized else "AVAILABLE",
-        "RegistrationTime": round(server.registrationTime, 3),
-        "LastHealthCheckTime": round(server.lastHealthCheckTime, 3),
-    }
-    if server.connectionInfo is not None:
-        words["ConnectionInfo"] = server.connectionInfo
-    if server.gameServerData is not None:
-        words["GameServerData"] = server.gameServerData
-    if server.claimed or settings.unclaimed == "blank":
-        words["ClaimStatus"] = "CLAIMED" if server.claimed else ""
-    if server.lastClaimTime is not None:
-        words["LastClaimTime"] = round(server.lastClaimTime, 3)
-    return words
-
-
-def wordInstance(instance: Instance) -> Output:
-    return {
-        "GameServerGroupName": instance.groupName,
-        "GameServerGroupArn": groupArnOf(instance.groupName),
-        "InstanceId": instance.instanceId,
-        "InstanceStatus": instance.status,
-    }
-
-
-def wordGroup(group: GameServerGroup) -> Output:
-    """
-    A GameServerGroup as replies have it: what belongs to its Auto Scaling group, such as sizes and
-    launch template, is not in it.
-    """
-    words: Output = {
-        "GameServerGroupName": group.name,
-        "GameServerGroupArn": groupArnOf(group.name),
-        "RoleArn": group.settings.roleArn,
-        "InstanceDefinitions": list(map(_wordDefinition, group.settings.instanceDefinitions)),
-        "BalancingStrategy": group.settings.balancingStrategy,
-        "GameServerProtectionPolicy": group.settings.gameServerProtectionPolicy,
-        "Status": group.status,
-        "SuspendedActions": list(group.suspendedActions),
-        "CreationTime": round(group.creationTime, 3),
-        "LastUpdatedTime": round(group.lastUpdatedTime, 3),
-    }
-    if group.isScaled:
-        words["AutoScalingGroupArn"] = (
-            f"arn:aws:autoscaling:{REGION}:{ACCOUNT}:autoScalingGroup:"
-            "00000000-0000-0000-0000-000000000000:autoScalingGroupName/"
-            + autoScalingGroupOf(group.name)
-        )
-    if group.statusReason is not None:
-        words["StatusReason"] = group.statusReason
-    return words
-
-
-def _wordDefinition(definition: InstanceDefinition) -> Output:
-    # A weight that was not given is not echoed: Terraform's tests of AWS rely on it.
-    words: Output = {"InstanceType": definition.instanceType}
-    if definition.weightedCapacity is not None:
-        words["WeightedCapacity"] = definition.weightedCapacity
-    return words
-
-
-def readAfter(request: Request, listing: str, read: Callable[[str], Any]) -> Any:
-    """The key behind which the page begins that a request asks for; C{None} for the first page."""
-    token = request.get("NextToken")
-    if token is None:
-        return None
-    try:
-        return read(readToken(listing, token))
-    except ValueError as error:
-        raise FleetIQError(
-            "InvalidRequestException",
-            "NextToken is not one of this list: repeat the call that gave it, with the same group "
-            "and SortOrder, or leave it out to begin again.",
-        ) from error
-
-
-def wordPage(name: str, words: Iterable[Output], listing: str, last: int | str | None) -> Output:
-    page: Output = {name: list(words)}
-    if last is not None:
-        page["NextToken"] = writeToken(listing, last)
-    return page
+        @param request: the input, which is valid by the service model.
+        @raise FleetIQError: The operation fails, and nothing has changed.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not implement invoke.")
 
 
 class RegisterGameServer(Operation):
     def invoke(self, request: Request) -> Output:
-        server = self.state.register(
+        server = self.fleet.register(
             request["GameServerGroupName"],
             request["GameServerId"],
             request["InstanceId"],
@@ -155,12 +69,12 @@ class RegisterGameServer(Operation):
             request.get("GameServerData"),
             self.now,
         )
-        return {"GameServer": self.wordGameServer(server)}
+        return {"GameServer": self.serialize(server)}
 
 
 class UpdateGameServer(Operation):
     def invoke(self, request: Request) -> Output:
-        server = self.state.update(
+        server = self.fleet.update(
             request["GameServerGroupName"],
             request["GameServerId"],
             request.get("GameServerData"),
@@ -168,20 +82,20 @@ class UpdateGameServer(Operation):
             request.get("HealthCheck"),
             self.now,
         )
-        return {"GameServer": self.wordGameServer(server)}
+        return {"GameServer": self.serialize(server)}
 
 
 class DeregisterGameServer(Operation):
     def invoke(self, request: Request) -> None:
-        self.state.deregister(request["GameServerGroupName"], request["GameServerId"], self.now)
+        self.fleet.deregister(request["GameServerGroupName"], request["GameServerId"], self.now)
 
 
 class DescribeGameServer(Operation):
     def invoke(self, request: Request) -> Output:
-        server = self.state.gameServer(
+        server = self.fleet.gameServer(
             request["GameServerGroupName"], request["GameServerId"], self.now
         )
-        return {"GameServer": self.wordGameServer(server)}
+        return {"GameServer": self.serialize(server)}
 
 
 class ListGameServers(Operation):
@@ -189,27 +103,27 @@ class ListGameServers(Operation):
         group = self.groups.group(request["GameServerGroupName"])
         descending = request.get("SortOrder") == "DESCENDING"
         listing = f"servers/{group.name}/{'descending' if descending else 'ascending'}"
-        servers, more = self.state.gameServers(
+        servers, more = self.fleet.gameServers(
             group.name,
             self.now,
-            readAfter(request, listing, int),
+            pageStart(request, listing, int),
             self.pageSize(request),
             descending,
         )
-        words = map(self.wordGameServer, servers)
-        return wordPage("GameServers", words, listing, servers[-1].serial if more else None)
+        items = map(self.serialize, servers)
+        return serializePage("GameServers", items, listing, servers[-1].serial if more else None)
 
 
 class ClaimGameServer(Operation):
     def invoke(self, request: Request) -> Output:
-        server = self.state.claim(
+        server = self.fleet.claim(
             request["GameServerGroupName"],
             request.get("GameServerId"),
             request.get("GameServerData"),
             (request.get("FilterOption") or {}).get("InstanceStatuses"),
             self.now,
         )
-        return {"GameServer": self.wordGameServer(server)}
+        return {"GameServer": self.serialize(server)}
 
 
 class DescribeGameServerInstances(Operation):
@@ -218,20 +132,20 @@ class DescribeGameServerInstances(Operation):
         listing = f"instances/{group.name}"
         keys = group.sortedInstanceIds
         if request.get("InstanceIds") is not None:
-            # Ids that are not in the group are left out: AWS does not say what they do.
-            named = [self.groups.instances.get(each) for each in set(request["InstanceIds"])]
+            # Ids that are not in the group are omitted: AWS does not document what it does.
+            instances = [self.groups.instances.get(each) for each in set(request["InstanceIds"])]
             keys = sorted(
-                each.instanceId for each in named if each and each.groupName == group.name
+                each.instanceId for each in instances if each and each.groupName == group.name
             )
-        ids, more = cutPage(keys, readAfter(request, listing, str), self.pageSize(request))
-        words = (wordInstance(self.groups.instances[instanceId]) for instanceId in ids)
-        return wordPage("GameServerInstances", words, listing, ids[-1] if more else None)
+        ids, more = cutPage(keys, pageStart(request, listing, str), self.pageSize(request))
+        items = (serializeInstance(self.groups.instances[instanceId]) for instanceId in ids)
+        return serializePage("GameServerInstances", items, listing, ids[-1] if more else None)
 
 
 class CreateGameServerGroup(Operation):
     """
-    The launch template, the Auto Scaling policy, the subnets and MaxSize are checked, and have no
-    effect here: there is no Auto Scaling.
+    Creates a group. The launch template, the Auto Scaling policy, the subnets and MaxSize are only
+    validated: there is no Auto Scaling here.
     """
 
     def invoke(self, request: Request) -> Output:
@@ -249,7 +163,7 @@ class CreateGameServerGroup(Operation):
             _tagsOf(request.get("Tags") or ()),
             self.now,
         )
-        return {"GameServerGroup": wordGroup(group)}
+        return {"GameServerGroup": serializeGroup(group)}
 
 
 class UpdateGameServerGroup(Operation):
@@ -263,14 +177,14 @@ class UpdateGameServerGroup(Operation):
             request.get("GameServerProtectionPolicy"),
             self.now,
         )
-        return {"GameServerGroup": wordGroup(group)}
+        return {"GameServerGroup": serializeGroup(group)}
 
 
 class DeleteGameServerGroup(Operation):
     def invoke(self, request: Request) -> Output:
         option = request.get("DeleteOption") or "SAFE_DELETE"
         group = self.groups.delete(request["GameServerGroupName"], option, self.now)
-        return {"GameServerGroup": wordGroup(group)}
+        return {"GameServerGroup": serializeGroup(group)}
 
 
 class SuspendGameServerGroup(Operation):
@@ -278,7 +192,7 @@ class SuspendGameServerGroup(Operation):
         group = self.groups.suspend(
             request["GameServerGroupName"], request["SuspendActions"], self.now
         )
-        return {"GameServerGroup": wordGroup(group)}
+        return {"GameServerGroup": serializeGroup(group)}
 
 
 class ResumeGameServerGroup(Operation):
@@ -286,19 +200,22 @@ class ResumeGameServerGroup(Operation):
         group = self.groups.resume(
             request["GameServerGroupName"], request["ResumeActions"], self.now
         )
-        return {"GameServerGroup": wordGroup(group)}
+        return {"GameServerGroup": serializeGroup(group)}
 
 
 class DescribeGameServerGroup(Operation):
     def invoke(self, request: Request) -> Output:
-        return {"GameServerGroup": wordGroup(self.groups.group(request["GameServerGroupName"]))}
+        return {
+            "GameServerGroup": serializeGroup(self.groups.group(request["GameServerGroupName"]))
+        }
 
 
 class ListGameServerGroups(Operation):
     def invoke(self, request: Request) -> Output:
-        groups, more = self.groups.page(readAfter(request, "groups", str), self.pageSize(request))
-        words = map(wordGroup, groups)
-        return wordPage("GameServerGroups", words, "groups", groups[-1].name if more else None)
+        groups, more = self.groups.page(pageStart(request, "groups", str), self.pageSize(request))
+        items = map(serializeGroup, groups)
+        last = groups[-1].name if more else None
+        return serializePage("GameServerGroups", items, "groups", last)
 
 
 class TagResource(Operation):
@@ -329,89 +246,93 @@ def _checkSizes(minSize: int, maxSize: int) -> None:
 
 def _checkLaunchTemplate(template: Request) -> None:
     names = ("LaunchTemplateId", "LaunchTemplateName")
-    given = [name for name in names if template.get(name) is not None]
-    if len(given) != 1:
+    present = [name for name in names if template.get(name) is not None]
+    if len(present) != 1:
         raise FleetIQError(
             "InvalidRequestException",
-            f"LaunchTemplate has {' and '.join(given) or 'no name'}: it must have either "
+            f"LaunchTemplate has {' and '.join(present) or 'no name'}: it must have either "
             f"{' or '.join(names)}.",
         )
 
 
-def _definitionsOf(words: Iterable[Request]) -> tuple[InstanceDefinition, ...]:
-    definitions = tuple(
-        InstanceDefinition(each["InstanceType"], each.get("WeightedCapacity")) for each in words
+def _definitionsOf(definitions: Iterable[Request]) -> tuple[InstanceDefinition, ...]:
+    parsed = tuple(
+        InstanceDefinition(each["InstanceType"], each.get("WeightedCapacity"))
+        for each in definitions
     )
-    types = {each.instanceType for each in definitions}
+    types = {each.instanceType for each in parsed}
     if len(types) < 2:
         raise FleetIQError(
             "InvalidRequestException",
-            f"InstanceDefinitions has {' and '.join(types)} alone: it must have at least two "
+            f"InstanceDefinitions has only {' and '.join(types)}: it must have at least two "
             "different instance types.",
         )
-    return definitions
+    return parsed
 
 
-def _tagsOf(words: Iterable[Request]) -> dict[str, str]:
-    """Of tags with the same key the last one counts: AWS does not say."""
-    return {each["Key"]: each["Value"] for each in words}
+def _tagsOf(tags: Iterable[Request]) -> dict[str, str]:
+    # AWS does not document what it does with repeated keys: the last tag wins.
+    return {each["Key"]: each["Value"] for each in tags}
 
 
-# What they would answer it for is the group; the model has no such error of theirs.
-_NOT_FOUND_UNDOCUMENTED = ("RegisterGameServer", "ListGameServers")
+# In the service model these have no NotFoundException, which they would raise for the group.
+_WITHOUT_NOT_FOUND = ("RegisterGameServer", "ListGameServers")
 
 
-class Actions:
+class Operations:
     """
-    The operations that are served, on one state and one clock.
+    The registry of the operations, for one fleet and one clock.
 
-    @ivar operations: their names.
+    @ivar names: the names of all operations that are served.
     """
 
     def __init__(
-        self, state: Fleet, seconds: Callable[[], float], quotas: Quotas | None = None
+        self, fleet: Fleet, seconds: Callable[[], float], quotas: Quotas | None = None
     ) -> None:
         """
-        @param quotas: C{None} lets any number of calls make any number of things.
+        @param seconds: the local clock.
+        @param quotas: C{None} for no limits.
         """
-        self._state = state
+        self._fleet = fleet
         self._seconds = seconds
         self._quotas = quotas
         self._registry = Registry()
-        # Not Registry.scan: its import of venusian adds 17 ms to the start.
+        # Registry.scan would import venusian, which adds 17 ms to the start.
         for operation in Operation.__subclasses__():
             self._registry.add(operation, operation.__name__)
-        self.operations: Collection[str] = frozenset(self._registry.get_actions())
+        self.names: Collection[str] = frozenset(self._registry.get_actions())
 
     def check(self, operation: str) -> None:
         """
-        @raise FleetIQError: This operation is not served.
+        Check that an operation is served.
+
+        @raise FleetIQError: It is not.
         """
         try:
             self._registry.check(operation)
         except APIError as error:
-            whose = (
+            reason = (
                 "is an operation of GameLift, but not one of FleetIQ's"
                 if operation in gameLift().operations
                 else "is not an operation of GameLift"
             )
             raise FleetIQError(
                 "UnknownOperationException",
-                f"{operation[:100]} {whose}. Served are {', '.join(sorted(self.operations))}.",
+                f"{operation[:100]} {reason}. Served are {', '.join(sorted(self.names))}.",
             ) from error
 
     def perform(self, operation: str, request: Request) -> Output | None:
         """
-        Carry out a served operation; C{None} is the result of one that has no output.
+        Carry out an operation, and return its output; C{None} if it has none.
 
-        @raise FleetIQError: FleetIQ refuses it, and nothing has changed.
+        @raise FleetIQError: The operation fails, and nothing has changed.
         """
         try:
             return self._perform(operation, request)
-        except FleetIQError as refusal:
-            if refusal.code == "NotFoundException" and operation in _NOT_FOUND_UNDOCUMENTED:
-                code = self._state.settings.unknownGroup
-                raise FleetIQError(code, refusal.message) from refusal
+        except FleetIQError as error:
+            if error.code == "NotFoundException" and operation in _WITHOUT_NOT_FOUND:
+                code = self._fleet.settings.unknownGroup
+                raise FleetIQError(code, error.message) from error
             raise
 
     def _perform(self, operation: str, request: Request) -> Output | None:
@@ -422,6 +343,6 @@ class Actions:
         if problem is not None:
             raise FleetIQError("InvalidRequestException", problem)
         if self._quotas is not None:
-            self._quotas.checkRoom(operation, request, self._state.groups(now))
-        action: Operation = self._registry.get(operation)(self._state, now)
-        return action.invoke(request)
+            self._quotas.checkRoom(operation, request, self._fleet.groups(now))
+        call: Operation = self._registry.get(operation)(self._fleet, now)
+        return call.invoke(request)

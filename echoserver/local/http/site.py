@@ -58,7 +58,7 @@ class LocalRequest(LocalOnlyRequest):
         error = FleetIQError(
             "RequestEntityTooLargeException", f"The body has more than {LONGEST_BODY} bytes."
         )
-        reply = protocolOf(self.header).refuse(error, str(uuid4()))
+        reply = protocolOf(self.header).serializeError(error, str(uuid4()))
         headers = (*reply.headers, (b"Connection", b"close"))
         self.writeResponse(reply.status, headers, reply.body)
 

@@ -1,4 +1,4 @@
-"""Bytes to a call and a reply to bytes: AWS JSON 1.1 and Smithy RPC v2 CBOR."""
+"""Parses calls and serializes replies in AWS JSON 1.1 and in Smithy RPC v2 CBOR."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from math import isfinite
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn
+from typing import Protocol as TypingProtocol
 
 from cbor2 import CBORDecodeError, CBORDecoder, CBOREncoder, dumps, undefined
 
@@ -17,11 +18,11 @@ from echoserver.local.model.values import FleetIQError
 Headers = tuple[tuple[bytes, bytes], ...]
 HeaderOf = Callable[[str], str | None]
 
-# Only the last four segments of an RPC path count; in front of them anything may stand.
+# Only the last four segments of an RPC path count. Any prefix is allowed before them.
 _RPC_PATH = re.compile(rb"/service/([^/]*)/operation/([^/]*)\Z")
 
-# Every error that FleetIQ's model has is 400 but the first. AWS's common errors, which faults can
-# order, have two more; the last is ours, for a body too large.
+# Every error of FleetIQ's model is 400 except the first. The next two are common errors of AWS that
+# a fault can inject; the last is this server's own.
 _STATUSES = {
     "InternalServiceException": 500,
     "InternalFailure": 500,
@@ -32,36 +33,48 @@ _STATUSES = {
 
 @dataclass(frozen=True, slots=True)
 class Reply:
+    """One HTTP response."""
+
     status: int
     headers: Headers
     body: bytes
 
 
-class WireProtocol(Protocol):
-    """One of the protocols in which SDKs speak to GameLift."""
+class WireProtocol(TypingProtocol):
+    """One of the protocols that SDKs use for GameLift."""
 
-    def operationOf(self) -> str:
-        """The operation that the request names; raises L{FleetIQError} if it names none."""
+    def operationName(self) -> str:
+        """
+        Return the name of the operation.
+
+        @raise FleetIQError: The request names none.
+        """
         ...
 
     def decode(self, body: bytes) -> dict[str, Any]:
-        """The request's input; raises L{FleetIQError} if the body cannot be read."""
+        """
+        Return the input of the operation.
+
+        @raise FleetIQError: The body cannot be parsed.
+        """
         ...
 
-    def reply(self, output: Mapping[str, Any] | None, requestId: str) -> Reply:
-        """The reply to a call that succeeded; C{None} is for an operation without output."""
+    def serialize(self, output: Mapping[str, Any] | None, requestId: str) -> Reply:
+        """Return the reply to a call that succeeded; C{None} if its operation has no output."""
         ...
 
-    def refuse(self, refusal: FleetIQError, requestId: str) -> Reply: ...
+    def serializeError(self, error: FleetIQError, requestId: str) -> Reply:
+        """Return the reply to a call that failed."""
+        ...
 
 
 def isCall(method: bytes, path: bytes) -> bool:
-    """Whether a request is a call of the API, in whichever protocol."""
+    """Return whether a request is a call of the API, in either protocol."""
     return method == b"POST" and (path == b"/" or _RPC_PATH.search(path) is not None)
 
 
 def protocolOf(header: HeaderOf, path: bytes = b"/") -> WireProtocol:
-    """The protocol that the path and the headers of a call choose."""
+    """Return the protocol of a call, by its path and headers."""
     if path == b"/" and header("smithy-protocol") is None:
         return AwsJson(header("x-amz-target"), header("content-type"))
     return RpcV2Cbor(path, header)
@@ -75,18 +88,20 @@ def _requireType(wanted: str, header: str | None) -> None:
         )
 
 
-def _refuseConstant(name: str) -> NoReturn:
+def _rejectConstant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-def _refuseRepeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _rejectDuplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) < len(pairs):
-        raise ValueError("an object has a name twice")
+        raise ValueError("an object has the same name twice")
     return value
 
 
-_decode = json.JSONDecoder(parse_constant=_refuseConstant, object_pairs_hook=_refuseRepeats).decode
+_decode = json.JSONDecoder(
+    parse_constant=_rejectConstant, object_pairs_hook=_rejectDuplicates
+).decode
 _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 
@@ -94,12 +109,12 @@ def readObject(body: bytes) -> dict[str, Any]:
     """
     Return the JSON object that a body contains.
 
-    @raise ValueError: It is none; the text is a sentence.
+    @raise ValueError: It is none. The message is a sentence for the caller.
     """
     try:
         value = _decode(body.decode("utf-8"))
         if b"\\u" in body:
-            # Escapes can spell half a character, which nothing could print or send on.
+            # An escaped lone surrogate cannot be encoded: it would fail later, in a reply or a log.
             json.dumps(value, ensure_ascii=False).encode("utf-8")
     except RecursionError as error:
         raise ValueError("The body is nested too deeply.") from error
@@ -111,7 +126,7 @@ def readObject(body: bytes) -> dict[str, Any]:
 
 
 class AwsJson:
-    """AWS JSON 1.1, the protocol of boto3 and of the AWS CLI."""
+    """AWS JSON 1.1, the protocol that boto3 and the AWS CLI use."""
 
     contentType = "application/x-amz-json-1.1"
 
@@ -119,7 +134,7 @@ class AwsJson:
         self._target = target
         self._contentType = contentType
 
-    def operationOf(self) -> str:
+    def operationName(self) -> str:
         _requireType(self.contentType, self._contentType)
         operation = (self._target or "").rpartition(".")[2]
         if not operation:
@@ -136,15 +151,15 @@ class AwsJson:
         except ValueError as error:
             raise FleetIQError("SerializationException", str(error)) from error
 
-    def reply(self, output: Mapping[str, Any] | None, requestId: str) -> Reply:
+    def serialize(self, output: Mapping[str, Any] | None, requestId: str) -> Reply:
         body = b"" if output is None else _encode(output).encode("ascii")
         return Reply(200, self._headers(requestId), body)
 
-    def refuse(self, refusal: FleetIQError, requestId: str) -> Reply:
-        body = _encode({"__type": refusal.code, "Message": refusal.message}).encode("ascii")
-        # botocore reads the code from the body, other SDKs read it from the header.
-        errorType = (b"x-amzn-errortype", refusal.code.encode("ascii"))
-        status = _STATUSES.get(refusal.code, 400)
+    def serializeError(self, error: FleetIQError, requestId: str) -> Reply:
+        body = _encode({"__type": error.code, "Message": error.message}).encode("ascii")
+        # botocore reads the code from the body, other SDKs from the header.
+        errorType = (b"x-amzn-errortype", error.code.encode("ascii"))
+        status = _STATUSES.get(error.code, 400)
         return Reply(status, (*self._headers(requestId), errorType), body)
 
     def _headers(self, requestId: str) -> Headers:
@@ -155,35 +170,38 @@ class AwsJson:
 
 
 class _NoTags(dict[int, Callable[..., NoReturn]]):
-    """No tag has a place in an input; cbor2 would build dates, patterns and cycles of some."""
+    """
+    Rejects every tag: no input of FleetIQ has one. cbor2 would create dates, patterns and reference
+    cycles for some.
+    """
 
     def __missing__(self, tag: int) -> Callable[..., NoReturn]:
-        return self._refuse
+        return self._reject
 
-    def _refuse(self, *_value: object) -> NoReturn:
-        raise ValueError("an input has no tags")
+    def _reject(self, *_value: object) -> NoReturn:
+        raise ValueError("tags are not allowed in an input")
 
 
 _NO_TAGS = _NoTags()
-_DEEPEST = 32
+_MAX_DEPTH = 32
 
 
 def readStructure(body: bytes) -> dict[str, Any]:
     """
-    The CBOR map that a body is, of nothing but what JSON has, too.
+    Parse a body that must be a CBOR map, with only the types that JSON has, too.
 
-    @raise ValueError: It is none; the text is a sentence.
+    @raise ValueError: It is none. The message is a sentence for the caller.
     """
     stream = BytesIO(body)
     try:
         value = CBORDecoder(
             stream,
             semantic_decoders=_NO_TAGS,
-            max_depth=_DEEPEST,
+            max_depth=_MAX_DEPTH,
             allow_duplicate_keys=False,
             strict_hashable_types=True,
         ).decode()
-        value = _plain(value)
+        value = _normalize(value)
         rest = len(body) - stream.tell()
         if rest:
             raise ValueError(f"{rest} bytes follow its end")
@@ -194,20 +212,20 @@ def readStructure(body: bytes) -> dict[str, Any]:
     return value
 
 
-def _plain(item: Any) -> Any:
-    """An item, changed in place: a body of a mebibyte may hold a million of them."""
+def _normalize(item: Any) -> Any:
+    """Check an item and return it. It is changed in place: a body may have a million items."""
     if isinstance(item, dict):
         for name, value in item.items():
             if not isinstance(name, str):
-                raise ValueError("a name in a map is not a text string")
-            item[name] = _plain(value)
+                raise ValueError("a key of a map is not a text string")
+            item[name] = _normalize(value)
     elif isinstance(item, list):
         for index, value in enumerate(item):
-            item[index] = _plain(value)
+            item[index] = _normalize(value)
     elif item is undefined:
-        return None  # so wants the specification
+        return None  # as the specification requires
     elif not isinstance(item, str | int | float | None):
-        raise ValueError(f"an input has no {type(item).__name__}")
+        raise ValueError(f"the type {type(item).__name__} is not allowed in an input")
     elif isinstance(item, float) and not isfinite(item):
         raise ValueError(f"{item} is not a number")
     return item
@@ -219,13 +237,13 @@ def _encodeTime(encoder: CBOREncoder, seconds: float) -> None:
 
 
 def _encodeStructure(value: Mapping[str, Any]) -> bytes:
-    # The fractions in FleetIQ's replies are timestamps, all of them: a test asks the model.
+    # All floats in FleetIQ's replies are timestamps: a test checks that against the model.
     return dumps(value, encoders={float: _encodeTime})
 
 
 class RpcV2Cbor:
     """
-    Smithy RPC v2 CBOR, the protocol of AWS's SDKs for C++, Go, Java and .NET.
+    Smithy RPC v2 CBOR, the protocol that AWS's SDKs for C++, Go, Java and .NET use.
 
     See U{https://smithy.io/2.0/additional-specs/protocols/smithy-rpc-v2.html}.
     """
@@ -237,7 +255,7 @@ class RpcV2Cbor:
         self._path = path
         self._header = header
 
-    def operationOf(self) -> str:
+    def operationName(self) -> str:
         protocol = self._header("smithy-protocol") or ""
         if protocol != self.name:
             raise FleetIQError(
@@ -248,17 +266,17 @@ class RpcV2Cbor:
             if self._header(name) is not None:
                 raise FleetIQError(
                     "SerializationException",
-                    f"The header {name} is not of {self.name}, where the path names the operation.",
+                    f"The header {name} is not allowed in {self.name}: the path has the operation.",
                 )
-        called = _RPC_PATH.search(self._path)
-        service = b"" if called is None else called[1].rpartition(b".")[2]
-        if called is None or service != b"GameLift" or not called[2]:
+        match = _RPC_PATH.search(self._path)
+        service = b"" if match is None else match[1].rpartition(b".")[2]
+        if match is None or service != b"GameLift" or not match[2]:
             raise FleetIQError(
                 "UnknownOperationException",
                 f"The path is {self._path.decode('latin-1')[:60]!r}: it must end as in "
                 "/service/GameLift/operation/ListGameServers.",
             )
-        return called[2].decode("latin-1")
+        return match[2].decode("latin-1")
 
     def decode(self, body: bytes) -> dict[str, Any]:
         if not body:
@@ -269,17 +287,17 @@ class RpcV2Cbor:
         except ValueError as error:
             raise FleetIQError("SerializationException", str(error)) from error
 
-    def reply(self, output: Mapping[str, Any] | None, requestId: str) -> Reply:
+    def serialize(self, output: Mapping[str, Any] | None, requestId: str) -> Reply:
         if output is None:
             return Reply(200, self._headers(requestId), b"")
-        return self._full(200, output, requestId)
+        return self._replyWithBody(200, output, requestId)
 
-    def refuse(self, refusal: FleetIQError, requestId: str) -> Reply:
-        shape = f"com.amazonaws.gamelift#{refusal.code}"
-        error = {"__type": shape, "Message": refusal.message}
-        return self._full(_STATUSES.get(refusal.code, 400), error, requestId)
+    def serializeError(self, error: FleetIQError, requestId: str) -> Reply:
+        shape = f"com.amazonaws.gamelift#{error.code}"
+        body = {"__type": shape, "Message": error.message}
+        return self._replyWithBody(_STATUSES.get(error.code, 400), body, requestId)
 
-    def _full(self, status: int, value: Mapping[str, Any], requestId: str) -> Reply:
+    def _replyWithBody(self, status: int, value: Mapping[str, Any], requestId: str) -> Reply:
         contentType = (b"Content-Type", self.contentType.encode("ascii"))
         return Reply(status, (*self._headers(requestId), contentType), _encodeStructure(value))
 
