@@ -83,7 +83,7 @@ class LocalOnlyRequest(Request):
         self.write(body)
 
     def header(self, name: str) -> str | None:
-        """Return a request header as text. Unlike L{getHeader} it accepts any bytes."""
+        """Return a request header as text. Unlike C{getHeader} it accepts any bytes."""
         value = self.getHeader(name.encode("ascii"))
         return None if value is None else value.decode("latin-1")
 

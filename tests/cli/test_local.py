@@ -78,7 +78,7 @@ class HTTP:
             return self.response
         if self.response is not None:
             return succeed(self.response)
-        response = self._fleetIQ.ask(method, url.removeprefix(URL), {}, data or b"")
+        response = self._fleetIQ.request(method, url.removeprefix(URL), {}, data or b"")
         return succeed(Response(response.status, response.body))
 
 

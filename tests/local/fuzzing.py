@@ -1,4 +1,4 @@
-"""Calls as nobody means them: random and mutated requests in both protocols, the same by seed."""
+"""Random and mutated requests in both protocols. The same seed makes the same requests."""
 
 import json
 import string
@@ -16,7 +16,7 @@ ONE = {"GameServerGroupName": "local", "GameServerId": "srv-1"}
 GROUP = {"GameServerGroupName": "local"}
 MADE = {"GameServerGroupName": "made"}
 TAGGED = {"ResourceARN": groupArnOf("local")}
-RIGHT: Mapping[str, dict[str, Any]] = {
+VALID: Mapping[str, dict[str, Any]] = {
     "RegisterGameServer": {
         **ONE,
         "InstanceId": instanceIdOf("local", 0),
@@ -48,8 +48,8 @@ RIGHT: Mapping[str, dict[str, Any]] = {
     "ListTagsForResource": TAGGED,
     "CreateFleet": {"Name": "a fleet of managed GameLift"},
 }
-# Beginnings of items and of tokens, whose lengths and ends are then missing or wrong.
-TELLING = (
+# Beginnings of items and tokens whose lengths and ends are then missing or wrong.
+FRAGMENTS = (
     *(
         bytes([first])
         for first in b"\x1b\x3b\x5b\x5f\x7b\x7f\x9b\x9f\xbb\xbf\xc1\xc2\xd8\xf7\xfb\xff"
@@ -65,7 +65,7 @@ ODD: tuple[Any, ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request; C{inCbor} says in which protocol it must be answered."""
+    """One request; C{inCbor} is whether its response must be in CBOR."""
 
     path: str
     headers: Headers
@@ -74,15 +74,15 @@ class Call:
 
 
 def drawCall(rng: Random) -> Call:
-    operation = rng.choice(list(RIGHT))
-    given = dict(RIGHT[operation])
+    operation = rng.choice(list(VALID))
+    request = dict(VALID[operation])
     for _ in range(rng.choice((0, 0, 0, 1, 2))):
-        given[rng.choice((*given, "Tags"))] = rng.choice(ODD)
+        request[rng.choice((*request, "Tags"))] = rng.choice(ODD)
     if rng.random() < 0.03:
         operation = _text(rng, string.ascii_letters + string.digits + "._%#'")
     inCbor = rng.random() < 0.5
     encode: Callable[[object], bytes] = _cbor(rng) if inCbor else _json
-    body = _drawBody(rng, encode(given))
+    body = _drawBody(rng, encode(request))
     path, headers = (rpcPath(operation), CBOR_HEADERS) if inCbor else ("/", callHeaders(operation))
     if inCbor and rng.random() < 0.1:
         path = f"/{_text(rng, string.ascii_letters + '/.%')}{path}"
@@ -103,15 +103,15 @@ def _cbor(rng: Random) -> Callable[[object], bytes]:
     return lambda value: cbor2.dumps(value, indefinite_containers=indefinite)
 
 
-def _drawBody(rng: Random, right: bytes) -> bytes:
+def _drawBody(rng: Random, valid: bytes) -> bytes:
     kind = rng.random()
     if kind < 0.4:
-        return right
+        return valid
     if kind < 0.45:
         return rng.randbytes(rng.randrange(200))
     if kind < 0.47:
         return rng.choice((b"[", b'{"a":', b"\x81", b"\xa1\x61a", b"\xc6", b"\xbf\x61a")) * 10_000
-    body = bytearray(right)
+    body = bytearray(valid)
     for _ in range(rng.randint(1, 6)):
         at = rng.randrange(len(body) + 1)
         to = at + rng.randrange(9)
@@ -121,7 +121,7 @@ def _drawBody(rng: Random, right: bytes) -> bytes:
             case 1:
                 body[at : at + 1] = rng.randbytes(1)
             case 2:
-                body[at:at] = rng.choice(TELLING)
+                body[at:at] = rng.choice(FRAGMENTS)
             case 3:
                 body[at:at] = body[at:to] * rng.randrange(20)
             case _:

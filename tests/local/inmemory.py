@@ -1,4 +1,4 @@
-"""A whole local FleetIQ in memory, and HTTP requests to it without a socket."""
+"""A complete local FleetIQ in memory, and HTTP requests to it without a socket."""
 
 import json
 from dataclasses import dataclass
@@ -15,6 +15,8 @@ Headers = dict[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Response:
+    """One HTTP response. The names of its headers are in lower case."""
+
     status: int
     headers: Headers
     body: bytes
@@ -25,19 +27,19 @@ class Response:
 
     @property
     def cbor(self) -> Any:
-        """The body of a reply in CBOR, which must say that it is one."""
+        """The parsed body of a reply in CBOR, whose headers must be those of CBOR."""
         assert self.headers["smithy-protocol"] == "rpc-v2-cbor", self
         assert self.headers["content-type"] == "application/cbor", self
         return cbor2.loads(self.body)
 
 
 class Connection:
-    """One client's connection, which may send any bytes."""
+    """One client's connection, which can send any bytes."""
 
     def __init__(self, factory: Any) -> None:
-        here = IPv4Address("TCP", "127.0.0.1", 4570)
+        host = IPv4Address("TCP", "127.0.0.1", 4570)
         peer = IPv4Address("TCP", "127.0.0.1", 50000)
-        self.transport = StringTransportWithDisconnection(here, peer)
+        self.transport = StringTransportWithDisconnection(host, peer)
         self.protocol = factory.buildProtocol(peer)
         self.transport.protocol = self.protocol
         self.protocol.makeConnection(self.transport)
@@ -46,7 +48,7 @@ class Connection:
         self.protocol.dataReceived(data)
 
     def response(self) -> Response | None:
-        """The response that has arrived since the last one; C{None} if none has."""
+        """Return the response received since the last call; C{None} if there is none."""
         head, found, body = self.transport.value().partition(b"\r\n\r\n")
         self.transport.clear()
         if not found:
@@ -57,21 +59,21 @@ class Connection:
 
     @property
     def closed(self) -> bool:
-        """Whether the server has closed it."""
+        """Whether the server has closed the connection."""
         return not self.transport.connected
 
-    def hangUp(self) -> None:
+    def disconnect(self) -> None:
         self.transport.loseConnection()
 
 
 def requestBytes(method: str, path: str, headers: Headers, body: bytes) -> bytes:
-    given = {"Host": "127.0.0.1:4570", "Content-Length": str(len(body)), **headers}
-    lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in given.items())]
+    fields = {"Host": "127.0.0.1:4570", "Content-Length": str(len(body)), **headers}
+    lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]
     return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
 
 
 class MemoryFleetIQ:
-    """A started local FleetIQ on a clock of its own."""
+    """A started local FleetIQ with its own clock."""
 
     def __init__(self, **options: Any) -> None:
         self.clock = MemoryReactorClock()
@@ -83,31 +85,31 @@ class MemoryFleetIQ:
     def connect(self) -> Connection:
         return Connection(self.factory)
 
-    def ask(
+    def request(
         self, method: str, path: str, headers: Headers | None = None, body: bytes = b""
     ) -> Response:
-        """One request on a connection of its own, and its response."""
+        """Send a request on a new connection, and return its response."""
         connection = self.connect()
         connection.send(requestBytes(method, path, headers or {}, body))
         response = connection.response()
-        assert response is not None, f"{method} {path} is not answered yet"
-        connection.hangUp()
+        assert response is not None, f"{method} {path} has no response yet"
+        connection.disconnect()
         return response
 
     def call(self, operation: str, **request: Any) -> Response:
-        """One call of the API in AWS JSON."""
-        return self.ask("POST", "/", callHeaders(operation), json.dumps(request).encode())
+        """Call the API in AWS JSON."""
+        return self.request("POST", "/", callHeaders(operation), json.dumps(request).encode())
 
     def callInCbor(self, operation: str, **request: Any) -> Response:
-        """One call of the API in CBOR."""
-        return self.ask("POST", rpcPath(operation), CBOR_HEADERS, cbor2.dumps(request))
+        """Call the API in CBOR."""
+        return self.request("POST", rpcPath(operation), CBOR_HEADERS, cbor2.dumps(request))
 
-    def tell(self, control: str, body: Any) -> Response:
-        """Give a control an order."""
-        return self.ask("POST", f"/_local/{control}", {}, json.dumps(body).encode())
+    def control(self, control: str, body: Any) -> Response:
+        """Send a POST request to a control."""
+        return self.request("POST", f"/_local/{control}", {}, json.dumps(body).encode())
 
     def state(self) -> Any:
-        return self.ask("GET", "/_local/state").json
+        return self.request("GET", "/_local/state").json
 
 
 CBOR_HEADERS = {"smithy-protocol": "rpc-v2-cbor", "Content-Type": "application/cbor"}

@@ -1,5 +1,4 @@
-"""The endpoint: counting, faults, and calls that wait.
-The endpoint in Smithy RPC v2 CBOR: what is a call, and how it is answered."""
+"""The API endpoint: calls and replies in both protocols, counting, and faults."""
 
 from __future__ import annotations
 
@@ -46,7 +45,7 @@ SRV_1 = {"GameServerGroupName": "local", "GameServerId": "srv-1"}
 
 
 class EndpointTests(SynchronousTestCase):
-    """Calls to a whole local FleetIQ in memory."""
+    """Calls in AWS JSON to a complete local FleetIQ in memory."""
 
     def setUp(self) -> None:
         self.fleetIQ = MemoryFleetIQ()
@@ -59,21 +58,22 @@ class EndpointTests(SynchronousTestCase):
             InstanceId=instanceIdOf("local", 0),
         )
 
-    def order(self, **order: Any) -> str:
-        response = self.fleetIQ.ask("POST", "/_local/faults", {}, json.dumps(order).encode())
+    def fault(self, **order: Any) -> str:
+        """Add a fault, and return its id."""
+        response = self.fleetIQ.request("POST", "/_local/faults", {}, json.dumps(order).encode())
         self.assertEqual(200, response.status, response.body)
         faultId: str = response.json["id"]
         return faultId
 
     def send(self, operation: str, **request: Any) -> Connection:
-        """A call on a connection that stays open."""
+        """Send a call on a connection that stays open, and return the connection."""
         connection = self.fleetIQ.connect()
         body = json.dumps(request).encode()
         connection.send(requestBytes("POST", "/", callHeaders(operation), body))
         return connection
 
     def test_call(self) -> None:
-        """A call is answered with its result, times in seconds with milliseconds."""
+        """A call returns its result. Times are seconds with milliseconds."""
         self.fleetIQ.clock.advance(0.123456)
         response = self.register()
         self.assertEqual(200, response.status)
@@ -93,7 +93,7 @@ class EndpointTests(SynchronousTestCase):
         )
 
     def test_requestIds(self) -> None:
-        """Each reply has a request id of its own, the same ones with the same seed."""
+        """Each reply has a unique request id; the same seed makes the same ids."""
 
         def ids(seed: int) -> list[str]:
             fleetIQ = MemoryFleetIQ(seed=seed)
@@ -104,8 +104,8 @@ class EndpointTests(SynchronousTestCase):
         self.assertEqual(ids(1), ids(1))
         self.assertNotEqual(ids(1), ids(2))
 
-    def test_refusal(self) -> None:
-        """A refusal carries FleetIQ's code and a sentence, in body and header."""
+    def test_error(self) -> None:
+        """An error has FleetIQ's code and a message, in body and header."""
         self.register()
         response = self.register()
         self.assertEqual(400, response.status)
@@ -114,7 +114,7 @@ class EndpointTests(SynchronousTestCase):
         self.assertEqual("conflictexception", response.headers["x-amzn-errortype"])
 
     def test_hostileBody(self) -> None:
-        """A body that cannot be read is a refusal, and the connection serves the next call."""
+        """A body that cannot be parsed is an error, and the connection serves the next call."""
         connection = self.fleetIQ.connect()
         for body in (b"garbage", b"[" * 10_000, b"\xff"):
             connection.send(requestBytes("POST", "/", callHeaders("ListGameServers"), body))
@@ -123,11 +123,11 @@ class EndpointTests(SynchronousTestCase):
             self.assertEqual(400, response.status)
             self.assertEqual("SerializationException", response.json["__type"])
         connection.send(requestBytes("POST", "/", callHeaders("ListGameServerGroups"), b"{}"))
-        answer = connection.response()
-        self.assertEqual(200, answer and answer.status)
+        response = connection.response()
+        self.assertEqual(200, response and response.status)
 
     def test_unknownOperations(self) -> None:
-        """An operation that is not FleetIQ's is told so, and whether GameLift has it at all."""
+        """The error of an unknown operation says whether GameLift has it."""
         for operation, sentence in (
             ("CreateFleet", "CreateFleet is an operation of GameLift, but not one of FleetIQ's"),
             ("Dance", "Dance is not an operation of GameLift. Served are ClaimGameServer, Cre"),
@@ -139,28 +139,28 @@ class EndpointTests(SynchronousTestCase):
         self.assertEqual({}, self.fleetIQ.state()["calls"])
 
     def test_callsAreCounted(self) -> None:
-        """Each call counts by its operation, failures and unreadable ones too."""
+        """Calls are counted by operation, also those that fail or cannot be parsed."""
         self.register()
         self.register()
-        self.order(operation="*", kind="error", code="ConflictException", count=1)
+        self.fault(operation="*", kind="error", code="ConflictException", count=1)
         self.register("srv-2")
-        self.fleetIQ.ask("POST", "/", callHeaders("ListGameServers"), b"garbage")
+        self.fleetIQ.request("POST", "/", callHeaders("ListGameServers"), b"garbage")
         self.assertEqual(
             {"RegisterGameServer": 3, "ListGameServers": 1}, self.fleetIQ.state()["calls"]
         )
 
     def test_errorFault(self) -> None:
-        """An ordered error is answered instead of the call, which has no effect."""
-        self.order(operation="RegisterGameServer", kind="error", code="InternalServiceException")
+        """A call with an error fault returns that error and has no effect."""
+        self.fault(operation="RegisterGameServer", kind="error", code="InternalServiceException")
         response = self.register()
         self.assertEqual(500, response.status)
         self.assertEqual("InternalServiceException", response.json["__type"])
         self.assertEqual([], self.fleetIQ.state()["gameServers"])
 
     def test_slowFault(self) -> None:
-        """A slow call waits, takes effect at the end of its wait, and is answered then."""
+        """A slow call takes effect, and returns, after its delay."""
         self.register()
-        self.order(operation="UpdateGameServer", kind="slow", seconds=2)
+        self.fault(operation="UpdateGameServer", kind="slow", seconds=2)
         connection = self.send(
             "UpdateGameServer",
             GameServerGroupName="local",
@@ -177,20 +177,20 @@ class EndpointTests(SynchronousTestCase):
         self.assertEqual("UTILIZED", response.json["GameServer"]["UtilizationStatus"])
 
     def test_slowFaultOutlivesItsCaller(self) -> None:
-        """A slow call takes effect even if its caller has gone."""
+        """A slow call takes effect even if its caller has disconnected."""
         self.register()
-        self.order(operation="*", kind="slow", seconds=2)
+        self.fault(operation="*", kind="slow", seconds=2)
         connection = self.send(
             "DeregisterGameServer", GameServerGroupName="local", GameServerId="srv-1"
         )
-        connection.hangUp()
+        connection.disconnect()
         self.fleetIQ.clock.advance(2)
         self.assertEqual([], self.fleetIQ.state()["gameServers"])
 
     def test_slowThenError(self) -> None:
-        """Slow and error together: the error comes after the wait."""
-        self.order(operation="*", kind="slow", seconds=2)
-        self.order(operation="*", kind="error", code="UnauthorizedException")
+        """With a slow and an error fault, the error comes after the delay."""
+        self.fault(operation="*", kind="slow", seconds=2)
+        self.fault(operation="*", kind="error", code="UnauthorizedException")
         connection = self.send("ListGameServerGroups")
         self.assertIsNone(connection.response())
         self.fleetIQ.clock.advance(2)
@@ -199,8 +199,8 @@ class EndpointTests(SynchronousTestCase):
         self.assertEqual("UnauthorizedException", response.json["__type"])
 
     def test_throttleFault(self) -> None:
-        """A throttled call is answered as AWS throttles, and has no effect."""
-        self.order(operation="*", kind="throttle")
+        """A throttled call returns AWS's throttling error and has no effect."""
+        self.fault(operation="*", kind="throttle")
         response = self.register()
         self.assertEqual(400, response.status)
         self.assertEqual(
@@ -209,9 +209,9 @@ class EndpointTests(SynchronousTestCase):
         self.assertEqual([], self.fleetIQ.state()["gameServers"])
 
     def test_dropFault(self) -> None:
-        """A dropped call's connection closes without a byte; it counts, and has no effect."""
+        """A drop fault closes the connection without a response. The call is only counted."""
         self.register()
-        self.order(operation="*", kind="drop", count=1)
+        self.fault(operation="*", kind="drop", count=1)
         connection = self.send("DeregisterGameServer", **SRV_1)
         self.assertTrue(connection.closed)
         self.assertIsNone(connection.response())
@@ -220,20 +220,20 @@ class EndpointTests(SynchronousTestCase):
         self.assertEqual(1, state["calls"]["DeregisterGameServer"])
 
     def test_lostReplyFault(self) -> None:
-        """A call whose reply is lost takes effect, and its connection closes without a byte."""
+        """A lost-reply fault closes the connection after the call took effect."""
         self.register()
-        self.order(operation="*", kind="lost-reply", count=1)
+        self.fault(operation="*", kind="lost-reply", count=1)
         connection = self.send("DeregisterGameServer", **SRV_1)
         self.assertTrue(connection.closed)
         self.assertIsNone(connection.response())
         self.assertEqual([], self.fleetIQ.state()["gameServers"])
 
     def test_slowThenClosed(self) -> None:
-        """Slow with drop or lost-reply: the wait, then the effect, if any, then the close."""
+        """With a slow fault, drop and lost-reply close the connection after the delay."""
         for kind, left in (("drop", 1), ("lost-reply", 0)):
             self.register()
-            self.order(operation="DeregisterGameServer", kind=kind, count=1)
-            self.order(operation="DeregisterGameServer", kind="slow", seconds=2, count=1)
+            self.fault(operation="DeregisterGameServer", kind=kind, count=1)
+            self.fault(operation="DeregisterGameServer", kind="slow", seconds=2, count=1)
             connection = self.send("DeregisterGameServer", **SRV_1)
             self.fleetIQ.clock.advance(1.9)
             self.assertFalse(connection.closed)
@@ -244,51 +244,51 @@ class EndpointTests(SynchronousTestCase):
             self.assertEqual(left, len(self.fleetIQ.state()["gameServers"]))
 
     def test_closedCallerIsGone(self) -> None:
-        """A caller who leaves during the wait of a lost reply changes nothing about the effect."""
+        """A call whose reply will be lost takes effect even if its caller disconnects before."""
         self.register()
-        self.order(operation="*", kind="lost-reply")
-        self.order(operation="*", kind="slow", seconds=2)
-        self.send("DeregisterGameServer", **SRV_1).hangUp()
+        self.fault(operation="*", kind="lost-reply")
+        self.fault(operation="*", kind="slow", seconds=2)
+        self.send("DeregisterGameServer", **SRV_1).disconnect()
         self.fleetIQ.clock.advance(2)
         self.assertEqual([], self.fleetIQ.state()["gameServers"])
 
-    def test_stopForgetsSlowCalls(self) -> None:
-        """Calls that wait when the service stops leave no timer behind."""
-        self.order(operation="*", kind="slow", seconds=2)
+    def test_stopCancelsSlowCalls(self) -> None:
+        """Slow calls leave no timer when the service stops."""
+        self.fault(operation="*", kind="slow", seconds=2)
         self.send("ListGameServerGroups")
         self.successResultOf(self.fleetIQ.service.stopService())
         self.assertEqual([], self.fleetIQ.clock.getDelayedCalls())
 
 
 class OperationsTests(SynchronousTestCase):
-    """The dispatch table."""
+    """The registry of the operations."""
 
     def setUp(self) -> None:
         self.operations = Operations(Fleet(lambda _event: None), lambda: 0.0)
 
     def test_registered(self) -> None:
-        """The operations are the classes' names, in each table made."""
+        """The names are those of the classes, in each registry."""
         self.assertEqual(SERVED, self.operations.names)
         again = Operations(Fleet(lambda _event: None), lambda: 0.0)
         self.assertEqual(SERVED, again.names)
 
-    def test_refusalIsText(self) -> None:
-        """A refused operation is an exception of ours, whose text can be printed."""
-        refusal = self.assertRaises(FleetIQError, self.operations.check, "Dance")
-        self.assertIn("Dance is not an operation", str(refusal))
+    def test_errorHasText(self) -> None:
+        """An unknown operation raises our exception, whose text can be printed."""
+        error = self.assertRaises(FleetIQError, self.operations.check, "Dance")
+        self.assertIn("Dance is not an operation", str(error))
 
 
 class CborEndpointTests(SynchronousTestCase):
-    """Calls in CBOR to a whole local FleetIQ in memory."""
+    """Calls in CBOR to a complete local FleetIQ in memory."""
 
     def setUp(self) -> None:
         self.fleetIQ = MemoryFleetIQ()
 
-    def refused(
+    def rejection(
         self, path: str, headers: Mapping[str, str] | None = None, body: bytes = b""
     ) -> tuple[str, str]:
-        """The code and the sentence with which a request is refused."""
-        response = self.fleetIQ.ask("POST", path, {**CBOR_HEADERS, **(headers or {})}, body)
+        """Return the code and the message of the error that a request causes."""
+        response = self.fleetIQ.request("POST", path, {**CBOR_HEADERS, **(headers or {})}, body)
         self.assertEqual(400, response.status)
         self.assertNotIn("x-amzn-errortype", response.headers)
         namespace, _, code = response.cbor["__type"].partition("#")
@@ -296,7 +296,7 @@ class CborEndpointTests(SynchronousTestCase):
         return code, response.cbor["Message"]
 
     def test_call(self) -> None:
-        """A call is answered in CBOR, with a date for each time, and counted."""
+        """A call returns its result in CBOR, with a date for each time, and is counted."""
         self.fleetIQ.clock.advance(0.123456)
         request = {"GameServerGroupName": "local", "GameServerId": "srv-1"}
         instanceId = instanceIdOf("local", 0)
@@ -308,7 +308,7 @@ class CborEndpointTests(SynchronousTestCase):
         self.assertEqual({"RegisterGameServer": 1}, self.fleetIQ.state()["calls"])
 
     def test_bothProtocolsOneState(self) -> None:
-        """What one protocol registers the other deregisters, on the same connection."""
+        """A game server registered in one protocol can be deregistered in the other."""
         request = {"GameServerGroupName": "local", "GameServerId": "srv-1"}
         self.fleetIQ.call("RegisterGameServer", **request, InstanceId=instanceIdOf("local", 0))
         response = self.fleetIQ.callInCbor("DeregisterGameServer", **request)
@@ -319,53 +319,55 @@ class CborEndpointTests(SynchronousTestCase):
         self.assertEqual("NotFoundException", again.json["__type"])
 
     def test_paths(self) -> None:
-        """Only the last four segments count, and the service may have its namespace."""
+        """Only the last four segments count, and the service may have a namespace."""
         for path in (
             "/service/GameLift/operation/ListGameServerGroups?query",
             "/v1/any//prefix/service/GameLift/operation/ListGameServerGroups",
             "/service/X/operation/Y/service/GameLift/operation/ListGameServerGroups",
             "/service/com.amazonaws.gamelift.GameLift/operation/ListGameServerGroups",
         ):
-            response = self.fleetIQ.ask("POST", path, CBOR_HEADERS)
+            response = self.fleetIQ.request("POST", path, CBOR_HEADERS)
             self.assertIn("GameServerGroups", response.cbor, path)
 
     def test_notAPath(self) -> None:
-        """Elsewhere there is nothing, and only POST is a call."""
+        """Other paths are 404, and only POST is a call."""
         path = rpcPath("ListGameServerGroups")
         for method, wrong in (("POST", path + "/"), ("GET", path), ("POST", "/service/GameLift")):
-            response = self.fleetIQ.ask(method, wrong, CBOR_HEADERS)
+            response = self.fleetIQ.request(method, wrong, CBOR_HEADERS)
             self.assertEqual(404, response.status)
             self.assertIn(b"/service/GameLift/operation/", response.body)
 
-    def test_refusedCalls(self) -> None:
-        """What is no operation of GameLift, or no call in this protocol, is told in it."""
+    def test_invalidCalls(self) -> None:
+        """An unknown operation and wrong headers are errors in this protocol."""
         path = rpcPath("ListGameServerGroups")
         strange = path.replace("GameLift", "DynamoDB")
         for wrong in (rpcPath("Dance"), rpcPath(""), "/", strange):
-            self.assertEqual("UnknownOperationException", self.refused(wrong)[0])
-        # Routing by two headers at once is how one front fools another: the specification forbids.
+            self.assertEqual("UnknownOperationException", self.rejection(wrong)[0])
+        # The specification forbids both headers: two servers could route such a call differently.
         for name in ("X-Amz-Target", "X-Amzn-Target"):
-            code, sentence = self.refused(path, {name: "GameLift.ListGameServerGroups"})
+            code, sentence = self.rejection(path, {name: "GameLift.ListGameServerGroups"})
             self.assertEqual("SerializationException", code)
             self.assertIn(name.lower(), sentence)
         for headers in ({"smithy-protocol": "rpc-v2-json"}, {"smithy-protocol": ""}):
-            self.assertIn("it must be rpc-v2-cbor", self.refused(path, headers)[1])
-        jsonAtRpcPath = self.fleetIQ.ask("POST", path, callHeaders("ListGameServerGroups"), b"{}")
+            self.assertIn("it must be rpc-v2-cbor", self.rejection(path, headers)[1])
+        jsonAtRpcPath = self.fleetIQ.request(
+            "POST", path, callHeaders("ListGameServerGroups"), b"{}"
+        )
         self.assertIn("smithy-protocol is ''", jsonAtRpcPath.cbor["Message"])
         self.assertEqual({}, self.fleetIQ.state()["calls"])
 
     def test_hostileBody(self) -> None:
-        """A body that cannot be read is a refusal, and the server answers the next call."""
+        """A body that cannot be parsed is an error, and the server serves the next call."""
         path = rpcPath("ListGameServerGroups")
         for body in (b"garbage", b"\x81" * 10_000, b"\xbb\x40" + bytes(7), b"{}"):
-            self.assertEqual("SerializationException", self.refused(path, body=body)[0])
-        code, sentence = self.refused(path, {"Content-Type": "application/json"}, b"\xa0")
+            self.assertEqual("SerializationException", self.rejection(path, body=body)[0])
+        code, sentence = self.rejection(path, {"Content-Type": "application/json"}, b"\xa0")
         self.assertEqual("SerializationException", code)
         self.assertIn("it must be application/cbor", sentence)
         self.assertEqual(200, self.fleetIQ.callInCbor("ListGameServerGroups").status)
 
     def test_wrongInput(self) -> None:
-        """Input that the model does not allow is FleetIQ's error, as in JSON."""
+        """An input that the model does not allow is an InvalidRequestException, as in JSON."""
         for request in ({}, {"GameServerGroupName": 1}, {"GameServerGroupName": "g", "Limit": 1.0}):
             response = self.fleetIQ.callInCbor("ListGameServers", **request)
             self.assertEqual(400, response.status)
@@ -373,21 +375,21 @@ class CborEndpointTests(SynchronousTestCase):
             self.assertEqual(shape, response.cbor["__type"])
 
     def test_faults(self) -> None:
-        """Ordered faults strike calls in either protocol."""
+        """Faults apply to calls in both protocols."""
         order = {"operation": "*", "kind": "error", "code": "InternalServiceException"}
-        self.fleetIQ.ask("POST", "/_local/faults", {}, json.dumps(order).encode())
+        self.fleetIQ.request("POST", "/_local/faults", {}, json.dumps(order).encode())
         response = self.fleetIQ.callInCbor("ListGameServerGroups")
         self.assertEqual(500, response.status)
         shape = "com.amazonaws.gamelift#InternalServiceException"
         self.assertEqual(shape, response.cbor["__type"])
 
     def test_throttleFault(self) -> None:
-        """A throttled call is answered as AWS throttles, and an ordered close says nothing."""
+        """A throttled call returns AWS's error; drop and lost-reply return nothing."""
         for kind in ("throttle", "drop", "lost-reply"):
             order = {"operation": "*", "kind": kind, "count": 1}
-            self.fleetIQ.ask("POST", "/_local/faults", {}, json.dumps(order).encode())
+            self.fleetIQ.request("POST", "/_local/faults", {}, json.dumps(order).encode())
         path = rpcPath("ListGameServerGroups")
-        self.assertEqual(("ThrottlingException", "Rate exceeded"), self.refused(path))
+        self.assertEqual(("ThrottlingException", "Rate exceeded"), self.rejection(path))
         for _ in range(2):
             connection = self.fleetIQ.connect()
             connection.send(requestBytes("POST", path, CBOR_HEADERS, b""))

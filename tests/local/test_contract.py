@@ -1,4 +1,4 @@
-"""The local FleetIQ keeps the contract: in memory, and through real boto3 in both protocols."""
+"""The contract of FleetIQ with the local one: in memory, and through boto3 in both protocols."""
 
 import os
 from collections.abc import Callable
@@ -21,8 +21,8 @@ from tests.contract import Refused, Reply, fleetIQContract
 INSTANCES = [instanceIdOf("local", index) for index in range(2)]
 
 
-class MemoryDoor:
-    """Operations on a state and a clock, without a wire."""
+class MemoryFleet:
+    """Calls operations directly, without a wire protocol."""
 
     group = "local"
     instances = INSTANCES
@@ -38,12 +38,12 @@ class MemoryDoor:
     async def call(self, operation: str, request: dict[str, Any]) -> Reply:
         try:
             return self._operations.perform(operation, request) or {}
-        except FleetIQError as refusal:
-            raise Refused(refusal.code) from refusal
+        except FleetIQError as error:
+            raise Refused(error.code) from error
 
 
-async def openMemory(_test: TestCase) -> MemoryDoor:
-    return MemoryDoor()
+async def openMemory(_test: TestCase) -> MemoryFleet:
+    return MemoryFleet()
 
 
 class InMemoryTests(fleetIQContract(openMemory)):  # type: ignore[misc] # a computed base class
@@ -51,7 +51,7 @@ class InMemoryTests(fleetIQContract(openMemory)):  # type: ignore[misc] # a comp
 
 
 class ShiftedReactor:
-    """A real reactor whose seconds a test moves on."""
+    """A real reactor whose clock a test can advance."""
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
@@ -73,13 +73,13 @@ JSON, CBOR = "json", "smithy-rpc-v2-cbor"
 
 @cache
 def makeSession(protocol: str) -> Any:
-    """A boto3 session that reads no file or variable of this machine; one, for it reads much."""
+    """Return a boto3 session that reads no files and variables of this machine. It is cached."""
     import boto3.session
     import botocore.session
     from botocore.serialize import SERIALIZERS
 
     if protocol not in SERIALIZERS:
-        raise SkipTest(f"This botocore does not speak {protocol}.")
+        raise SkipTest(f"This botocore does not have the protocol {protocol}.")
 
     core = botocore.session.Session(
         session_vars={
@@ -88,7 +88,7 @@ def makeSession(protocol: str) -> Any:
             "credentials_file": (None, None, os.devnull, None),
         }
     )
-    # The loader keeps what it has read, and botocore takes of these the one it prefers: JSON.
+    # The loader caches the model. Of several protocols botocore would choose JSON.
     model = core.get_component("data_loader").load_service_model("gamelift", "service-2")
     model["metadata"]["protocols"] = [protocol]
     return boto3.session.Session(
@@ -100,7 +100,7 @@ def makeSession(protocol: str) -> Any:
 
 
 def makeClient(url: str, protocol: str) -> Any:
-    """A client of that session; to be called in a thread, one at a time."""
+    """Return a client of that session. Call it in a thread, one call at a time."""
     from botocore.config import Config
 
     config = Config(
@@ -109,8 +109,8 @@ def makeClient(url: str, protocol: str) -> Any:
     return makeSession(protocol).client("gamelift", endpoint_url=url, config=config)
 
 
-class Boto3Door:
-    """Operations through boto3, in a thread, to a local FleetIQ on loopback."""
+class Boto3Fleet:
+    """Calls a local FleetIQ on loopback through boto3, in a thread."""
 
     group = "local"
     instances = INSTANCES
@@ -136,7 +136,7 @@ class Boto3Door:
         return reply
 
 
-async def openBoto3(protocol: str, test: TestCase) -> Boto3Door:
+async def openBoto3(protocol: str, test: TestCase) -> Boto3Fleet:
     from twisted.internet import reactor
 
     shifted = ShiftedReactor(reactor)
@@ -146,20 +146,20 @@ async def openBoto3(protocol: str, test: TestCase) -> Boto3Door:
     pool = ThreadPool(1, 1, "boto3")
     pool.start()
     test.addCleanup(pool.stop)
-    door = Boto3Door(shifted, pool)
+    door = Boto3Fleet(shifted, pool)
     door.client = await door.inThread(makeClient, fleetIQ.url, protocol)
     return door
 
 
 class JsonTests(fleetIQContract(partial(openBoto3, JSON))):  # type: ignore[misc] # a computed base class
-    """The contract, over a socket and through boto3, which keeps its connections open."""
+    """The contract over sockets and through boto3, which reuses its connections."""
 
 
 class CborTests(fleetIQContract(partial(openBoto3, CBOR))):  # type: ignore[misc] # a computed base class
-    """The contract once more, through a boto3 whose model of GameLift offers CBOR alone."""
+    """The contract through a boto3 whose model of GameLift has only CBOR."""
 
     async def test_onTheWire(self) -> None:
-        """It is CBOR that boto3 reads, with dates; an operation without output has no body."""
+        """boto3 receives CBOR, with dates. An operation without output has no body."""
         replies = []
         self.door.client.meta.events.register("before-parse", lambda **event: replies.append(event))
         server = await self.register("srv-1")

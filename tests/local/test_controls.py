@@ -1,7 +1,4 @@
-"""The controls.
-The control of the local clock, and all that lives by it.
-One order moves an instance's status and claims, and ends it.
-All is as at the start."""
+"""The controls: state, faults, clock, interruptions and reset."""
 
 from __future__ import annotations
 
@@ -20,20 +17,20 @@ SLOW = {"operation": "*", "kind": "slow", "seconds": 2}
 
 
 class ControlTests(SynchronousTestCase):
-    """Controls of a whole local FleetIQ in memory."""
+    """The state and the faults of a complete local FleetIQ in memory."""
 
     def setUp(self) -> None:
         self.fleetIQ = MemoryFleetIQ(groups=("a", "b"), instances=1)
 
-    def order(self, order: Any) -> Response:
-        return self.fleetIQ.ask("POST", "/_local/faults", {}, json.dumps(order).encode())
+    def fault(self, order: Any) -> Response:
+        return self.fleetIQ.request("POST", "/_local/faults", {}, json.dumps(order).encode())
 
     def faults(self) -> list[Any]:
         faults: list[Any] = self.fleetIQ.state()["faults"]
         return faults
 
     def test_state(self) -> None:
-        """The state has all there is, in the words of the API."""
+        """The state has everything, serialized as in the API."""
         self.fleetIQ.call(
             "RegisterGameServer",
             GameServerGroupName="b",
@@ -54,8 +51,8 @@ class ControlTests(SynchronousTestCase):
         self.assertEqual(listed["GameServers"], state["gameServers"])
         self.assertEqual({"RegisterGameServer": 1}, state["calls"])
 
-    def test_stateSweeps(self) -> None:
-        """The state tells what is true now, not at the last call."""
+    def test_stateIsCurrent(self) -> None:
+        """The state is that of the request's time, not of the last call."""
         self.fleetIQ.call(
             "RegisterGameServer",
             GameServerGroupName="b",
@@ -65,48 +62,48 @@ class ControlTests(SynchronousTestCase):
         self.fleetIQ.clock.advance(180.5)
         self.assertEqual([], self.fleetIQ.state()["gameServers"])
 
-    def test_orderAndEnd(self) -> None:
-        """A fault is ordered, shown with what was not given, and ended by its id."""
-        faultId = self.order(SLOW).json["id"]
-        shown = {**SLOW, "id": faultId, "code": None, "probability": 1.0, "count": None}
-        self.assertEqual([shown], self.faults())
-        self.order(SLOW)
-        response = self.fleetIQ.ask("DELETE", f"/_local/faults/{faultId}")
+    def test_addAndEnd(self) -> None:
+        """A fault is added, listed with its defaults, and ended by its id."""
+        faultId = self.fault(SLOW).json["id"]
+        listed = {**SLOW, "id": faultId, "code": None, "probability": 1.0, "count": None}
+        self.assertEqual([listed], self.faults())
+        self.fault(SLOW)
+        response = self.fleetIQ.request("DELETE", f"/_local/faults/{faultId}")
         self.assertEqual((200, {}), (response.status, response.json))
         self.assertEqual(1, len(self.faults()))
-        self.assertEqual(200, self.fleetIQ.ask("DELETE", "/_local/faults").status)
+        self.assertEqual(200, self.fleetIQ.request("DELETE", "/_local/faults").status)
         self.assertEqual([], self.faults())
 
     def test_unknownFault(self) -> None:
-        """An id that is not in force is 404, with those that are."""
-        faultId = self.order(SLOW).json["id"]
-        response = self.fleetIQ.ask("DELETE", "/_local/faults/no-such")
+        """An unknown id is 404, and the error lists the ids in force."""
+        faultId = self.fault(SLOW).json["id"]
+        response = self.fleetIQ.request("DELETE", "/_local/faults/no-such")
         self.assertEqual(404, response.status)
         self.assertIn("There is no fault 'no-such'", response.json["error"])
         self.assertIn(faultId, response.json["error"])
 
-    def test_wrongOrders(self) -> None:
-        """A wrong order is 400 and a sentence, and orders nothing."""
-        orders: tuple[Any, ...] = ({}, [], "slow", {**SLOW, "kind": "explode"})
-        for order in orders:
-            response = self.order(order)
+    def test_wrongFaults(self) -> None:
+        """A wrong fault is 400 with a sentence, and is not added."""
+        faults: tuple[Any, ...] = ({}, [], "slow", {**SLOW, "kind": "explode"})
+        for fault in faults:
+            response = self.fault(fault)
             self.assertEqual(400, response.status)
             self.assertTrue(response.json["error"].endswith("."))
-        response = self.fleetIQ.ask("POST", "/_local/faults", {}, b"garbage")
+        response = self.fleetIQ.request("POST", "/_local/faults", {}, b"garbage")
         self.assertEqual(400, response.status)
         self.assertEqual([], self.faults())
 
-    def test_nothingElse(self) -> None:
+    def test_otherRequests(self) -> None:
         """Other paths are 404, other methods 405."""
         for path in ("/_local", "/_local/", "/_local/nothing"):
-            self.assertEqual(404, self.fleetIQ.ask("GET", path).status, path)
+            self.assertEqual(404, self.fleetIQ.request("GET", path).status, path)
         for method, path in (
             ("DELETE", "/_local/state"),
             ("GET", "/_local/faults"),
             ("HEAD", "/_local/faults"),
             ("POST", "/_local/faults/fault-1"),
         ):
-            response = self.fleetIQ.ask(method, path)
+            response = self.fleetIQ.request(method, path)
             self.assertEqual(405, response.status, path)
         self.assertEqual(b"The methods of this path are DELETE.\n", response.body)
 
@@ -119,13 +116,13 @@ TOKEN = "X-aws-ec2-metadata-token"
 
 
 class ClockControlTests(SynchronousTestCase):
-    """A whole local FleetIQ in memory, whose clock is moved."""
+    """The clock of a complete local FleetIQ in memory."""
 
     def setUp(self) -> None:
         self.fleetIQ = MemoryFleetIQ()
 
     def move(self, **move: float) -> Any:
-        response = self.fleetIQ.tell("clock", move)
+        response = self.fleetIQ.control("clock", move)
         self.assertEqual(200, response.status, response.body)
         return response.json
 
@@ -136,7 +133,7 @@ class ClockControlTests(SynchronousTestCase):
         return self.fleetIQ.call("DescribeGameServer", **ONE).json["GameServer"]
 
     def test_advance(self) -> None:
-        """An advance is now for the state, and ends what is due by then, without a call."""
+        """An advance takes effect at once: what is due by then expires without a call."""
         self.register()
         self.fleetIQ.call("ClaimGameServer", GameServerGroupName="local")
         with capturedLogs() as events:
@@ -152,43 +149,43 @@ class ClockControlTests(SynchronousTestCase):
         self.assertNotIn("ClaimStatus", self.server())
 
     def test_scale(self) -> None:
-        """At a scale all goes faster: claims, health, groups and metadata tokens."""
+        """With a scale, claims, health, groups and metadata tokens expire faster."""
         self.register()
         self.assertEqual({"now": START, "timeScale": 60.0}, self.move(scale=60))
-        token = self.fleetIQ.ask("PUT", "/latest/api/token", {TTL: "60"}).body.decode()
+        token = self.fleetIQ.request("PUT", "/latest/api/token", {TTL: "60"}).body.decode()
         self.fleetIQ.call("ClaimGameServer", GameServerGroupName="local")
         self.fleetIQ.call("CreateGameServerGroup", **NEW_GROUP)
         self.fleetIQ.clock.advance(0.5)
         self.assertEqual("CLAIMED", self.server()["ClaimStatus"])
-        response = self.fleetIQ.ask("GET", "/latest/meta-data/instance-id", {TOKEN: token})
+        response = self.fleetIQ.request("GET", "/latest/meta-data/instance-id", {TOKEN: token})
         self.assertEqual("30", response.headers[TTL.lower()])
         self.fleetIQ.clock.advance(0.5)
         self.assertNotIn("ClaimStatus", self.server())
-        response = self.fleetIQ.ask("GET", "/latest/meta-data/instance-id", {TOKEN: token})
+        response = self.fleetIQ.request("GET", "/latest/meta-data/instance-id", {TOKEN: token})
         self.assertEqual(401, response.status)
         self.assertEqual("ACTIVE", self.fleetIQ.state()["groups"][1]["Status"])
         self.fleetIQ.clock.advance(2.1)
         self.assertEqual([], self.fleetIQ.state()["gameServers"])
 
     def test_bothAtOnce(self) -> None:
-        """One order may move the clock and give it a scale."""
+        """One request may advance the clock and change its scale."""
         self.assertEqual({"now": START + 5, "timeScale": 0.5}, self.move(advance=5, scale=0.5))
         self.fleetIQ.clock.advance(2)
         self.assertEqual(START + 6, self.fleetIQ.state()["now"])
 
     def test_lastYear(self) -> None:
-        """Where dates end the clock goes no further, and is as it was."""
-        response = self.fleetIQ.tell("clock", {"advance": LONGEST_ADVANCE})
+        """An advance beyond the last year is an error, and changes nothing."""
+        response = self.fleetIQ.control("clock", {"advance": LONGEST_ADVANCE})
         while response.status == 200:
             before = response.json["now"]
-            response = self.fleetIQ.tell("clock", {"advance": LONGEST_ADVANCE})
+            response = self.fleetIQ.control("clock", {"advance": LONGEST_ADVANCE})
         self.assertEqual(400, response.status)
         self.assertIn("cannot pass the year 9000", response.json["error"])
         self.assertEqual(before, self.fleetIQ.state()["now"])
-        self.assertEqual(200, self.fleetIQ.ask("GET", "/latest/meta-data/").status)
+        self.assertEqual(200, self.fleetIQ.request("GET", "/latest/meta-data/").status)
 
     def test_dates(self) -> None:
-        """Each reply has the local clock's date: API, metadata, controls, refusals."""
+        """Each response has the local clock's date: API, metadata, controls and errors."""
         self.move(advance=86400)
         date = "wed, 15 nov 2023 22:13:20 gmt"
         for method, path, headers in (
@@ -200,13 +197,13 @@ class ClockControlTests(SynchronousTestCase):
             ("PUT", "/", {}),
             ("POST", "/", {"Content-Length": "9999999"}),
         ):
-            response = self.fleetIQ.ask(method, path, headers)
+            response = self.fleetIQ.request(method, path, headers)
             self.assertEqual(date, response.headers["date"], path)
 
     def test_slowFaultsAreReal(self) -> None:
-        """An ordered wait is in real seconds, at whatever scale."""
+        """The delay of a slow fault is in real seconds, at any scale."""
         self.move(scale=60)
-        self.fleetIQ.tell("faults", {"operation": "*", "kind": "slow", "seconds": 2})
+        self.fleetIQ.control("faults", {"operation": "*", "kind": "slow", "seconds": 2})
         connection = self.fleetIQ.connect()
         connection.send(b"POST / HTTP/1.1\r\nContent-Length: 2\r\n")
         for name, value in callHeaders("ListGameServerGroups").items():
@@ -218,7 +215,7 @@ class ClockControlTests(SynchronousTestCase):
         self.assertIsNotNone(connection.response())
 
     def test_wrongMoves(self) -> None:
-        """What is no move is refused in a sentence, and moves nothing."""
+        """A wrong request is an error with a sentence, and changes nothing."""
         for move, sentence in (
             ({"advance": -1}, "advance is -1: it must be a number above 0, at most 31622400."),
             ({"scale": 0}, "scale is 0: it must be a number above 0, at most 3600."),
@@ -230,7 +227,7 @@ class ClockControlTests(SynchronousTestCase):
             ({"speed": 2}, "'speed' is not a field of a move of the clock"),
             ([], "The body must be a JSON object."),
         ):
-            response = self.fleetIQ.tell("clock", move)
+            response = self.fleetIQ.control("clock", move)
             self.assertEqual(400, response.status)
             self.assertIn(sentence, response.json["error"])
         state = self.fleetIQ.state()
@@ -244,47 +241,46 @@ class ClockControlTests(SynchronousTestCase):
             self.move(scale=scale)
         return events[0]["log_level"], formatEvent(events[0])
 
-    def test_outrunHeartbeats(self) -> None:
-        """A scale at which the heartbeats seen come too late is a warning, another is not."""
-        told = "the local clock now runs 60 s in a second: 3 s without a health report, and a game "
-        self.assertEqual((LogLevel.info, told + "server is dropped"), self.scaleLog(60))
+    def test_heartbeatsTooSlow(self) -> None:
+        """A scale is logged as a warning if the heartbeats seen are too slow for it."""
+        line = "the local clock now runs 60 s in a second: 3 s without a health report, and a game "
+        self.assertEqual((LogLevel.info, line + "server is dropped"), self.scaleLog(60))
         self.scaleLog(2)
         self.register()
         self.fleetIQ.clock.advance(50)
         self.heartbeat()
-        # The silence that a move makes is no game server's.
+        # An advance of the clock is not counted as time between heartbeats.
         self.move(advance=170)
         self.heartbeat()
         self.assertEqual(LogLevel.info, self.scaleLog(3.6)[0])
-        level, told = self.scaleLog(4)
+        level, line = self.scaleLog(4)
         self.assertEqual(LogLevel.warn, level)
-        self.assertIn(": 45 s without a health report", told)
-        self.assertTrue(told.endswith("; up to 50 s were seen between two"))
+        self.assertIn(": 45 s without a health report", line)
+        self.assertTrue(line.endswith("; up to 50 s were seen between two"))
 
     def test_resetForgetsHeartbeats(self) -> None:
-        """After a reset nothing was seen that a scale could outrun."""
+        """A reset forgets the heartbeats seen."""
         self.register()
         self.fleetIQ.clock.advance(50)
         self.heartbeat()
         self.assertEqual(LogLevel.warn, self.scaleLog(4)[0])
-        self.fleetIQ.ask("POST", "/_local/reset")
+        self.fleetIQ.request("POST", "/_local/reset")
         self.assertEqual(LogLevel.info, self.scaleLog(4)[0])
 
     def test_scaleFromTheStart(self) -> None:
-        """The clock may run fast from the start."""
+        """The clock may have a scale from the start."""
         fleetIQ = MemoryFleetIQ(timeScale=10)
         fleetIQ.clock.advance(3)
         state = fleetIQ.state()
         self.assertEqual((START + 30, 10.0), (state["now"], state["timeScale"]))
 
 
-START = 1_700_000_000.0
 FIRST, SECOND = (instanceIdOf("local", index) for index in range(2))
 GROUP = {"GameServerGroupName": "local"}
 
 
 class InterruptControlTests(SynchronousTestCase):
-    """A whole local FleetIQ in memory, with a game server on each of two instances."""
+    """Interruptions of two instances with a game server each."""
 
     def setUp(self) -> None:
         self.fleetIQ = MemoryFleetIQ()
@@ -297,7 +293,7 @@ class InterruptControlTests(SynchronousTestCase):
         )
 
     def interrupt(self, instanceId: Any = FIRST, **more: Any) -> Response:
-        return self.fleetIQ.tell("interrupt", {"InstanceId": instanceId, **more})
+        return self.fleetIQ.control("interrupt", {"InstanceId": instanceId, **more})
 
     def claim(self, **more: Any) -> Any:
         response = self.fleetIQ.call("ClaimGameServer", **GROUP, **more).json
@@ -312,8 +308,8 @@ class InterruptControlTests(SynchronousTestCase):
         return [each["GameServerId"] for each in reply["GameServers"]]
 
     def test_spot(self) -> None:
-        """Spot is meant if nothing is said: nothing new there, and after 120 s nothing at all."""
-        told = f"{FIRST} has a spot interruption notice"
+        """Spot is the default: no claims or registrations, and the instance ends after 120 s."""
+        notice = f"{FIRST} has a spot interruption notice"
         with capturedLogs() as events:
             response = self.interrupt()
             self.assertEqual(
@@ -328,14 +324,14 @@ class InterruptControlTests(SynchronousTestCase):
             self.assertEqual({FIRST: "SPOT_TERMINATING", SECOND: "ACTIVE"}, self.statuses())
             self.assertEqual("srv-2", self.claim())
             self.assertEqual("OutOfCapacityException", self.claim()["__type"])
-            refused = self.register("srv-3", FIRST)
-            self.assertEqual("ConflictException", refused.json["__type"])
-            self.assertIn("is about to be terminated", refused.json["Message"])
+            rejected = self.register("srv-3", FIRST)
+            self.assertEqual("ConflictException", rejected.json["__type"])
+            self.assertIn("is about to be terminated", rejected.json["Message"])
             self.fleetIQ.clock.advance(59)
             self.fleetIQ.clock.advance(61)
         self.assertEqual(
             [
-                f"{told}: it is SPOT_TERMINATING, and ends in 120 s",
+                f"{notice}: it is SPOT_TERMINATING, and ends in 120 s",
                 "srv-2 CLAIMED for 60 s",
                 "srv-2 claim expired: not UTILIZED within 60 s, free again",
                 "srv-1 dropped: its instance was terminated (spot interruption)",
@@ -348,7 +344,7 @@ class InterruptControlTests(SynchronousTestCase):
         self.assertEqual("InvalidRequestException", self.register("srv-1", FIRST).json["__type"])
 
     def test_autoscaling(self) -> None:
-        """What Auto Scaling takes away drains, and ends, with what is played there."""
+        """An instance that Auto Scaling ends is DRAINING, and ends also with a session on it."""
         one = {"GameServerId": "srv-1", **GROUP}
         self.fleetIQ.call("UpdateGameServer", UtilizationStatus="UTILIZED", **one)
         self.assertEqual(START + 30, self.interrupt(kind="autoscaling", seconds=30).json["end"])
@@ -361,14 +357,14 @@ class InterruptControlTests(SynchronousTestCase):
         self.assertEqual(["srv-2"], self.servers())
 
     def test_endsOnTime(self) -> None:
-        """The end comes when it is due, though nobody calls."""
+        """An instance ends on time without a call."""
         self.interrupt(seconds=5)
         with capturedLogs() as events:
             self.fleetIQ.clock.advance(5)
         self.assertEqual(2, len(events))
 
     def test_draining(self) -> None:
-        """A DRAINING instance is claimed last of all, not at all if filtered out, for ever."""
+        """A DRAINING instance is claimed last, or not at all with a filter, and never ends."""
         self.assertIsNone(self.interrupt(kind="draining").json["end"])
         self.fleetIQ.clock.advance(100)
         self.assertEqual("srv-2", self.claim())
@@ -385,14 +381,14 @@ class InterruptControlTests(SynchronousTestCase):
         self.assertEqual("srv-1", self.claim(GameServerId="srv-1"))
 
     def test_oneAfterTheOther(self) -> None:
-        """Notices that have no end may come before one that has."""
+        """Notices without an end may precede one with an end."""
         self.interrupt(kind="rebalance")
         self.interrupt(kind="draining")
         response = self.interrupt(kind="spot")
         self.assertEqual("SPOT_TERMINATING", response.json["InstanceStatus"])
 
-    def test_refusals(self) -> None:
-        """What cannot be is refused in a sentence, and nothing happens."""
+    def test_errors(self) -> None:
+        """A wrong interruption is an error with a sentence, and changes nothing."""
         self.interrupt(SECOND, kind="spot")
         self.fleetIQ.clock.advance(20)
         self.interrupt(kind="draining")
@@ -426,13 +422,13 @@ class InterruptControlTests(SynchronousTestCase):
             ({"InstanceId": FIRST, "seconds": -1}, 400, "seconds is -1: it must be a number"),
             ({"instance": FIRST}, 400, "'instance' is not a field of an interruption"),
         ):
-            response = self.fleetIQ.tell("interrupt", order)
+            response = self.fleetIQ.control("interrupt", order)
             self.assertEqual(status, response.status, order)
             self.assertIn(sentence, response.json["error"])
         self.assertEqual({FIRST: "DRAINING", SECOND: "SPOT_TERMINATING"}, self.statuses())
 
-    def test_groupGoesFirst(self) -> None:
-        """An instance whose group is deleted before its end has gone with it, and no end comes."""
+    def test_groupDeletedFirst(self) -> None:
+        """An instance that was deleted with its group has no later end."""
         self.interrupt()
         self.fleetIQ.call("DeleteGameServerGroup", **GROUP)
         self.fleetIQ.clock.pump([1] * 5)
@@ -441,38 +437,32 @@ class InterruptControlTests(SynchronousTestCase):
         self.assertEqual([], events)
 
     def test_retained(self) -> None:
-        """An instance that outlives its group ends all the same."""
+        """An instance that outlives its group still ends on time."""
         self.interrupt()
         self.fleetIQ.call("DeleteGameServerGroup", DeleteOption="RETAIN", **GROUP)
         self.fleetIQ.clock.pump([1] * 5)
         path = f"/instances/{FIRST}/latest/meta-data/spot/termination-time"
-        self.assertEqual(200, self.fleetIQ.ask("GET", path).status)
+        self.assertEqual(200, self.fleetIQ.request("GET", path).status)
         self.assertEqual(404, self.interrupt(SECOND).status)
         self.fleetIQ.clock.advance(120)
-        self.assertEqual(404, self.fleetIQ.ask("GET", path).status)
+        self.assertEqual(404, self.fleetIQ.request("GET", path).status)
 
     def test_onTheLocalClock(self) -> None:
-        """An advance of the local clock ends what is due by then."""
+        """An advance of the local clock ends instances that are due by then."""
         self.interrupt()
-        self.fleetIQ.tell("clock", {"advance": 120})
+        self.fleetIQ.control("clock", {"advance": 120})
         self.assertEqual({SECOND: "ACTIVE"}, self.statuses())
 
 
-FIRST = instanceIdOf("local", 0)
-GROUP = {"GameServerGroupName": "local"}
-TTL = "X-aws-ec2-metadata-token-ttl-seconds"
-TOKEN = "X-aws-ec2-metadata-token"
-
-
 class ResetControlTests(SynchronousTestCase):
-    """A whole local FleetIQ in memory, much changed."""
+    """A reset restores the state at the start."""
 
     def setUp(self) -> None:
         self.fleetIQ = MemoryFleetIQ(seed=1, timeScale=2.0)
         self.start = self.fleetIQ.state()
 
     def reset(self) -> None:
-        self.assertEqual(200, self.fleetIQ.ask("POST", "/_local/reset").status)
+        self.assertEqual(200, self.fleetIQ.request("POST", "/_local/reset").status)
 
     def register(self) -> int:
         return self.fleetIQ.call(
@@ -483,23 +473,23 @@ class ResetControlTests(SynchronousTestCase):
         self.register()
         self.fleetIQ.call("CreateGameServerGroup", **NEW_GROUP)
         self.fleetIQ.call("ClaimGameServer", **GROUP)
-        self.fleetIQ.tell("interrupt", {"InstanceId": FIRST})
-        self.fleetIQ.tell("clock", {"advance": 130, "scale": 60})
-        self.fleetIQ.tell("faults", {"operation": "*", "kind": "throttle"})
+        self.fleetIQ.control("interrupt", {"InstanceId": FIRST})
+        self.fleetIQ.control("clock", {"advance": 130, "scale": 60})
+        self.fleetIQ.control("faults", {"operation": "*", "kind": "throttle"})
         self.fleetIQ.call("DeleteGameServerGroup", **GROUP)
 
     def test_asAtTheStart(self) -> None:
-        """Groups, instances, game servers, faults, calls and the clock are the start's."""
+        """Groups, instances, game servers, faults, calls and clock are those at the start."""
         self.change()
         self.reset()
         self.assertEqual(self.start, self.fleetIQ.state())
         self.assertEqual([], self.fleetIQ.clock.getDelayedCalls())
 
-    def test_livesOn(self) -> None:
-        """What is done after it is not touched by what was done before it."""
+    def test_independentOfTheTimeBefore(self) -> None:
+        """Timers from before the reset do not affect what is done after it."""
         for _ in range(2):
             self.assertEqual(200, self.register())
-            self.assertEqual(200, self.fleetIQ.tell("interrupt", {"InstanceId": FIRST}).status)
+            self.assertEqual(200, self.fleetIQ.control("interrupt", {"InstanceId": FIRST}).status)
             self.fleetIQ.clock.advance(30)
             self.reset()
         self.register()
@@ -514,37 +504,37 @@ class ResetControlTests(SynchronousTestCase):
         )
 
     def test_tokensEnd(self) -> None:
-        """No token outlives it, even with a seed: the clock may have gone back."""
-        token = self.fleetIQ.ask("PUT", "/latest/api/token", {TTL: "60"}).body.decode()
+        """Tokens become invalid, also with a seed, because the clock may go back."""
+        token = self.fleetIQ.request("PUT", "/latest/api/token", {TTL: "60"}).body.decode()
         path = "/latest/meta-data/instance-id"
-        self.assertEqual(200, self.fleetIQ.ask("GET", path, {TOKEN: token}).status)
+        self.assertEqual(200, self.fleetIQ.request("GET", path, {TOKEN: token}).status)
         self.reset()
-        self.assertEqual(401, self.fleetIQ.ask("GET", path, {TOKEN: token}).status)
-        token = self.fleetIQ.ask("PUT", "/latest/api/token", {TTL: "60"}).body.decode()
-        self.assertEqual(200, self.fleetIQ.ask("GET", path, {TOKEN: token}).status)
+        self.assertEqual(401, self.fleetIQ.request("GET", path, {TOKEN: token}).status)
+        token = self.fleetIQ.request("PUT", "/latest/api/token", {TTL: "60"}).body.decode()
+        self.assertEqual(200, self.fleetIQ.request("GET", path, {TOKEN: token}).status)
 
     def test_faultsRepeat(self) -> None:
-        """With a seed, faults strike the same calls again."""
-        struck = []
+        """With a seed, faults apply to the same calls again."""
+        statuses = []
         for _ in range(2):
             order = {"operation": "*", "kind": "error", "code": "E", "probability": 0.5}
-            self.fleetIQ.tell("faults", order)
-            struck.append([self.fleetIQ.call("ListGameServerGroups").status for _ in range(20)])
+            self.fleetIQ.control("faults", order)
+            statuses.append([self.fleetIQ.call("ListGameServerGroups").status for _ in range(20)])
             self.reset()
-        self.assertEqual(struck[0], struck[1])
-        self.assertEqual({200, 400}, {*struck[0]})
+        self.assertEqual(statuses[0], statuses[1])
+        self.assertEqual({200, 400}, {*statuses[0]})
 
     def test_quotas(self) -> None:
-        """All calls that the quotas allow at once are allowed again."""
+        """The full burst of calls that the quotas allow is available again."""
         self.fleetIQ = MemoryFleetIQ(quotas=True)
         for _ in range(2):
             calls = [self.fleetIQ.call("ListGameServerGroups").status for _ in range(31)]
             self.assertEqual([200] * 30 + [400], calls)
             self.reset()
 
-    def test_waitingCallsAreForgotten(self) -> None:
-        """A call that waits never takes effect, and its connection closes."""
-        self.fleetIQ.tell("faults", {"operation": "*", "kind": "slow", "seconds": 2})
+    def test_delayedCallsAreCanceled(self) -> None:
+        """A delayed call takes no effect, and its connection closes."""
+        self.fleetIQ.control("faults", {"operation": "*", "kind": "slow", "seconds": 2})
         call = {"GameServerId": "srv-1", "InstanceId": FIRST, **GROUP}
         request = requestBytes(
             "POST", "/", callHeaders("RegisterGameServer"), json.dumps(call).encode()
@@ -552,17 +542,17 @@ class ResetControlTests(SynchronousTestCase):
         patient, gone = self.fleetIQ.connect(), self.fleetIQ.connect()
         for each in (patient, gone):
             each.send(request)
-        gone.hangUp()
+        gone.disconnect()
         self.reset()
         self.assertFalse(patient.transport.connected)
         self.fleetIQ.clock.advance(3)
         self.assertEqual([], self.fleetIQ.state()["gameServers"])
 
-    def test_told(self) -> None:
-        """The journal and the log begin anew, with the word that all did."""
+    def test_journal(self) -> None:
+        """The journal starts again with the entry of the reset, which is also logged."""
         self.change()
         with capturedLogs() as events:
             self.reset()
         self.assertEqual(["reset: all is as at the start"], [formatEvent(each) for each in events])
-        [entry] = self.fleetIQ.ask("GET", "/_local/journal").json["entries"]
+        [entry] = self.fleetIQ.request("GET", "/_local/journal").json["entries"]
         self.assertEqual(("reset", 1_700_000_000.0), (entry["event"], entry["time"]))

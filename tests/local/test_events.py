@@ -1,4 +1,4 @@
-"""What happened, as a list and as a stream."""
+"""The journal as a list and as a stream of events."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ SRV_1 = {"GameServerGroupName": "local", "GameServerId": "srv-1"}
 INSTANCE = instanceIdOf("local", 0)
 
 
-class WatchedTestCase(SynchronousTestCase):
-    """A whole local FleetIQ in memory."""
+class JournalTestCase(SynchronousTestCase):
+    """A complete local FleetIQ in memory."""
 
     def setUp(self) -> None:
         self.fleetIQ = MemoryFleetIQ()
@@ -32,22 +32,24 @@ class WatchedTestCase(SynchronousTestCase):
     def register(self) -> Response:
         return self.fleetIQ.call("RegisterGameServer", **SRV_1, InstanceId=INSTANCE)
 
-    def order(self, **order: Any) -> None:
-        self.fleetIQ.ask("POST", "/_local/faults", {}, json.dumps(order).encode())
+    def fault(self, **order: Any) -> None:
+        self.fleetIQ.request("POST", "/_local/faults", {}, json.dumps(order).encode())
 
 
-class JournalControlTests(WatchedTestCase):
+class JournalControlTests(JournalTestCase):
     """C{GET /_local/journal}"""
 
     def journal(self) -> list[dict[str, Any]]:
-        entries: list[dict[str, Any]] = self.fleetIQ.ask("GET", "/_local/journal").json["entries"]
+        entries: list[dict[str, Any]] = self.fleetIQ.request("GET", "/_local/journal").json[
+            "entries"
+        ]
         return entries
 
     def test_call(self) -> None:
-        """A call and what came of it, with its caller and how long it took."""
+        """The entry of a call has its outcome, caller and duration."""
         headers = {**callHeaders("RegisterGameServer"), "User-Agent": "Boto3/1.44.5 ua/2.1"}
         body = json.dumps({**SRV_1, "InstanceId": INSTANCE}).encode()
-        self.order(operation="*", kind="slow", seconds=2, count=1)
+        self.fault(operation="*", kind="slow", seconds=2, count=1)
         [order] = self.journal()
         connection = self.fleetIQ.connect()
         connection.send(requestBytes("POST", "/", headers, body))
@@ -76,19 +78,19 @@ class JournalControlTests(WatchedTestCase):
         )
 
     def test_claim(self) -> None:
-        """A claim tells which game server it got; one that is refused, why."""
+        """The entry of a claim has the claimed game server, or the reason for its error."""
         for _ in range(2):
             self.fleetIQ.callInCbor("ClaimGameServer", GameServerGroupName="local")
             self.register()
-        refused, _, _, _, claim, *_ = self.journal()
-        self.assertEqual("OutOfCapacityException", refused["outcome"])
+        failed, _, _, _, claim, *_ = self.journal()
+        self.assertEqual("OutOfCapacityException", failed["outcome"])
         self.assertEqual(
-            "No game server of group local is free to claim, of 0 registered.", refused["sentence"]
+            "No game server of group local is free to claim, of 0 registered.", failed["sentence"]
         )
         self.assertEqual(("OK", "srv-1"), (claim["outcome"], claim["GameServerId"]))
 
     def test_drop(self) -> None:
-        """Why a game server was dropped is a sentence, without any call."""
+        """The event of a dropped game server has the reason, without any call."""
         self.register()
         self.fleetIQ.clock.advance(181.5)
         dropped = self.journal()[-1]
@@ -96,25 +98,25 @@ class JournalControlTests(WatchedTestCase):
         self.assertEqual("dropped: last health report 182 s ago", dropped["sentence"])
 
     def test_faults(self) -> None:
-        """An ordered fault is told as one, and what became of the call."""
+        """The entry of a call with a fault has the fault and the outcome of the call."""
         for kind, outcome, sentence in (
             ("drop", "drop", "A fault closed the connection before the call took effect."),
             ("lost-reply", "lost-reply", "A fault lost the reply, which was OK."),
             ("throttle", "ThrottlingException", "Rate exceeded"),
         ):
-            self.order(operation="*", kind=kind, count=1)
+            self.fault(operation="*", kind=kind, count=1)
             connection = self.fleetIQ.connect()
             body = json.dumps({**SRV_1, "InstanceId": INSTANCE}).encode()
             connection.send(requestBytes("POST", "/", callHeaders("RegisterGameServer"), body))
             call = self.journal()[-1]
             self.assertEqual((outcome, sentence), (call["outcome"], call["sentence"]))
 
-    def test_orders(self) -> None:
-        """What was ordered is told: else nobody knew why calls failed or time jumped."""
-        self.order(operation="ListGameServers", kind="drop")
-        self.fleetIQ.ask("DELETE", "/_local/faults/fault-1")
-        self.fleetIQ.ask("DELETE", "/_local/faults")
-        self.fleetIQ.ask("POST", "/_local/clock", {}, b'{"advance": 60, "scale": 2}')
+    def test_controls(self) -> None:
+        """Requests to the controls are events: they explain errors and changes of the clock."""
+        self.fault(operation="ListGameServers", kind="drop")
+        self.fleetIQ.request("DELETE", "/_local/faults/fault-1")
+        self.fleetIQ.request("DELETE", "/_local/faults")
+        self.fleetIQ.request("POST", "/_local/clock", {}, b'{"advance": 60, "scale": 2}')
         dropped = "90 s without a health report, and a game server is dropped"
         self.assertEqual(
             [
@@ -128,17 +130,17 @@ class JournalControlTests(WatchedTestCase):
         )
 
     def test_hostile(self) -> None:
-        """Whatever a call was, it is told shortly, and in ASCII."""
+        """The entry of any call is short and ASCII."""
         long, odd = "x" * 100_000, {"GameServerGroupName": ["g"], "GameServerId": 1}
         self.fleetIQ.call("ListGameServers", GameServerGroupName=long)
         self.fleetIQ.call("ListGameServers", **odd)
         self.fleetIQ.call("Dance")
-        self.fleetIQ.ask("POST", "/", callHeaders("ListGameServers"), b"garbage")
-        self.fleetIQ.ask("POST", rpcPath("x" * 10_000), CBOR_HEADERS)
+        self.fleetIQ.request("POST", "/", callHeaders("ListGameServers"), b"garbage")
+        self.fleetIQ.request("POST", rpcPath("x" * 10_000), CBOR_HEADERS)
         target = {**callHeaders("\x1b\xe9"), "User-Agent": "\x1b[2J\xe9"}
-        self.fleetIQ.ask("POST", "/", target)
+        self.fleetIQ.request("POST", "/", target)
         self.fleetIQ.call("TagResource", ResourceARN="arn:aws:x", Tags=[])
-        response = self.fleetIQ.ask("GET", "/_local/journal")
+        response = self.fleetIQ.request("GET", "/_local/journal")
         self.assertTrue(response.body.isascii())
         self.assertLess(len(response.body), 4000)
         entries = self.journal()
@@ -154,16 +156,16 @@ class JournalControlTests(WatchedTestCase):
         self.assertEqual(r"\x1b[2J\xe9", entries[5]["caller"])
 
     def test_bounded(self) -> None:
-        """The last 1,000 calls are kept, and how many are forgotten is told."""
+        """The journal has the last 1,000 calls and the number of forgotten entries."""
         connection = self.fleetIQ.connect()
         request = requestBytes("POST", "/", callHeaders("ListGameServerGroups"), b"{}")
         for _ in range(1007):
             connection.send(request)
-        journal = self.fleetIQ.ask("GET", "/_local/journal").json
+        journal = self.fleetIQ.request("GET", "/_local/journal").json
         self.assertEqual((1000, 7), (len(journal["entries"]), journal["forgotten"]))
 
 
-class EventsControlTests(WatchedTestCase):
+class EventsControlTests(JournalTestCase):
     """C{GET /_local/events}"""
 
     def watch(self) -> Connection:
@@ -172,7 +174,7 @@ class EventsControlTests(WatchedTestCase):
         return connection
 
     def messages(self, connection: Connection) -> list[Any]:
-        """The messages that have arrived since the last ones."""
+        """Return the messages received since the last call."""
         lines = connection.transport.value().split(b"\n")
         connection.transport.clear()
         return [json.loads(line[6:]) for line in lines if line.startswith(b"data: ")]
@@ -181,22 +183,22 @@ class EventsControlTests(WatchedTestCase):
         return [message["event"] for message in self.messages(connection)]
 
     def test_stream(self) -> None:
-        """First what the journal has, then each entry as it is written, in the same words."""
+        """The stream has the journal's entries, then each new one, in the same format."""
         self.register()
         connection = self.watch()
         head = connection.transport.value()
         self.assertIn(b"Content-Type: text/event-stream\r\n", head)
         self.assertEqual(["registered", "call"], self.events(connection))
         self.fleetIQ.call("ClaimGameServer", GameServerGroupName="local")
-        told = self.messages(connection)
-        self.assertEqual(["claimed", "call"], [message["event"] for message in told])
-        journal = self.fleetIQ.ask("GET", "/_local/journal").json["entries"]
-        self.assertEqual(journal[-2:], told)
+        messages = self.messages(connection)
+        self.assertEqual(["claimed", "call"], [message["event"] for message in messages])
+        journal = self.fleetIQ.request("GET", "/_local/journal").json["entries"]
+        self.assertEqual(journal[-2:], messages)
         self.fleetIQ.clock.advance(60)
         self.assertEqual(["claim-expired"], self.events(connection))
 
     def test_statuses(self) -> None:
-        """An event carries what the statuses are since then, in the API's words."""
+        """An event has the statuses after it, with the names of the API."""
         self.register()
         self.fleetIQ.call("ClaimGameServer", GameServerGroupName="local")
         connection = self.watch()
@@ -206,7 +208,7 @@ class EventsControlTests(WatchedTestCase):
         self.fleetIQ.call("UpdateGameServer", **SRV_1, UtilizationStatus="UTILIZED")
         self.fleetIQ.call("DeregisterGameServer", **SRV_1)
         body = json.dumps({"InstanceId": INSTANCE, "seconds": 5}).encode()
-        self.fleetIQ.ask("POST", "/_local/interrupt", {}, body)
+        self.fleetIQ.request("POST", "/_local/interrupt", {}, body)
         self.fleetIQ.clock.advance(6)
         self.fleetIQ.call("DeleteGameServerGroup", GameServerGroupName="local")
         available, utilized = ({"UtilizationStatus": it} for it in ("AVAILABLE", "UTILIZED"))
@@ -228,12 +230,12 @@ class EventsControlTests(WatchedTestCase):
         )
 
     def test_empty(self) -> None:
-        """A stream of nothing begins all the same: its reader knows that it is there."""
+        """A stream without entries sends its headers at once."""
         response = self.watch().response()
         self.assertEqual(200, response and response.status)
 
     def test_slowReader(self) -> None:
-        """What a connection does not take waits for it, and comes in order."""
+        """While a connection is paused, messages wait, and are then sent in order."""
         connection = self.watch()
         connection.protocol.pauseProducing()
         self.messages(connection)
@@ -242,42 +244,42 @@ class EventsControlTests(WatchedTestCase):
         connection.protocol.resumeProducing()
         self.assertEqual(["registered", "call"], self.events(connection))
 
-    def test_readerWhoDoesNotRead(self) -> None:
-        """A reader too far behind is cut off, once; the others, and the calls, do not notice."""
+    def test_readerTooSlow(self) -> None:
+        """A reader with too many waiting messages is aborted once; others are not affected."""
         stuck, reader = self.watch(), self.watch()
         stuck.protocol.pauseProducing()
-        cuts: list[str] = []
-        # A real connection is not gone at once, either.
-        stuck.transport.abortConnection = lambda: cuts.append("cut")  # type: ignore[method-assign] # as said
+        aborted: list[str] = []
+        # A real connection does not end at once, either.
+        stuck.transport.abortConnection = lambda: aborted.append("aborted")  # type: ignore[method-assign] # as the comment says
         caller = self.fleetIQ.connect()
         request = requestBytes("POST", "/", callHeaders("ListGameServerGroups"), b"{}")
         for _ in range(MOST_BEHIND):
             caller.send(request)
-        self.assertEqual([], cuts)
+        self.assertEqual([], aborted)
         caller.send(request)
         caller.send(request)
-        self.assertEqual(["cut"], cuts)
+        self.assertEqual(["aborted"], aborted)
         self.assertEqual(MOST_BEHIND + 2, len(self.messages(reader)))
 
     def test_comments(self) -> None:
-        """A comment finds out who vanished; without readers no timer is left."""
+        """Comments are sent to detect lost readers. Without readers there is no timer."""
         first, second = self.watch(), self.watch()
         first.transport.clear()
         self.fleetIQ.clock.advance(COMMENT_SECONDS)
         self.fleetIQ.clock.advance(COMMENT_SECONDS)
         self.assertEqual(2, first.transport.value().count(b":\n\n"))
-        first.hangUp()
-        second.hangUp()
+        first.disconnect()
+        second.disconnect()
         self.register()
         self.fleetIQ.clock.advance(COMMENT_SECONDS)
-        self.assertEqual(1, len(self.fleetIQ.clock.getDelayedCalls()), "only the sweep's")
+        self.assertEqual(1, len(self.fleetIQ.clock.getDelayedCalls()), "only the expiry timer")
         third = self.watch()
         self.assertEqual(["registered", "call"], self.events(third))
         self.fleetIQ.call("DeregisterGameServer", **SRV_1)
-        self.assertEqual(["deregistered", "call"], self.events(third), "told once")
+        self.assertEqual(["deregistered", "call"], self.events(third), "sent once")
 
     def test_stop(self) -> None:
-        """Stopping ends each stream, and leaves no timer."""
+        """Stopping ends all streams and leaves no timer."""
         reader, stuck = self.watch(), self.watch()
         stuck.protocol.pauseProducing()
         self.register()
@@ -288,14 +290,14 @@ class EventsControlTests(WatchedTestCase):
         self.assertEqual([], self.fleetIQ.clock.getDelayedCalls())
 
     def test_head(self) -> None:
-        """HEAD has no stream to wait for, which nothing may keep; POST is not a method of it."""
-        head = self.fleetIQ.ask("HEAD", "/_local/events")
+        """HEAD returns only headers, and POST is 405."""
+        head = self.fleetIQ.request("HEAD", "/_local/events")
         self.assertEqual((200, b""), (head.status, head.body))
         self.assertEqual("no-store", head.headers["cache-control"])
-        self.assertEqual(405, self.fleetIQ.ask("POST", "/_local/events").status)
+        self.assertEqual(405, self.fleetIQ.request("POST", "/_local/events").status)
 
     def test_foreignPages(self) -> None:
-        """Neither the stream nor the journal is for pages of other origins, or other hosts."""
+        """Stream and journal reject pages of other origins and other hosts."""
         for path in ("/_local/events", "/_local/journal"):
             for headers in ({"Origin": "http://evil.example"}, {"Host": "evil.example"}):
-                self.assertEqual(403, self.fleetIQ.ask("GET", path, headers).status)
+                self.assertEqual(403, self.fleetIQ.request("GET", path, headers).status)

@@ -1,4 +1,4 @@
-"""What boto3 makes of the faults that are ordered, in both protocols."""
+"""The effect of faults on boto3, in both protocols."""
 
 import json
 from typing import Any
@@ -13,44 +13,44 @@ SRV_1 = {"GameServerGroupName": "local", "GameServerId": "srv-1"}
 
 
 class Boto3Tests(TestCase):
-    """Real boto3, over a socket, to a local FleetIQ that has faults to strike it with."""
+    """boto3 over a socket to a local FleetIQ with faults."""
 
-    async def see(self, protocol: str) -> None:
-        """One fault after the other, on one client."""
+    async def checkFaults(self, protocol: str) -> None:
+        """Apply one fault after the other to one client."""
         from botocore.exceptions import ClientError, ConnectionClosedError
 
         door = await openBoto3(protocol, self)
         url = door.client.meta.endpoint_url
 
-        async def order(**fault: Any) -> None:
-            body = json.dumps({"operation": "*", "count": 1, **fault}).encode()
+        async def fault(**members: Any) -> None:
+            body = json.dumps({"operation": "*", "count": 1, **members}).encode()
             response = await door.inThread(urlopen, f"{url}/_local/faults", body, 5)
             response.close()
 
         await door.call("RegisterGameServer", {**SRV_1, "InstanceId": instanceIdOf("local", 0)})
         call = door.inThread
-        await order(kind="throttle")
+        await fault(kind="throttle")
         with self.assertRaises(ClientError) as throttled:
             await call(door.client.describe_game_server, **SRV_1)
         self.assertEqual(
             {"Code": "ThrottlingException", "Message": "Rate exceeded"},
             throttled.exception.response["Error"],
         )
-        await order(kind="drop")
+        await fault(kind="drop")
         with self.assertRaises(ConnectionClosedError):
             await call(door.client.deregister_game_server, **SRV_1)
         await door.call("DescribeGameServer", SRV_1)
-        await order(kind="slow", seconds=0.01)
-        await order(kind="lost-reply")
+        await fault(kind="slow", seconds=0.01)
+        await fault(kind="lost-reply")
         with self.assertRaises(ConnectionClosedError):
             await call(door.client.deregister_game_server, **SRV_1)
         with self.assertRaises(door.client.exceptions.NotFoundException):
             await call(door.client.describe_game_server, **SRV_1)
 
     async def test_json(self) -> None:
-        """A throttle is a typed error; a closed connection is one whether or not it took effect."""
-        await self.see(JSON)
+        """Throttling is a ClientError; a closed connection is a ConnectionClosedError."""
+        await self.checkFaults(JSON)
 
     async def test_cbor(self) -> None:
-        """The same in CBOR."""
-        await self.see(CBOR)
+        """The errors are the same in CBOR."""
+        await self.checkFaults(CBOR)

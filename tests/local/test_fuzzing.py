@@ -1,4 +1,4 @@
-"""Whatever comes in, the local FleetIQ answers in the caller's protocol, and lives on."""
+"""The local FleetIQ replies to any request in its protocol, and keeps running."""
 
 import json
 from collections import Counter
@@ -9,17 +9,17 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from echoserver.local.http.operations import Operations
 from echoserver.local.model.fleet import Fleet
-from tests.local.fuzzing import RIGHT, Call, drawCall
+from tests.local.fuzzing import VALID, Call, drawCall
 from tests.local.inmemory import MemoryFleetIQ, Response, requestBytes
 
 CALLS = 3000
 
 
 class FuzzingTests(SynchronousTestCase):
-    """Random and mutated requests, to one local FleetIQ, on one connection."""
+    """Random and mutated requests to one local FleetIQ on one connection."""
 
-    def assertSpeaks(self, call: Call, response: Response) -> None:
-        """A result or a refusal, whole, in the protocol of the call."""
+    def assertReply(self, call: Call, response: Response) -> None:
+        """Check that the response is a complete result or error in the protocol of the call."""
         self.assertIn(response.status, (200, 400), (call, response))
         headers = response.headers
         self.assertEqual(call.inCbor, headers.get("smithy-protocol") == "rpc-v2-cbor", call)
@@ -33,12 +33,12 @@ class FuzzingTests(SynchronousTestCase):
             self.assertEqual(200, response.status, call)
 
     def test_everyOperation(self) -> None:
-        """No operation is left out of it."""
+        """The requests include every operation."""
         operations = Operations(Fleet(lambda _event: None), lambda: 0.0).names
-        self.assertEqual(set(), set(operations) - set(RIGHT))
+        self.assertEqual(set(), set(operations) - set(VALID))
 
-    def test_everyCallIsAnswered(self) -> None:
-        """3,000 calls are answered one by one, some with results and most with refusals."""
+    def test_everyCall(self) -> None:
+        """Each of 3,000 calls has a reply, some with results and most with errors."""
         rng = Random(20261122)
         fleetIQ = MemoryFleetIQ(seed=1)
         connection = fleetIQ.connect()
@@ -48,7 +48,7 @@ class FuzzingTests(SynchronousTestCase):
             connection.send(requestBytes("POST", call.path, call.headers, call.body))
             response = connection.response()
             assert response is not None, call
-            self.assertSpeaks(call, response)
+            self.assertReply(call, response)
             statuses[call.inCbor, response.status] += 1
         self.assertEqual(4, len(statuses))
         self.assertGreater(min(statuses.values()), CALLS / 20)

@@ -1,4 +1,4 @@
-"""What the guide, docs/local-fleetiq.md, shows works, and what it lists is all there is."""
+"""The examples of docs/local-fleetiq.md work, and its tables are complete."""
 
 import os
 import re
@@ -19,10 +19,10 @@ from echoserver.local.tap import Options
 from echoserver.local.testing import RunningFleetIQ
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "local-fleetiq.md").read_text()
-USUAL = "http://127.0.0.1:4570"
-# What the guide uses of pytest.
+DEFAULT_URL = "http://127.0.0.1:4570"
+# The part of pytest that the guide uses.
 _PYTEST = "def fixture(function):\n    return function\n"
-_RUN_AS_PYTEST_DOES = """
+_RUN_LIKE_PYTEST = """
 from contextlib import contextmanager
 with contextmanager(fleetIQ)() as given:
     test_repeats(given)
@@ -30,21 +30,22 @@ with contextmanager(fleetIQ)() as given:
 
 
 def blocks(language: str) -> list[str]:
+    """Return the code blocks of the guide in a language."""
     found: list[str] = re.findall(rf"^```{language}\n(.*?)^```$", GUIDE, re.DOTALL | re.MULTILINE)
     return found
 
 
 def rows(heading: str) -> list[list[str]]:
-    """The cells of the first table below this, without its head."""
+    """Return the cells of the first table below a heading, without the table's head."""
     below = GUIDE.partition(f"\n{heading}\n")[2]
     lines = [line for line in below.partition("\n## ")[0].splitlines() if line.startswith("|")]
     return [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines[2:]]
 
 
 def curl(url: str, command: list[str]) -> int:
-    """What curl would do: the status."""
+    """Send the request that curl would send, and return the status."""
     options = dict(pairwise(command))
-    [path] = [word.removeprefix(USUAL) for word in command if word.startswith(USUAL)]
+    [path] = [word.removeprefix(DEFAULT_URL) for word in command if word.startswith(DEFAULT_URL)]
     body = options.get("-d")
     method = options.get("-X") or ("POST" if body else "GET")
     data = None if body is None else body.encode()
@@ -54,7 +55,7 @@ def curl(url: str, command: list[str]) -> int:
 
 
 class GuideTests(SynchronousTestCase):
-    """The guide, run."""
+    """The guide's commands, examples and tables."""
 
     def run_(self, *command: str, **environ: str) -> None:
         run = subprocess.run(
@@ -69,7 +70,7 @@ class GuideTests(SynchronousTestCase):
         self.assertEqual(0, run.returncode, run.stdout)
 
     def test_controls(self) -> None:
-        """Each command of each control is done, in the order in which they are shown."""
+        """The commands for the controls work in the order of the guide."""
         with RunningFleetIQ() as fleetIQ:
             for line in "".join(blocks("sh")).splitlines():
                 program, *words = shlex.split(line)
@@ -81,36 +82,36 @@ class GuideTests(SynchronousTestCase):
                     self.run_(*command, **fleetIQ.environment)
 
     def test_unittest(self) -> None:
-        """The test in the manner of unittest is one, and passes."""
+        """The example for unittest is a test that passes."""
         folder = Path(self.mktemp())
         folder.mkdir()
         (folder / "test_claims.py").write_text(blocks("python")[0])
         self.run_("-m", "unittest", "discover", "--start-directory", str(folder))
 
     def test_pytest(self) -> None:
-        """The fixture and the test in the manner of pytest do what pytest would have them do."""
+        """The fixture and the test for pytest work as pytest would run them."""
         folder = Path(self.mktemp())
         folder.mkdir()
         (folder / "pytest.py").write_text(_PYTEST)
         program = folder / "program.py"
-        program.write_text(blocks("python")[1] + _RUN_AS_PYTEST_DOES)
+        program.write_text(blocks("python")[1] + _RUN_LIKE_PYTEST)
         self.run_(str(program))
 
     def test_options(self) -> None:
-        """The table of options has each there is."""
+        """The table of options is complete."""
         options = {name.rstrip("=") for name in Options().longOpt} - {"help", "version"}
         self.assertEqual(
             {f"`--{name}`" for name in options}, {row[0] for row in rows("## Start it")}
         )
 
     def test_operations(self) -> None:
-        """The table of operations has each that is served."""
+        """The table of operations is complete."""
         operations = set(Operations(Fleet(lambda _: None), lambda: 0.0).names)
         listed = ", ".join(row[0] for row in rows("## What it serves")).split(", ")
         self.assertEqual(sorted(operations), sorted(listed))
 
     def test_settings(self) -> None:
-        """The table of settings has each there is, its values, and what it is about."""
+        """The table of settings is complete, with values and descriptions."""
         listed = {row[0].strip("`"): row[1:] for row in rows("## What AWS does not document")}
         for each in fields(Settings):
             values, what = listed.pop(re.sub("[A-Z]", lambda m: f"-{m[0].lower()}", each.name))

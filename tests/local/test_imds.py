@@ -1,4 +1,4 @@
-"""The instance metadata service, as an SDK meets it."""
+"""The instance metadata service, as SDKs use it."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ TOKEN = "X-aws-ec2-metadata-token"
 
 
 class MetadataTests(SynchronousTestCase):
-    """Requests to a whole local FleetIQ in memory."""
+    """Requests to a complete local FleetIQ in memory."""
 
     def setUp(self) -> None:
         self.fleetIQ = MemoryFleetIQ(seed=1)
 
     def get(self, path: str, token: str | None = None) -> Response:
         headers = {} if token is None else {TOKEN: token}
-        return self.fleetIQ.ask("GET", path, headers)
+        return self.fleetIQ.request("GET", path, headers)
 
     def put(self, ttl: str | None, path: str = "/latest/api/token", **more: str) -> Response:
         headers = more if ttl is None else {TTL: ttl, **more}
-        return self.fleetIQ.ask("PUT", path, headers)
+        return self.fleetIQ.request("PUT", path, headers)
 
     def token(self, ttl: str = "60", path: str = "/latest/api/token") -> str:
         return self.put(ttl, path).body.decode()
@@ -41,7 +41,7 @@ class MetadataTests(SynchronousTestCase):
         return response.body.decode() if response.status == 200 else None
 
     def interrupt(self, instanceId: str, **more: Any) -> None:
-        response = self.fleetIQ.tell("interrupt", {"InstanceId": instanceId, **more})
+        response = self.fleetIQ.control("interrupt", {"InstanceId": instanceId, **more})
         self.assertEqual(200, response.status, response.body)
 
     def assertPage(self, status: int, response: Response) -> None:
@@ -51,7 +51,7 @@ class MetadataTests(SynchronousTestCase):
         self.assertIn(f"<h1>{status} - ".encode(), response.body)
 
     def test_values(self) -> None:
-        """Each value is plain text without a line end, and says what connects on this machine."""
+        """Each value is plain text without a line end. Addresses are this machine's."""
         for path, value in (
             ("instance-id", FIRST),
             ("public-hostname", "localhost"),
@@ -75,7 +75,7 @@ class MetadataTests(SynchronousTestCase):
             self.assertNotIn(TTL.lower(), response.headers)
 
     def test_listings(self) -> None:
-        """A directory lists what is in it, sub-directories with a slash."""
+        """A directory lists its entries, sub-directories with a slash."""
         self.assertEqual(b"meta-data/", self.get("/latest/").body)
         self.assertEqual(
             b"availability-zone\navailability-zone-id\nregion",
@@ -86,14 +86,14 @@ class MetadataTests(SynchronousTestCase):
         self.assertIn(b"instance-id", top)
 
     def test_trailingSlash(self) -> None:
-        """A leaf with a trailing slash returns its value: botocore's region fetcher asks so."""
+        """A value with a trailing slash is the same: botocore's region fetcher requests it so."""
         for path in ("instance-id", "placement/availability-zone", "tags/instance/GameLift"):
             value = self.get(f"/latest/meta-data/{path}")
             self.assertEqual(200, value.status)
             self.assertEqual(value.body, self.get(f"/latest/meta-data/{path}/").body)
 
     def test_missing(self) -> None:
-        """What is not there is a page with 404: notices too, until there are some."""
+        """A missing path is a page with 404, also the notices before there are any."""
         for path in (
             "/latest/meta-data/spot/instance-action",
             "/latest/meta-data/spot/termination-time",
@@ -109,14 +109,14 @@ class MetadataTests(SynchronousTestCase):
             self.assertPage(404, self.get(path))
 
     def test_eachInstance(self) -> None:
-        """Each instance has its own metadata; /latest is the first one's."""
+        """Each instance has its own metadata; /latest is that of the first."""
         path = f"/instances/{SECOND}/latest/meta-data/instance-id"
         self.assertEqual(SECOND.encode(), self.get(path).body)
         path = f"/instances/{FIRST}/latest/meta-data/instance-id"
         self.assertEqual(FIRST.encode(), self.get(path).body)
 
     def test_instancesComeAndGo(self) -> None:
-        """An instance has its metadata when it appears, and no longer than it runs."""
+        """An instance has metadata from its launch to its end."""
         self.fleetIQ.call("CreateGameServerGroup", **NEW_GROUP)
         for seconds in (1, 4):
             self.assertEqual(2, len(self.fleetIQ.state()["instances"]))
@@ -130,13 +130,13 @@ class MetadataTests(SynchronousTestCase):
         self.assertEqual(200, self.get(f"{path}/meta-data/", token).status)
         self.assertPage(401, self.get("/latest/meta-data/", token))
         self.fleetIQ.call("DeleteGameServerGroup", GameServerGroupName=new["GameServerGroupName"])
-        # The timer of the service may be late: a request finds what is true by now all the same.
+        # The expiry timer may be late: a request still sees the current state.
         self.fleetIQ.clock.rightNow += 5
         self.assertPage(404, self.get(f"{path}/meta-data/", token))
         self.assertPage(404, self.put("60", f"{path}/api/token"))
 
-    def test_firstInstanceGoes(self) -> None:
-        """/latest is the first instance that runs: another's when it goes, and at last nobody's."""
+    def test_firstInstanceEnds(self) -> None:
+        """If the first instance ends, /latest is the next one's, and 404 after the last."""
         self.fleetIQ.call("CreateGameServerGroup", **NEW_GROUP)
         self.fleetIQ.clock.pump([1] * 5)
         self.fleetIQ.call("DeleteGameServerGroup", GameServerGroupName="local")
@@ -151,19 +151,19 @@ class MetadataTests(SynchronousTestCase):
         self.assertPage(404, self.get("/latest/meta-data/instance-id"))
 
     def test_token(self) -> None:
-        """A token has 56 characters; its answers say how many seconds it has left."""
+        """A token has 56 characters. Responses have its remaining seconds."""
         response = self.put("21600")
         self.assertEqual(200, response.status)
         self.assertEqual("21600", response.headers[TTL.lower()])
         token = response.body.decode()
         self.assertEqual(56, len(token))
         self.fleetIQ.clock.advance(100)
-        answer = self.get("/latest/meta-data/instance-id", token)
-        self.assertEqual((200, FIRST.encode()), (answer.status, answer.body))
-        self.assertEqual("21500", answer.headers[TTL.lower()])
+        response = self.get("/latest/meta-data/instance-id", token)
+        self.assertEqual((200, FIRST.encode()), (response.status, response.body))
+        self.assertEqual("21500", response.headers[TTL.lower()])
 
     def test_tokenEnds(self) -> None:
-        """An expired token is 401, on a path that is not there as well."""
+        """An expired token is 401, also for a missing path."""
         token = self.token("60")
         self.fleetIQ.clock.advance(60)
         self.assertPage(401, self.get("/latest/meta-data/instance-id", token))
@@ -176,22 +176,22 @@ class MetadataTests(SynchronousTestCase):
             self.assertPage(401, self.get("/latest/meta-data/instance-id", token))
 
     def test_badTTL(self) -> None:
-        """A token request needs a TTL from 1 to 21600."""
+        """A token request must have a TTL from 1 to 21600."""
         for ttl in (None, "", "0", "21601", "-1", "1.5", "x", "9" * 1000):
             self.assertPage(400, self.put(ttl))
         self.assertEqual(200, self.put("1").status)
 
     def test_forwarded(self) -> None:
-        """A token request that a proxy passed on is refused."""
+        """A token request that a proxy has forwarded is rejected."""
         self.assertPage(403, self.put("60", **{"X-Forwarded-For": "10.0.0.1"}))
 
     def test_otherMethods(self) -> None:
-        """Only the token is PUT, and it is not read."""
+        """PUT is only for the token, and GET is not for the token."""
         self.assertPage(405, self.put("60", "/latest/meta-data/instance-id"))
         self.assertPage(405, self.get("/latest/api/token"))
 
-    def test_eachReplyEndsItsConnection(self) -> None:
-        """As the real service's: an answer or a page, and nothing after it."""
+    def test_eachResponseClosesConnection(self) -> None:
+        """The connection closes after each response, as on EC2."""
         for path in ("/latest/meta-data/", "/latest/meta-data/nothing"):
             connection = self.fleetIQ.connect()
             connection.send(requestBytes("GET", path, {}, b""))
@@ -202,14 +202,14 @@ class MetadataTests(SynchronousTestCase):
             self.assertFalse(connection.transport.connected)
 
     def test_dates(self) -> None:
-        """A version of a date has the same values, and gives no tokens."""
+        """A dated version has the same values, but issues no tokens."""
         for start in ("", f"/instances/{FIRST}"):
             response = self.get(f"{start}/2021-03-23/meta-data/instance-id", self.token())
             self.assertEqual(FIRST.encode(), response.body)
             self.assertPage(403, self.put("60", f"{start}/2021-03-23/api/token"))
 
     def test_credentials(self) -> None:
-        """The role's credentials are what SDKs read, and do not end on the local clock."""
+        """The role's credentials have the form that SDKs parse, and end in the future."""
         response = self.get("/latest/meta-data/iam/security-credentials/fleetiq-local")
         self.assertEqual(
             {
@@ -225,7 +225,7 @@ class MetadataTests(SynchronousTestCase):
         )
 
     def test_version1(self) -> None:
-        """With v1 there are no tokens to get, and one that is sent is not looked at."""
+        """With v1 no tokens are issued, and a token in a request is ignored."""
         self.fleetIQ = MemoryFleetIQ(imds="v1")
         self.assertPage(404, self.put("60"))
         response = self.get("/latest/meta-data/instance-id", "any")
@@ -233,7 +233,7 @@ class MetadataTests(SynchronousTestCase):
         self.assertNotIn(TTL.lower(), response.headers)
 
     def test_version2(self) -> None:
-        """With v2 each request needs its token."""
+        """With v2 each request must have a token."""
         self.fleetIQ = MemoryFleetIQ(imds="v2")
         for path in ("instance-id", "nothing"):
             self.assertPage(401, self.get(f"/latest/meta-data/{path}"))
@@ -241,7 +241,7 @@ class MetadataTests(SynchronousTestCase):
         self.assertEqual(FIRST.encode(), response.body)
 
     def test_spotNotice(self) -> None:
-        """Both spot paths say when the instance ends, whenever asked; others hear nothing."""
+        """Both spot paths have the time at which the instance ends; other instances have none."""
         self.interrupt(SECOND, kind="spot", seconds=90)
         for seconds in (0, 89):
             self.fleetIQ.clock.advance(seconds)
@@ -256,7 +256,7 @@ class MetadataTests(SynchronousTestCase):
         self.assertPage(404, self.get(f"/instances/{SECOND}/latest/meta-data/instance-id"))
 
     def test_rebalanceNotice(self) -> None:
-        """A rebalance recommendation says when it was given, and is what was modified last."""
+        """A rebalance recommendation has its time, which is also Last-Modified."""
         self.fleetIQ.clock.advance(100)
         self.interrupt(SECOND, kind="rebalance")
         response = self.get(
@@ -269,7 +269,7 @@ class MetadataTests(SynchronousTestCase):
         self.assertEqual("InService", self.metadata(SECOND, "autoscaling/target-lifecycle-state"))
 
     def test_autoscalingNotice(self) -> None:
-        """Auto Scaling's target is Terminated, until the instance is."""
+        """The target state of Auto Scaling is Terminated until the instance ends."""
         self.interrupt(SECOND, kind="autoscaling")
         self.assertEqual("Terminated", self.metadata(SECOND, "autoscaling/target-lifecycle-state"))
         self.assertEqual("InService", self.metadata(FIRST, "autoscaling/target-lifecycle-state"))
@@ -277,25 +277,25 @@ class MetadataTests(SynchronousTestCase):
         self.assertIsNone(self.metadata(SECOND, "autoscaling/target-lifecycle-state"))
 
     def test_drainingIsNoNotice(self) -> None:
-        """That FleetIQ drains an instance is nothing its metadata knows of."""
+        """The metadata has no notice of an instance that FleetIQ drains."""
         self.interrupt(SECOND, kind="draining")
         self.assertEqual("InService", self.metadata(SECOND, "autoscaling/target-lifecycle-state"))
         self.assertIsNone(self.metadata(SECOND, "spot/instance-action"))
 
     def test_head(self) -> None:
-        """HEAD has the headers of GET and no body."""
-        response = self.fleetIQ.ask("HEAD", "/latest/meta-data/instance-id")
+        """HEAD returns the headers of GET without a body."""
+        response = self.fleetIQ.request("HEAD", "/latest/meta-data/instance-id")
         self.assertEqual((200, b""), (response.status, response.body))
         self.assertEqual("19", response.headers["content-length"])
 
 
 class TokensTests(SynchronousTestCase):
-    """What a token carries cannot be changed."""
+    """Tokens cannot be forged."""
 
     @settings(deadline=None)
     @given(index=st.integers(0, 55), character=st.characters(codec="latin-1"))
     def test_anyChange(self, index: int, character: str) -> None:
-        """A token that was changed anywhere is worth nothing."""
+        """A token with any changed character is invalid."""
         tokens = Tokens(Random(1))
         token = tokens.issue(FIRST, 60, 1000.0)
         changed = token[:index] + character + token[index + 1 :]

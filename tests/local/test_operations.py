@@ -1,5 +1,4 @@
-"""Operations on game servers and instances, where there are two groups of them.
-Pages of lists that change."""
+"""Operations in two groups, and pages of lists that change."""
 
 from __future__ import annotations
 
@@ -19,7 +18,7 @@ MANY = 20
 
 
 class TwoGroupsTests(SynchronousTestCase):
-    """What one group is asked never shows the other."""
+    """The operations on one group never return items of the other."""
 
     def setUp(self) -> None:
         clock = Clock()
@@ -40,7 +39,7 @@ class TwoGroupsTests(SynchronousTestCase):
         return self.operations.perform(operation, {"GameServerGroupName": group, **request})
 
     def instances(self, group: str, **request: Any) -> list[str]:
-        """The ids on all pages of three."""
+        """Return the ids on all pages, each with three items at most."""
         ids: list[str] = []
         token = None
         for _ in range(MANY):
@@ -54,16 +53,16 @@ class TwoGroupsTests(SynchronousTestCase):
         raise self.failureException(f"The pages do not end: {ids}")
 
     def test_tokensOfAnotherGroup(self) -> None:
-        """A page's token continues the list of its own group alone."""
+        """A token continues only the list of its own group."""
         for operation in ("ListGameServers", "DescribeGameServerInstances"):
             token = self.perform(operation, "a", Limit=1)["NextToken"]
             self.perform(operation, "a", NextToken=token)
-            refusal = self.assertRaises(FleetIQError, self.perform, operation, "b", NextToken=token)
-            self.assertEqual("InvalidRequestException", refusal.code)
-            self.assertIn("NextToken is not one of this list", refusal.message)
+            error = self.assertRaises(FleetIQError, self.perform, operation, "b", NextToken=token)
+            self.assertEqual("InvalidRequestException", error.code)
+            self.assertIn("NextToken is not one of this list", error.message)
 
     def test_listsOfOneGroup(self) -> None:
-        """Game servers are those of the group that was named."""
+        """ListGameServers returns the game servers of the named group."""
         reply = self.perform("ListGameServers", "b")
         self.assertEqual(
             ["srv-1", "srv-3"], [server["GameServerId"] for server in reply["GameServers"]]
@@ -76,14 +75,14 @@ class TwoGroupsTests(SynchronousTestCase):
         self.assertEqual([], self.instances("a", InstanceIds=[theirs]))
 
     def test_instancesInPages(self) -> None:
-        """All instances, or the named ones, are each on one page, whatever order they came in."""
+        """Each instance is on exactly one page, in the order of the ids."""
         launched = [instanceIdOf("a", index) for index in range(MANY)]
         self.assertNotEqual(sorted(launched), launched)
         self.assertEqual(sorted(launched), self.instances("a"))
         self.assertEqual(sorted(launched), self.instances("a", InstanceIds=launched))
 
     def test_nullFilter(self) -> None:
-        """A filter that is null, or says null, is none: AWS reads null as absent."""
+        """A filter that is null, or has only null, is no filter: AWS treats null as absent."""
         filters: Iterable[Any] = (None, {}, {"InstanceStatuses": None})
         for group, option in zip("aba", filters, strict=True):
             reply = self.perform("ClaimGameServer", group, FilterOption=option)
@@ -94,7 +93,7 @@ names = st.integers(100, 160).map(str)
 
 
 class PageTests(SynchronousTestCase):
-    """Cutting pages."""
+    """Cut pages of a list."""
 
     @settings(deadline=None)
     @given(
@@ -102,7 +101,7 @@ class PageTests(SynchronousTestCase):
         comeAndGo=st.lists(st.sets(names), min_size=1),
         limit=st.integers(1, 7),
     )
-    def test_nobodyMissedOrTwice(
+    def test_noneMissedOrRepeated(
         self, stay: set[str], comeAndGo: list[set[str]], limit: int
     ) -> None:
         """An item that exists all along is on exactly one page, while others come and go."""
@@ -118,23 +117,23 @@ class PageTests(SynchronousTestCase):
         self.assertEqual(set(), stay - set(seen))
 
     def test_lastPage(self) -> None:
-        """A page that ends with the list says that nothing follows."""
+        """No page follows a page that ends with the list."""
         self.assertEqual((["a", "b"], False), cutPage(["a", "b"], None, 2))
 
 
 class TokenTests(SynchronousTestCase):
-    """Tokens between pages."""
+    """Tokens for the next page."""
 
     def test_roundTrip(self) -> None:
-        """A token gives back the key, to its own list."""
+        """A token returns its key for its own list."""
         self.assertEqual("17", readToken("servers/a", writeToken("servers/a", 17)))
 
     def test_longestName(self) -> None:
-        """A token never has more characters than the API allows."""
+        """The longest token has no more characters than the API allows."""
         self.assertLess(len(writeToken(f"servers/{'g' * 128}/descending", 2**63)), 1024)
 
     def test_foreign(self) -> None:
-        """A token of another list is refused, and one with more in it than was written."""
+        """A token of another list, or with additional characters, is rejected."""
         token = writeToken("servers/a", 17)
         self.assertRaises(ValueError, readToken, "servers/b", token)
         self.assertRaises(ValueError, readToken, "servers/a", f"!{token}")
@@ -142,5 +141,5 @@ class TokenTests(SynchronousTestCase):
     @settings(deadline=None)
     @given(st.text(max_size=50))
     def test_garbage(self, token: str) -> None:
-        """What is not a token is refused, and nothing worse happens."""
+        """Any text that is not a token is rejected with a ValueError."""
         self.assertRaises(ValueError, readToken, "servers/a", token)

@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from echoserver.local.model.quotas import MOST_GAME_SERVERS, MOST_GROUPS, RATES, Quotas
 from echoserver.local.model.values import FleetIQError, instanceIdOf
-from tests.local.fuzzing import RIGHT
+from tests.local.fuzzing import VALID
 from tests.local.inmemory import MemoryFleetIQ
 from tests.local.test_api import SERVED
 
@@ -116,7 +116,7 @@ class QuotaTests(SynchronousTestCase):
 
     def test_groups(self) -> None:
         """There may be 20 groups."""
-        request = RIGHT["CreateGameServerGroup"]
+        request = VALID["CreateGameServerGroup"]
         outcomes = []
         for number in range(MOST_GROUPS):
             name = {"GameServerGroupName": f"group-{number}"}
@@ -133,7 +133,7 @@ class QuotaTests(SynchronousTestCase):
         response = self.fleetIQ.callInCbor("ClaimGameServer", **claim)
         self.assertEqual(400, response.status)
         self.assertEqual("Rate exceeded", response.cbor["Message"])
-        self.fleetIQ.ask("POST", "/_local/clock", {}, b'{"advance": 0.05}')
+        self.fleetIQ.request("POST", "/_local/clock", {}, b'{"advance": 0.05}')
         response = self.fleetIQ.call("ClaimGameServer", **claim)
         self.assertEqual("OutOfCapacityException", response.json["__type"])
 

@@ -1,4 +1,4 @@
-"""The service as others embed it."""
+"""The service, embedded in another program."""
 
 from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import capturedLogs, formatEvent
@@ -11,17 +11,17 @@ from tests.local.inmemory import MemoryFleetIQ
 
 
 class EmbeddedTests(SynchronousTestCase):
-    """The service as others embed it."""
+    """The service, embedded in another program."""
 
     def test_groups(self) -> None:
-        """Each group has its instances; /latest is the first group's first."""
+        """Each group has its instances; /latest is the first instance of the first group."""
         fleetIQ = MemoryFleetIQ(groups=("b", "a"), instances=3)
         self.assertEqual(6, len(fleetIQ.state()["instances"]))
-        first = fleetIQ.ask("GET", "/latest/meta-data/instance-id").body.decode()
+        first = fleetIQ.request("GET", "/latest/meta-data/instance-id").body.decode()
         self.assertEqual(instanceIdOf("b", 0), first)
 
     def test_healthTimeout(self) -> None:
-        """Game servers are dropped after the health timeout given, without a call."""
+        """Game servers are dropped after the configured health timeout, without a call."""
         fleetIQ = MemoryFleetIQ(healthTimeout=5.0)
         fleetIQ.call(
             "RegisterGameServer",
@@ -33,8 +33,8 @@ class EmbeddedTests(SynchronousTestCase):
         self.assertEqual([], fleetIQ.clock.getDelayedCalls()[1:])
         self.assertEqual([], fleetIQ.state()["gameServers"])
 
-    def test_story(self) -> None:
-        """Each fact of a life is one line of the log; calls that change nothing are none."""
+    def test_log(self) -> None:
+        """Each event is one log line. Calls that change nothing are not logged."""
         fleetIQ = MemoryFleetIQ()
         one = {"GameServerGroupName": "local", "GameServerId": "srv-1"}
         with capturedLogs() as events:
@@ -49,7 +49,7 @@ class EmbeddedTests(SynchronousTestCase):
             fleetIQ.call("DescribeGameServer", **one)
             fleetIQ.call("UpdateGameServer", UtilizationStatus="UTILIZED", **one)
             fleetIQ.clock.advance(200)
-            fleetIQ.ask("DELETE", "/_local/faults")
+            fleetIQ.request("DELETE", "/_local/faults")
         self.assertEqual(
             [
                 f"srv-1 registered on {instanceIdOf('local', 0)}, AVAILABLE",
@@ -61,8 +61,8 @@ class EmbeddedTests(SynchronousTestCase):
             [formatEvent(event) for event in events],
         )
 
-    def test_storyOfAGroup(self) -> None:
-        """A group's life goes on, and is told by its name, when nobody calls."""
+    def test_logOfGroup(self) -> None:
+        """The status of a group changes, and is logged, without calls."""
         fleetIQ = MemoryFleetIQ()
         with capturedLogs() as events:
             fleetIQ.call("CreateGameServerGroup", **NEW_GROUP)
@@ -76,7 +76,7 @@ class EmbeddedTests(SynchronousTestCase):
         self.assertEqual([], fleetIQ.clock.getDelayedCalls())
 
     def test_url(self) -> None:
-        """The URL is one that connects on this machine, whatever the interface."""
+        """The URL connects on this machine, for any interface."""
         for listen, url in (
             ("tcp:4570:interface=127.0.0.1", "http://127.0.0.1:4570"),
             ("tcp:1234", "http://127.0.0.1:1234"),
@@ -88,11 +88,11 @@ class EmbeddedTests(SynchronousTestCase):
             self.assertEqual(url, service.url)
 
     def test_wrongListen(self) -> None:
-        """A description that is not understood is a ValueError at once."""
+        """A wrong endpoint description is a ValueError in the constructor."""
         self.assertRaises(ValueError, LocalFleetIQ, MemoryReactorClock(), "tcp:x")
 
     def test_wrongOptions(self) -> None:
-        """Who embeds it is told, too, what may not be."""
+        """A wrong option is a ValueError with a sentence."""
         for options, sentence in (
             ({"timeScale": 0.0}, "The time scale is 0: it must be above 0, at most 3600."),
             ({"timeScale": float("nan")}, "The time scale is nan: it must be above 0"),
@@ -102,6 +102,6 @@ class EmbeddedTests(SynchronousTestCase):
             self.assertIn(sentence, str(error))
 
     def test_stopWithoutStart(self) -> None:
-        """Stopping what never ran is done at once."""
+        """Stopping a service that was never started is done at once."""
         service = LocalFleetIQ(MemoryReactorClock())
         self.successResultOf(service.stopService())

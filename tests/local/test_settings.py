@@ -93,7 +93,7 @@ class SettingsTests(SynchronousTestCase):
         self.assertIsNone(self.refusal("ClaimGameServer"))
         self.assertEqual("ConflictException", self.refusal("ClaimGameServer"))
         self.fleetIQ.clock.advance(60)
-        self.fleetIQ.tell("interrupt", {"InstanceId": FIRST})
+        self.fleetIQ.control("interrupt", {"InstanceId": FIRST})
         self.assertEqual("OutOfCapacityException", self.refusal("ClaimGameServer"))
 
     def test_unclaimed(self) -> None:
@@ -159,7 +159,7 @@ class SettingsTests(SynchronousTestCase):
             self.call("DeregisterGameServer")
             again = self.refusal("RegisterGameServer", InstanceId=FIRST)
             self.assertEqual(code, again)
-        self.fleetIQ.ask("POST", "/_local/reset")
+        self.fleetIQ.request("POST", "/_local/reset")
         self.assertIsNone(self.refusal("RegisterGameServer", InstanceId=FIRST))
 
     def test_strangeInstance(self) -> None:
@@ -175,15 +175,15 @@ class SettingsTests(SynchronousTestCase):
         self.assertIsNone(self.refusal("RegisterGameServer", **other))
         self.assertEqual(STRANGER, self.fleetIQ.state()["instances"][-1]["InstanceId"])
         path = f"/instances/{STRANGER}/latest/meta-data/instance-id"
-        self.assertEqual(STRANGER.encode(), self.fleetIQ.ask("GET", path).body)
-        self.fleetIQ.tell("interrupt", {"InstanceId": STRANGER})
+        self.assertEqual(STRANGER.encode(), self.fleetIQ.request("GET", path).body)
+        self.fleetIQ.control("interrupt", {"InstanceId": STRANGER})
         self.fleetIQ.clock.advance(120)
         self.assertEqual(2, len(self.fleetIQ.state()["instances"]))
 
     def test_retainedInstanceComesBack(self) -> None:
         """An instance that outlived its group may join one: what was to end it no longer does."""
         self.start("strange-instance=add", groups=("local", "other"))
-        self.fleetIQ.tell("interrupt", {"InstanceId": FIRST})
+        self.fleetIQ.control("interrupt", {"InstanceId": FIRST})
         self.fleetIQ.call(
             "DeleteGameServerGroup", GameServerGroupName="local", DeleteOption="RETAIN"
         )
@@ -192,7 +192,7 @@ class SettingsTests(SynchronousTestCase):
         self.assertIsNone(self.refusal("RegisterGameServer", **again))
         self.fleetIQ.clock.advance(120)
         self.assertIsNone(self.refusal("DescribeGameServer", GameServerGroupName="other"))
-        self.fleetIQ.tell("interrupt", {"InstanceId": FIRST})
+        self.fleetIQ.control("interrupt", {"InstanceId": FIRST})
         self.fleetIQ.clock.advance(120)
         here = [each["InstanceId"] for each in self.fleetIQ.state()["instances"]]
         self.assertEqual([instanceIdOf("other", index) for index in range(2)], here)
@@ -212,5 +212,5 @@ class SettingsTests(SynchronousTestCase):
         self.start("throttling=TooManyRequestsException", quotas=True)
         codes = [self.list_().get("__type") for _ in range(31)]
         self.assertEqual([None, "TooManyRequestsException"], codes[-2:])
-        self.fleetIQ.tell("faults", {"operation": "*", "kind": "throttle"})
+        self.fleetIQ.control("faults", {"operation": "*", "kind": "throttle"})
         self.assertEqual("TooManyRequestsException", self.refusal("DescribeGameServer"))

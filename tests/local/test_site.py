@@ -1,4 +1,4 @@
-"""The HTTP front: who is let in, how much is read, how it stops."""
+"""The HTTP server: which requests are accepted, the limit for bodies, how connections end."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -34,17 +34,17 @@ PATHS = (
 )
 
 
-class GuardTests(SynchronousTestCase):
-    """What a browser's page of another site may do: nothing."""
+class AccessTests(SynchronousTestCase):
+    """Requests that a page of another site may cause in a browser are rejected."""
 
     def setUp(self) -> None:
         self.fleetIQ = MemoryFleetIQ()
 
     def status(self, method: str, path: str, **headers: str) -> int:
-        return self.fleetIQ.ask(method, path, headers).status
+        return self.fleetIQ.request(method, path, headers).status
 
     def test_foreignOrigin(self) -> None:
-        """Another origin is refused everywhere, whatever the host."""
+        """Another origin is rejected on every path, with any host."""
         for origin in (
             "null",
             "http://evil.example",
@@ -58,19 +58,19 @@ class GuardTests(SynchronousTestCase):
                 self.assertEqual(403, self.status(method, path, Origin=origin), (origin, path))
 
     def test_reboundName(self) -> None:
-        """A stranger's name that leads to this machine is no origin of ours."""
+        """A foreign host name that resolves to this machine is not an own origin."""
         headers = {"Origin": "http://evil.example:4570", "Host": "evil.example:4570"}
         for method, path in PATHS:
             self.assertEqual(403, self.status(method, path, **headers), path)
 
     def test_ownOrigin(self) -> None:
-        """The page that this port serves is let in."""
+        """A page that this port serves has access."""
         for host in ("127.0.0.1:4570", "localhost:4570", "[::1]:4570"):
             headers = {"Origin": f"http://{host}", "Host": host}
             self.assertEqual(200, self.status("GET", "/_local/state", **headers), host)
 
     def test_foreignHost(self) -> None:
-        """Page and controls want this machine's names; API and metadata take any."""
+        """The controls require a host of this machine; API and metadata accept any."""
         for host in ("evil.example", "127.0.0.1.evil.example", "1.2.3.4", "", "[", "\xff"):
             self.assertEqual(403, self.status("GET", "/", Host=host), host)
             self.assertEqual(403, self.status("GET", "/_local/state", Host=host), host)
@@ -86,14 +86,14 @@ class GuardTests(SynchronousTestCase):
                 self.assertEqual(200, self.status("POST", path, **headers), host)
 
     def test_foreignHostElsewhere(self) -> None:
-        """What only looks like a path of the API is for this machine's names."""
+        """A path that only resembles the API's requires a host of this machine."""
         path = rpcPath("ListGameServerGroups")
         for method, wrong in (("GET", path), ("DELETE", path), ("POST", path + "/"), *PATHS[-2:]):
             headers = {"Host": "evil.example", **CBOR_HEADERS}
             self.assertEqual(403, self.status(method, wrong, **headers), (method, wrong))
 
     def test_listeningAddress(self) -> None:
-        """The address that a connection came to is this machine's as well."""
+        """The address to which the connection was made is accepted as host."""
         connection = self.fleetIQ.connect()
         connection.transport.hostAddr = IPv4Address("TCP", "192.0.2.7", 4570)
         connection.send(requestBytes("GET", "/_local/state", {"Host": "192.0.2.7:4570"}, b""))
@@ -108,31 +108,31 @@ class GuardTests(SynchronousTestCase):
             "Authorization": f"AWS4-HMAC-SHA256 {scope}, SignedHeaders=host, Signature=hidden",
             "X-Amz-Security-Token": "hidden",
         }
-        fleetIQ.ask("POST", "/_local/faults", {}, b'{"operation": "*", "kind": "throttle"}')
+        fleetIQ.request("POST", "/_local/faults", {}, b'{"operation": "*", "kind": "throttle"}')
         with capturedLogs() as events:
             for operation in ("ListGameServerGroups", "NoSuchOperation"):
-                fleetIQ.ask("POST", "/", {**callHeaders(operation), **signed}, b"{}")
-        controls = [fleetIQ.ask("GET", f"/_local/{path}").body for path in ("state", "journal")]
-        shown = f"{controls} {[dict(event) for event in events]}"
-        self.assertIn("ListGameServerGroups", shown)
-        self.assertNotIn("hidden", shown.lower())
+                fleetIQ.request("POST", "/", {**callHeaders(operation), **signed}, b"{}")
+        controls = [fleetIQ.request("GET", f"/_local/{path}").body for path in ("state", "journal")]
+        text = f"{controls} {[dict(event) for event in events]}"
+        self.assertIn("ListGameServerGroups", text)
+        self.assertNotIn("hidden", text.lower())
 
-    def test_nothingHere(self) -> None:
-        """A path that leads nowhere says where something is."""
-        response = self.fleetIQ.ask("GET", "/nowhere/at/all")
+    def test_missing(self) -> None:
+        """The response to an unknown path names the paths that exist."""
+        response = self.fleetIQ.request("GET", "/nowhere/at/all")
         self.assertEqual(404, response.status)
         self.assertIn(b"/_local/state", response.body)
 
     def test_root(self) -> None:
-        """The root says in a sentence what this is."""
-        response = self.fleetIQ.ask("GET", "/?from=browser")
+        """The response of the root describes the server in a sentence."""
+        response = self.fleetIQ.request("GET", "/?from=browser")
         self.assertEqual(200, response.status)
         self.assertIn(b"A FleetIQ for this machine", response.body)
 
     def test_formsAreNotParsed(self) -> None:
-        """A form, or what says it is one, is as wrong as any other content type."""
+        """The content types of forms are rejected like any other wrong content type."""
         for contentType in ("application/x-www-form-urlencoded", "multipart/form-data"):
-            response = self.fleetIQ.ask("POST", "/", {"Content-Type": contentType}, b"a=1")
+            response = self.fleetIQ.request("POST", "/", {"Content-Type": contentType}, b"a=1")
             self.assertEqual("SerializationException", response.json["__type"])
 
 
@@ -153,7 +153,7 @@ class BodyTests(SynchronousTestCase):
         self.assertEqual("close", response.headers["connection"])
 
     def test_announced(self) -> None:
-        """A length that is too large is refused before a byte of the body, and no 100 is sent."""
+        """A Content-Length over the limit is rejected before the body, without a 100 response."""
         size = LONGEST_BODY + 1
         self.connection.send(self.head(**{"Content-Length": str(size), "Expect": "100-continue"}))
         self.assertTooLarge()
@@ -161,7 +161,7 @@ class BodyTests(SynchronousTestCase):
         self.assertFalse(self.connection.transport.connected)
 
     def test_announcedInCbor(self) -> None:
-        """A call in CBOR is refused in CBOR, even this early."""
+        """A call in CBOR is rejected in CBOR."""
         headers = {**CBOR_HEADERS, "Content-Length": str(LONGEST_BODY + 1)}
         self.connection.send(requestBytes("POST", rpcPath("ListGameServers"), headers, b""))
         response = self.connection.response()
@@ -171,7 +171,7 @@ class BodyTests(SynchronousTestCase):
         self.assertEqual(shape, response.cbor["__type"])
 
     def test_chunked(self) -> None:
-        """A body without a length is refused when it has become too large, and not kept."""
+        """A body without a length is rejected when it becomes too large."""
         head = self.head(**{"Transfer-Encoding": "chunked"})
         self.connection.send(head.replace(b"Content-Length: 0\r\n", b""))
         for _ in range(16):
@@ -183,22 +183,22 @@ class BodyTests(SynchronousTestCase):
         self.assertFalse(self.connection.transport.connected)
 
     def test_endless(self) -> None:
-        """Who goes on sending after the refusal is cut off."""
+        """If a client continues to send after the rejection, its connection is aborted."""
         self.connection.send(self.head(**{"Content-Length": str(2**40)}))
         for _ in range(17):
             self.connection.send(b"x" * LONGEST_BODY)
         self.assertTrue(self.connection.transport.disconnected)
 
     def test_largestBody(self) -> None:
-        """A body of exactly 1 MiB is read."""
+        """A body of exactly 1 MiB is accepted."""
         self.connection.send(self.head(**{"Content-Length": str(LONGEST_BODY)}))
         self.connection.send(b"{}" + b" " * (LONGEST_BODY - 2))
         response = self.connection.response()
         self.assertEqual(200, response and response.status)
 
 
-class KeepingTests(SynchronousTestCase):
-    """How long a connection is kept that its client does not close, or closes on its side."""
+class KeepAliveTests(SynchronousTestCase):
+    """How long a connection stays open that its client keeps open or half-closes."""
 
     def setUp(self) -> None:
         self.fleetIQ = MemoryFleetIQ()
@@ -207,7 +207,7 @@ class KeepingTests(SynchronousTestCase):
     def request(self) -> bytes:
         return requestBytes("POST", "/", callHeaders("ListGameServerGroups"), b"{}")
 
-    def assertAnswered(self) -> None:
+    def assertResponse(self) -> None:
         response = self.connection.response()
         self.assertEqual(200, response and response.status)
 
@@ -217,13 +217,13 @@ class KeepingTests(SynchronousTestCase):
 
     def makeSlow(self) -> None:
         order = b'{"operation": "*", "kind": "slow", "seconds": 2}'
-        self.fleetIQ.ask("POST", "/_local/faults", {}, order)
+        self.fleetIQ.request("POST", "/_local/faults", {}, order)
 
     def test_idleLimit(self) -> None:
-        """A kept connection outlives the minute between two heartbeats, and ends some time."""
+        """A connection stays open between two heartbeats, and closes after the idle timeout."""
         for _ in range(3):
             self.connection.send(self.request())
-            self.assertAnswered()
+            self.assertResponse()
             self.fleetIQ.clock.advance(61)
             self.assertTrue(self.connection.transport.connected)
         self.fleetIQ.clock.advance(IDLE_SECONDS)
@@ -231,46 +231,46 @@ class KeepingTests(SynchronousTestCase):
         self.assertEqual([], self.fleetIQ.clock.getDelayedCalls())
 
     def test_halfClosed(self) -> None:
-        """Who closes its side after its calls is answered each, and the connection ends then."""
+        """A client that half-closes after its calls receives each response before the close."""
         self.makeSlow()
         self.connection.send(self.request() * 2)
         self.halfClose()
         for _ in range(2):
             self.assertTrue(self.connection.transport.connected)
             self.fleetIQ.clock.advance(2)
-            self.assertAnswered()
+            self.assertResponse()
         self.assertFalse(self.connection.transport.connected)
 
     def test_halfClosedIdle(self) -> None:
-        """Who closes its side when nothing is under way, or half a call, gets nothing more."""
+        """A half-close without a complete call in progress closes the connection."""
         for sent in (b"", self.request(), self.request()[:-1]):
             self.connection = self.fleetIQ.connect()
             self.connection.send(sent)
             self.halfClose()
             self.assertFalse(self.connection.transport.connected)
 
-    def test_halfClosedMeanwhile(self) -> None:
-        """What was begun behind a call that is answered will never be whole: the end as well."""
+    def test_halfClosedDuringCall(self) -> None:
+        """An incomplete call behind another one does not keep a half-closed connection open."""
         self.makeSlow()
         self.connection.send(self.request() + self.request()[:-1])
         self.halfClose()
         self.fleetIQ.clock.advance(2)
-        self.assertAnswered()
+        self.assertResponse()
         self.assertFalse(self.connection.transport.connected)
 
 
 class StubbornTransport(StringTransportWithDisconnection):
-    """A connection whose peer does not let it close."""
+    """A connection whose peer never closes its side."""
 
     def loseConnection(self) -> None:
-        """Asked, but not done."""
+        """Stay open."""
 
     def abortConnection(self) -> None:
         super().loseConnection()
 
 
-class StoppingTests(SynchronousTestCase):
-    """Connections that clients keep open."""
+class StopTests(SynchronousTestCase):
+    """Connections that are open when the service stops."""
 
     def setUp(self) -> None:
         self.fleetIQ = MemoryFleetIQ()
@@ -278,16 +278,16 @@ class StoppingTests(SynchronousTestCase):
     def timers(self) -> Sequence[Any]:
         return self.fleetIQ.clock.getDelayedCalls()
 
-    def test_idleConnectionsEnd(self) -> None:
-        """Stopping closes kept connections at once and leaves no timer."""
+    def test_idleConnections(self) -> None:
+        """Stopping closes idle connections at once and leaves no timer."""
         connections = [self.fleetIQ.connect() for _ in range(3)]
-        connections[0].hangUp()
+        connections[0].disconnect()
         self.successResultOf(self.fleetIQ.service.stopService())
         self.assertEqual([False] * 3, [each.transport.connected for each in connections])
         self.assertEqual([], self.timers())
 
     def test_stubbornConnection(self) -> None:
-        """A connection that does not close is cut after a second, and stopping waits for it."""
+        """A connection that does not close is aborted after a second; stopping waits for it."""
         connection = self.fleetIQ.connect()
         connection.transport.__class__ = StubbornTransport
         stopped = self.fleetIQ.service.stopService()
@@ -297,5 +297,5 @@ class StoppingTests(SynchronousTestCase):
         self.assertEqual([], self.timers())
 
     def test_idleCostsNothing(self) -> None:
-        """Nobody connected and nothing registered: no timer runs."""
+        """Without connections and game servers no timer runs."""
         self.assertEqual([], self.timers())

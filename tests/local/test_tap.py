@@ -1,4 +1,4 @@
-"""Options, and the program as a real process."""
+"""Options of fleetiq-local, and the program as a real process."""
 
 import socket
 import sys
@@ -29,7 +29,7 @@ def parsed(*arguments: str) -> Options:
 
 
 class OptionsTests(SynchronousTestCase):
-    """What may be given, and what is made of it."""
+    """The options and their values."""
 
     def test_defaults(self) -> None:
         """Without options there is one group with two instances, on loopback."""
@@ -39,23 +39,23 @@ class OptionsTests(SynchronousTestCase):
         self.assertEqual((180.0, None), (options["health-timeout"], options["seed"]))
         self.assertEqual((1.0, "both"), (options["time-scale"], options["imds"]))
 
-    def test_given(self) -> None:
-        """Groups add up; numbers are numbers."""
+    def test_values(self) -> None:
+        """Options that may be repeated are lists; numbers are parsed."""
         options = parsed("--group", "a", "--group=b", "--instances=3", "--seed=7")
         self.assertEqual(
             (["a", "b"], 3, 7), tuple(options[n] for n in ("group", "instances", "seed"))
         )
         self.assertEqual(0.5, parsed("--health-timeout", "0.5")["health-timeout"])
-        given = parsed("--setting=unclaimed=blank", "--setting", "default-page=7")["setting"]
-        self.assertEqual(("blank", 7), (given.unclaimed, given.defaultPage))
+        settings = parsed("--setting=unclaimed=blank", "--setting", "default-page=7")["setting"]
+        self.assertEqual(("blank", 7), (settings.unclaimed, settings.defaultPage))
 
     def test_quotas(self) -> None:
-        """AWS's quotas hold only if that is asked for."""
+        """AWS's quotas apply only with the option."""
         self.assertFalse(settingsOf(parsed())["quotas"])
         self.assertTrue(settingsOf(parsed("--quotas"))["quotas"])
 
     def test_wrongValues(self) -> None:
-        """A wrong value ends the program with one sentence: option, value, what is allowed."""
+        """A wrong value ends the program with the option, the value and what is allowed."""
         for arguments, sentence in (
             (["--instances", "0"], "--instances is '0': it must be a whole number from 1 to 1000."),
             (["--instances", "two"], "--instances is 'two'"),
@@ -89,13 +89,13 @@ class OptionsTests(SynchronousTestCase):
             self.assertNotIn("\n", str(end.code))
 
     def test_wrongListen(self) -> None:
-        """Only TCP endpoints with a port that there is."""
+        """The endpoint must be TCP with a valid port."""
         for listen in ("", "4570", "udp:4570", "tcp:", "tcp:x", "tcp:65536", "tcp:1:frob=1"):
             end = self.assertRaises(SystemExit, makeService, parsed("--listen", listen))
             self.assertIn(f"--listen is {listen!r}: it must be", str(end.code))
 
     def test_bareColons(self) -> None:
-        """An IPv6 address without backslashes is told that it needs them; with them it is right."""
+        """The error for an IPv6 address without backslashes explains them."""
         for listen in ("tcp:0:interface=::1", "tcp6:0:interface=fe80::1", "tcp:1:interface=1:2:3"):
             end = self.assertRaises(SystemExit, makeService, parsed("--listen", listen))
             self.assertIn(f"--listen is {listen!r}: the colons of an address need", str(end.code))
@@ -103,7 +103,7 @@ class OptionsTests(SynchronousTestCase):
         makeService(parsed("--listen", r"tcp:0:interface=\:\:1"))
 
     def test_noPidFile(self) -> None:
-        """Under twistd -n the default pid file is not written; another, or a daemon's, is."""
+        """Under twistd -n no default pid file is written; an explicit one, or a daemon's, is."""
         for arguments, pidfile in (
             (["-n"], ""),
             (["-n", "--pidfile", "own.pid"], "own.pid"),
@@ -115,7 +115,7 @@ class OptionsTests(SynchronousTestCase):
 
 
 class FailingReactor(MemoryReactorClock):
-    """Listens nowhere, for one reason."""
+    """A reactor on which listening fails for one reason."""
 
     def __init__(self, reason: OSError) -> None:
         super().__init__()
@@ -126,7 +126,7 @@ class FailingReactor(MemoryReactorClock):
 
 
 class CannotListenTests(SynchronousTestCase):
-    """What the program says, and how it ends, when it cannot listen."""
+    """The error and the exit of the program if it cannot listen."""
 
     def program(self, reason: OSError, *twistdOptions: str) -> LocalProgram:
         options = ServerOptions()
@@ -135,9 +135,12 @@ class CannotListenTests(SynchronousTestCase):
         return LocalProgram(FailingReactor(reason), options.subOptions)
 
     def test_hints(self) -> None:
-        """What to do depends on what is wrong."""
+        """The hint depends on the error."""
         for reason, hint in (
-            (OSError(EADDRINUSE, "In use"), "In use. Stop the program that listens there, or use another"),
+            (
+                OSError(EADDRINUSE, "In use"),
+                "In use. Stop the program that listens there, or use another",
+            ),
             (OSError(EACCES, "Denied"), "Denied. Ports below 1024 require root: use a higher one"),
             (
                 OSError(EADDRNOTAVAIL, "Not here"),
@@ -151,17 +154,17 @@ class CannotListenTests(SynchronousTestCase):
             self.assertIn(", such as --listen tcp:4571:interface=127.0.0.1", str(end.code))
 
     def test_daemon(self) -> None:
-        """To a daemon the sentence is an error, which twistd reports: an exit it would not."""
+        """A daemon raises an error, because twistd does not report a SystemExit."""
         program = self.program(OSError(EADDRINUSE, "In use"))
         error = self.assertRaises(RuntimeError, program.startService)
         self.assertIn("In use. Stop the program that listens there", str(error))
 
 
-class BindingTests(TestCase):
+class PortTests(TestCase):
     """Real ports."""
 
     async def test_portInUse(self) -> None:
-        """A port in use raises from startService, and the service does not run."""
+        """If the port is in use, startService raises, and the service does not run."""
         from twisted.internet import reactor
 
         first = LocalFleetIQ(reactor, "tcp:0:interface=127.0.0.1")
@@ -177,7 +180,7 @@ class BindingTests(TestCase):
         self.assertIn("such as --listen tcp:4571", str(end.code))
 
     async def test_portIsFreeAfterStop(self) -> None:
-        """Stopped while a client keeps its connection, the port can be bound again."""
+        """After a stop the port can be bound again, even if a client keeps its connection."""
         from twisted.internet import reactor
 
         service = LocalFleetIQ(reactor, "tcp:0:interface=127.0.0.1")
@@ -201,26 +204,26 @@ class Program(ProcessProtocol):
 
     def childDataReceived(self, _childFD: int, data: bytes) -> None:
         self.output += data.decode()
-        for text, said in list(self.waiting):
+        for text, seen in list(self.waiting):
             if text in self.output:
-                self.waiting.remove((text, said))
-                said.callback(self.output)
+                self.waiting.remove((text, seen))
+                seen.callback(self.output)
 
-    def says(self, text: str) -> Deferred[str]:
-        """Fires with the output when this text is in it."""
-        said: Deferred[str] = Deferred()
-        self.waiting.append((text, said))
+    def waitFor(self, text: str) -> Deferred[str]:
+        """Return a Deferred that fires with the output when it contains this text."""
+        seen: Deferred[str] = Deferred()
+        self.waiting.append((text, seen))
         self.childDataReceived(1, b"")
-        return said
+        return seen
 
     def processEnded(self, reason: Failure) -> None:
-        for _, said in self.waiting:
-            said.errback(AssertionError(f"ended without saying it: {self.output}"))
+        for _, seen in self.waiting:
+            seen.errback(AssertionError(f"ended before this output: {self.output}"))
         self.ended.callback(reason.value)
 
 
 class ProcessTests(TestCase):
-    """The program itself: no AWS variable, no home folder, no PATH."""
+    """The program itself, without AWS variables, home directory and PATH."""
 
     timeout = 30
 
@@ -235,10 +238,10 @@ class ProcessTests(TestCase):
         self.folder = folder
         return program, process
 
-    async def test_story(self) -> None:
-        """It says where it is and what to type next, leaves no file, and ends on SIGTERM."""
+    async def test_run(self) -> None:
+        """It logs its URL and the variables to set, leaves no file, and ends on SIGTERM."""
         program, process = self.run_("--listen", "tcp:0:interface=127.0.0.1")
-        output = await program.says("export AWS_EC2_METADATA_SERVICE_ENDPOINT=http://127.0.0.1:")
+        output = await program.waitFor("export AWS_EC2_METADATA_SERVICE_ENDPOINT=http://127.0.0.1:")
         self.assertIn("FleetIQ for this machine on http://127.0.0.1:", output)
         self.assertIn(", group local, 2 instances", output)
         self.assertIn("export AWS_ENDPOINT_URL_GAMELIFT=http://127.0.0.1:", output)
@@ -249,7 +252,7 @@ class ProcessTests(TestCase):
         self.assertNotIn("Traceback", program.output)
 
     async def test_portInUse(self) -> None:
-        """A port in use is one sentence that names --listen, and exit status 1."""
+        """A port in use is a sentence with --listen, and exit status 1."""
         with socket.create_server(("127.0.0.1", 0)) as taken:
             listen = f"tcp:{taken.getsockname()[1]}:interface=127.0.0.1"
             program, _ = self.run_("--listen", listen)
@@ -258,7 +261,7 @@ class ProcessTests(TestCase):
         self.assertNotIn("Traceback", program.output)
 
     async def test_portInUseOfADaemon(self) -> None:
-        """A daemon's start that fails says so as well, ends with 1, and leaves no pid file."""
+        """If a daemon cannot start, it reports that, ends with 1, and leaves no pid file."""
         with socket.create_server(("127.0.0.1", 0)) as taken:
             listen = f"tcp:{taken.getsockname()[1]}:interface=127.0.0.1"
             program, process = self.run_("--listen", listen, mode=())

@@ -1,4 +1,4 @@
-"""The local FleetIQ for other people's tests: in a thread, and in a child process."""
+"""The local FleetIQ for tests: in a thread, and in a child process."""
 
 import json
 import os
@@ -45,7 +45,7 @@ class ThreadTests(SynchronousTestCase):
         return fleetIQ
 
     def test_client(self) -> None:
-        """Its clients speak to it, with dates and typed errors."""
+        """Its clients return dates and raise typed errors."""
         client = self.running().client()
         server = client.register_game_server(InstanceId=FIRST, **SERVER)["GameServer"]
         age = datetime.now(UTC) - server["RegistrationTime"]
@@ -54,7 +54,7 @@ class ThreadTests(SynchronousTestCase):
             client.register_game_server(InstanceId=FIRST, **SERVER)
 
     def test_addresses(self) -> None:
-        """The metadata is of its first instance, or of the one that is named."""
+        """The metadata is that of the first instance, or of the named one."""
         fleetIQ = self.running(instances=3)
         ids = fleetIQ.instanceIds
         self.assertEqual(3, len(ids))
@@ -63,12 +63,12 @@ class ThreadTests(SynchronousTestCase):
         environment = fleetIQ.environment
         self.assertEqual(fleetIQ.endpointUrl, environment["AWS_ENDPOINT_URL_GAMELIFT"])
         self.assertEqual(fleetIQ.metadataUrl, environment["AWS_EC2_METADATA_SERVICE_ENDPOINT"])
-        # SDKs read one of the two: boto3 the second, most others the first.
+        # boto3 reads the second, most other SDKs the first.
         self.assertEqual("us-east-1", environment["AWS_REGION"])
         self.assertEqual("us-east-1", environment["AWS_DEFAULT_REGION"])
 
     def test_faults(self) -> None:
-        """A fault strikes until all are ended."""
+        """A fault applies until all are ended."""
         fleetIQ = self.running()
         client = fleetIQ.client()
         self.assertEqual(
@@ -80,7 +80,7 @@ class ThreadTests(SynchronousTestCase):
         self.assertEqual([], client.list_game_servers(GameServerGroupName="local")["GameServers"])
 
     def test_clock(self) -> None:
-        """Its clock is moved on, and what is due by then happens at once: it is in the journal."""
+        """When its clock is advanced, what is due by then happens at once, as the journal shows."""
         fleetIQ = self.running()
         client = fleetIQ.client()
         client.register_game_server(InstanceId=FIRST, **SERVER)
@@ -91,7 +91,7 @@ class ThreadTests(SynchronousTestCase):
         self.assertEqual(["registered", *["claimed", "clock", "claim-expired"] * 2], events)
 
     def test_interrupt(self) -> None:
-        """An instance is told to go, by Spot or as is said, and goes in time."""
+        """An instance is interrupted, by Spot or another kind, and ends on time."""
         fleetIQ = self.running()
         fleetIQ.interrupt(FIRST, seconds=120)
         notice = json.loads(metadata(fleetIQ.metadataUrlOf(FIRST), "spot/instance-action"))
@@ -103,15 +103,15 @@ class ThreadTests(SynchronousTestCase):
         self.assertEqual("DRAINING", instance["InstanceStatus"])
 
     def test_reset(self) -> None:
-        """It is brought back to its start, for one that many tests share."""
+        """A reset restores the start, for an instance that many tests share."""
         fleetIQ = self.running()
         fleetIQ.client().register_game_server(InstanceId=FIRST, **SERVER)
         fleetIQ.reset()
         state = fleetIQ.state()
         self.assertEqual(([], {}), (state["gameServers"], state["calls"]))
 
-    def test_refusedControl(self) -> None:
-        """A control that is refused raises the sentence it was answered."""
+    def test_controlError(self) -> None:
+        """An error of a control raises an exception with its sentence."""
         error = self.assertRaises(
             ControlRefused, self.running().fault, operation="Frobnicate", kind="slow"
         )
@@ -119,15 +119,15 @@ class ThreadTests(SynchronousTestCase):
         self.assertIn("Frobnicate", str(error))
 
     def test_sideBySide(self) -> None:
-        """Two that run at once know nothing of each other."""
+        """Two that run at the same time are independent."""
         one, other = self.running(), self.running(groups=("other",))
         one.client().register_game_server(InstanceId=FIRST, **SERVER)
         self.assertEqual(1, len(one.state()["gameServers"]))
         self.assertEqual(0, len(other.state()["gameServers"]))
         self.assertEqual(instanceIdOf("other", 0), other.instanceIds[0])
 
-    def test_nothingIsLeft(self) -> None:
-        """One after the other, each leaves no thread and no open file."""
+    def test_cleanup(self) -> None:
+        """After a stop no thread and no open file is left."""
         kept = []
 
         def use() -> None:
@@ -141,11 +141,11 @@ class ThreadTests(SynchronousTestCase):
         before = openFiles()
         for _ in range(3):
             use()
-        self.assertLessEqual(openFiles(), before)  # what tests before left may go meanwhile
+        self.assertLessEqual(openFiles(), before)  # files of earlier tests may be closed meanwhile
         self.assertEqual([], ourThreads())
 
     def test_portIsClosed(self) -> None:
-        """Once stopped it is gone, and may be stopped again."""
+        """After a stop the port is closed, and a second stop does nothing."""
         with RunningFleetIQ() as fleetIQ:
             port = int(fleetIQ.endpointUrl.rpartition(":")[2])
         fleetIQ.stop()
@@ -153,7 +153,7 @@ class ThreadTests(SynchronousTestCase):
             self.assertNotEqual(0, caller.connect_ex(("127.0.0.1", port)))
 
     def test_cannotStart(self) -> None:
-        """What is wrong is raised at once, and leaves no thread and no open file."""
+        """If it cannot start, it raises, and leaves no thread and no open file."""
         with socket.create_server(("127.0.0.1", 0)) as taken:
             listen = f"tcp:{taken.getsockname()[1]}:interface=127.0.0.1"
             before = openFiles()
@@ -163,7 +163,7 @@ class ThreadTests(SynchronousTestCase):
             self.assertEqual([], ourThreads())
 
 
-# Uses one while a reactor of this kind runs, and one when none does any more.
+# Uses one while a reactor of this kind runs, and one after it has stopped.
 _BESIDE_A_REACTOR = """
 import sys
 from twisted.internet import {kind}
@@ -195,7 +195,7 @@ print("twisted.internet.reactor" in sys.modules)
 
 
 class ProgramTests(SynchronousTestCase):
-    """In a thread, in programs of their own."""
+    """In a thread of a separate program."""
 
     def outputOf(self, code: str, **environ: str) -> list[str]:
         run = subprocess.run(
@@ -210,7 +210,7 @@ class ProgramTests(SynchronousTestCase):
         return run.stdout.splitlines()
 
     def test_withoutReactor(self) -> None:
-        """No reactor is installed, and nothing of this machine's AWS settings is read."""
+        """No reactor is installed, and the machine's AWS settings are not read."""
         home = Path(self.mktemp()).resolve()
         (home / ".aws").mkdir(parents=True)
         for name in ("config", "credentials"):
@@ -224,7 +224,7 @@ class ProgramTests(SynchronousTestCase):
         self.assertEqual(["1", "False"], self.outputOf(_WITHOUT_A_REACTOR, **settings))
 
     def test_environment(self) -> None:
-        """With its variables alone a program's boto3 drives every operation."""
+        """With its environment variables, boto3 in another program can call every operation."""
         calls = Path(__file__).parents[1] / "sdks" / "calls_of_boto3.py"
         with RunningFleetIQ() as fleetIQ:
             self.outputOf(calls.read_text(), **fleetIQ.environment)

@@ -1,4 +1,4 @@
-"""Inputs against the service model."""
+"""Validation of inputs against the service model."""
 
 import re
 from math import inf
@@ -11,7 +11,7 @@ from echoserver.local.http.validation import ServiceModel, compilePattern, gameL
 from echoserver.local.model.fleet import Fleet
 from tests.groupcontract import NEW_GROUP
 
-RIGHT: dict[str, dict[str, Any]] = {
+VALID: dict[str, dict[str, Any]] = {
     "RegisterGameServer": {
         "GameServerGroupName": "local",
         "GameServerId": "srv-1",
@@ -35,7 +35,7 @@ RIGHT: dict[str, dict[str, Any]] = {
     },
 }
 
-# Of each pattern, what it takes and what it refuses.
+# For each pattern, texts that match and texts that do not.
 _GROUP_ARN = "arn:aws:gamelift:us-east-1:000000000000:gameservergroup/my-Group.1"
 EXAMPLES: dict[str, tuple[list[str], list[str]]] = {
     "GameServerConnectionInfo": (["localhost:5000", " x "], [" ", "x\n"]),
@@ -60,7 +60,7 @@ EXAMPLES: dict[str, tuple[list[str], list[str]]] = {
 
 
 def shapesOf(name: str) -> set[str]:
-    """This shape's name, and those of all that it is made of."""
+    """Return the names of a shape and of all shapes in it."""
     shape = gameLift().shapes[name]
     parts = [*shape.get("members", {}).values(), *filter(None, [shape.get("member")])]
     return {name}.union(*(shapesOf(part["shape"]) for part in parts))
@@ -70,15 +70,15 @@ class GameLiftTests(SynchronousTestCase):
     """botocore's own model of GameLift."""
 
     def problem(self, operation: str, **changes: Any) -> str | None:
-        return gameLift().problem(operation, {**RIGHT[operation], **changes})
+        return gameLift().problem(operation, {**VALID[operation], **changes})
 
-    def test_rightInputs(self) -> None:
-        """What the model allows has no problem; null is as good as absent."""
-        for operation in RIGHT:
+    def test_validInputs(self) -> None:
+        """A valid input has no problem. Null is the same as absent."""
+        for operation in VALID:
             self.assertIsNone(self.problem(operation), operation)
 
     def test_readOnce(self) -> None:
-        """The model's file is read once a process."""
+        """The model's file is read once per process."""
         self.assertIs(gameLift(), gameLift())
 
     def test_unknownMembers(self) -> None:
@@ -94,11 +94,11 @@ class GameLiftTests(SynchronousTestCase):
             ),
         ):
             self.assertIsNone(self.problem(operation, **changes))
-            request = RIGHT[operation] | changes
+            request = VALID[operation] | changes
             self.assertEqual(paths, gameLift().unknownMembers(operation, request))
 
     def test_wrongInputs(self) -> None:
-        """Each limit of the model is a sentence: member, what was given, what is allowed."""
+        """Each violation is a sentence with the member, its value and what is allowed."""
         for operation, changes, sentence in (
             ("RegisterGameServer", {"InstanceId": None}, "InstanceId is missing."),
             ("RegisterGameServer", {"GameServerId": 5}, "GameServerId is 5: it must be a string."),
@@ -159,28 +159,28 @@ class GameLiftTests(SynchronousTestCase):
             self.assertIn(sentence, self.problem(operation, **changes) or "no problem")
 
     def test_gameServerDataIsNotShown(self) -> None:
-        """What the model calls sensitive does not come back in a sentence."""
+        """A value that the model marks as sensitive is not in the sentence."""
         for value in ("   ", {"secret": 1}, 12345):
             problem = self.problem("RegisterGameServer", GameServerData=value) or ""
             self.assertIn("GameServerData is a value that is not shown", problem)
 
     def test_longValuesAreCut(self) -> None:
-        """A sentence stays a sentence, whatever was sent."""
+        """A long value is cut in the sentence."""
         problem = self.problem("RegisterGameServer", **{"x" * 100_000: 1})
         self.assertLess(len(problem or ""), 400)
 
 
 class PatternTests(SynchronousTestCase):
-    """The model's patterns as Python's."""
+    """The model's patterns compiled for Python."""
 
     def test_charactersBeyondTheBMP(self) -> None:
-        """What the model writes in halves matches the whole characters, and not others."""
+        """A range of surrogates matches the characters that they encode, and no others."""
         pattern = compilePattern(r"^[\u0020-\uD7FF\uE000-\uFFFD\uD800\uDC00-\uDBFF\uDFFF\r\n\t]+$")
         self.assertTrue(pattern.fullmatch("1 \U0001f600\t"))
         self.assertIsNone(pattern.fullmatch("\x01"))
 
-    def test_anyRangeOfHalves(self) -> None:
-        """The rule reads the ends of a range, whichever they are; what it cannot is an error."""
+    def test_anySurrogateRange(self) -> None:
+        """Any range of surrogates is translated. An unknown syntax is an error."""
         pattern = compilePattern(r"[\uD83D\uDE00-\uD83D\ude4f]")
         self.assertTrue(pattern.fullmatch("\U0001f600"))
         self.assertTrue(pattern.fullmatch("\U0001f64f"))
@@ -188,14 +188,14 @@ class PatternTests(SynchronousTestCase):
         self.assertRaises(re.error, compilePattern, r"[\p{L}]")
 
     def test_everyPatternCompiles(self) -> None:
-        """No pattern of GameLift's model is one that Python cannot read."""
+        """Python can compile every pattern of GameLift's model."""
         patterns = [shape["pattern"] for shape in gameLift().shapes.values() if "pattern" in shape]
         self.assertGreater(len(patterns), 50)
         for pattern in patterns:
             self.assertIsInstance(compilePattern(pattern), re.Pattern)
 
     def test_everyPatternOfFleetIQ(self) -> None:
-        """Each pattern of FleetIQ's inputs takes what is right, and refuses what is wrong."""
+        """Each pattern of FleetIQ's inputs matches its valid examples and no others."""
         names: set[str] = set()
         for operation in Operations(Fleet(lambda _event: None), lambda: 0.0).names:
             names |= shapesOf(gameLift().inputShape(operation))
@@ -205,19 +205,19 @@ class PatternTests(SynchronousTestCase):
             if "pattern" in gameLift().shapes[name]
         }
         self.assertEqual(EXAMPLES.keys(), patterns.keys())
-        for name, (right, wrong) in EXAMPLES.items():
+        for name, (valid, invalid) in EXAMPLES.items():
             matches = compilePattern(patterns[name]).fullmatch
-            for text in right:
+            for text in valid:
                 self.assertTrue(matches(text), (name, text))
-            for text in (*wrong, ""):
+            for text in (*invalid, ""):
                 self.assertIsNone(matches(text), (name, text))
 
 
 class UnknownTypeTests(SynchronousTestCase):
-    """A model with more in it than is checked."""
+    """A model with a type that has no check."""
 
     def test_typeWithoutCheck(self) -> None:
-        """A type that nobody checks is an error, not a pass."""
+        """A type without a check is an error."""
         model = ServiceModel(
             {
                 "operations": {"Act": {"input": {"shape": "In"}}},

@@ -8,9 +8,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from twisted.internet.address import IPv4Address
+from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.logger import capturedLogs
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.http import HTTPChannel
 
@@ -60,6 +62,7 @@ class StatusTestCase(SynchronousTestCase):
         factory: Any = self.endpoint.factory
         channel: HTTPChannel = factory.buildProtocol(IPv4Address("TCP", "127.0.0.1", 40_000))
         transport = StringTransport()
+        self.addCleanup(channel.connectionLost, Failure(ConnectionDone()))
         channel.makeConnection(transport)
         channel.dataReceived(request)
         self.transport = transport

@@ -44,7 +44,7 @@ class Controls(Resource):
 
 class PostResource(Resource):
     """
-    A control without GET. It rejects HEAD itself: L{Resource} would call the missing method.
+    A control without GET. It rejects HEAD itself: C{Resource} would call the missing method.
     """
 
     allowedMethods: tuple[bytes, ...] = (b"POST",)
