@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec
 from typing import Protocol as TypingProtocol
 
 from twisted.internet.defer import Deferred, succeed
@@ -23,13 +22,13 @@ from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.protocols.policies import ProtocolWrapper
 from twisted.python.failure import Failure
-from zope.interface import Declaration, implementedBy, implementer, providedBy
+from zope.interface import implementer
 
+from echoserver.game.forwarding import forwardingClass
 from echoserver.game.listener import describe, hostOf, peerHasClosed
 from echoserver.game.timeouts import IdleTimeout, PausedConnections, PendingConnections
 
 P = ParamSpec("P")
-T = TypeVar("T")
 
 _log = Logger(namespace="fleetiq.game")
 
@@ -37,8 +36,6 @@ _log = Logger(namespace="fleetiq.game")
 ADMISSION_DELAY = 0.5
 # Seconds that a peer has to read what is left when its connection closes.
 CLOSE_TIMEOUT = 10.0
-# Methods of a transport after which it may write in another way: over TLS, for instance.
-_CHANGE_WRITE = ("startTLS", "loseWriteConnection")
 
 
 def callHook(hook: Callable[P, object], *args: P.args, **kw: P.kwargs) -> None:
@@ -121,6 +118,9 @@ class Connection:
 
     def makeConnection(self, transport: Any) -> None:
         self._transport = transport
+        self.connectionMade()
+
+    def connectionMade(self) -> None:
         self._parent.connected(self)
 
     def dataReceived(self, data: bytes) -> None:
@@ -186,19 +186,11 @@ class Connection:
 
     # The transport of the game's protocol.
 
-    def __getattr__(self, name: str) -> Any:
-        value = getattr(self._transport, name)
-        return partial(self._thenUpdateWrite, value) if name in _CHANGE_WRITE else value
-
-    def _thenUpdateWrite(self, method: Callable[P, T], *args: P.args, **kw: P.kwargs) -> T:
-        result = method(*args, **kw)
+    def transportChanged(self) -> None:
+        """Have what the transport has now, and write as it writes now."""
+        self.__class__ = forwardingClass(Connection, self._transport)
+        # The transport's own method: a method of ours would cost each echo 1 %.
         self.write = self._transport.write
-        return result
-
-    @property
-    def __providedBy__(self) -> Any:
-        """What zope.interface takes for provided: the interfaces of the transport, and ours."""
-        return self._parent.interfacesOf(self._transport)
 
     @property
     def transport(self) -> Connection:
@@ -228,7 +220,8 @@ class Connection:
     def registerProducer(self, producer: Any, streaming: bool) -> None:
         """Replace this connection as the transport's producer."""
         self._unregisterOwnProducer()
-        self._thenUpdateWrite(self._transport.registerProducer, producer, streaming)
+        self._transport.registerProducer(producer, streaming)
+        self.transportChanged()
 
     def unregisterProducer(self) -> None:
         if not self._ownsProducer:
@@ -304,8 +297,7 @@ class Connection:
                 self.close("rejected by the game")
                 return
             self._receive = self.protocol.dataReceived
-            # The transport's own method: a method of ours would cost each echo 1 %.
-            self.write = self._transport.write
+            self.transportChanged()
             self.protocol.makeConnection(self)
         except Exception:  # noqa: BLE001 # as an exception in dataReceived, it ends this connection
             _log.failure("The game's protocol failed when it was connected.")
@@ -387,7 +379,6 @@ class Connections:
         self._factory = factory
         self._idle = IdleTimeout(clock, idleTimeout, self._players) if idleTimeout else None
         self._waitingForEmpty: list[Deferred[None]] = []
-        self._interfaces: dict[Any, Any] = {}
 
     def buildProtocol(self, addr: IAddress) -> IProtocol:
         return Connection(self)
@@ -426,13 +417,6 @@ class Connections:
     def buildGameProtocol(self, address: IAddress) -> IProtocol | None:
         """Return the game's protocol for a player; None if the game rejects the player."""
         return self._factory.buildProtocol(address)
-
-    def interfacesOf(self, transport: Any) -> Any:
-        """Return what a L{Connection} with this transport provides."""
-        provided = providedBy(transport)
-        if provided not in self._interfaces:
-            self._interfaces[provided] = Declaration(implementedBy(Connection), provided)
-        return self._interfaces[provided]
 
     def connected(self, connection: Connection) -> None:
         """Watch a new connection."""
