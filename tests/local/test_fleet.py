@@ -249,7 +249,7 @@ class FleetMachine(RuleBasedStateMachine):
         assert self.model.statuses == {each: instances[each].status for each in instances}
         for name in GROUPS:
             group = self.state.groups(self.now).group(name)
-            assert sorted(group.instanceIds) == group.sortedInstanceIds
+            assert sorted(group.instanceIds) == list(group.sortedInstanceIds)
             assert {*group.instanceIds} == {*INSTANCES[name]}.intersection(instances)
 
     @invariant()

@@ -7,6 +7,7 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sortedcontainers import SortedList
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -106,9 +107,10 @@ class PageTests(SynchronousTestCase):
     ) -> None:
         """An item that exists all along is on exactly one page, while others come and go."""
         seen: list[str] = []
-        after, more, turn = None, True, 0
+        after: str | None = None
+        more, turn = True, 0
         while more:
-            keys = sorted(stay | comeAndGo[turn % len(comeAndGo)])
+            keys: SortedList[str] = SortedList(stay | comeAndGo[turn % len(comeAndGo)])
             page, more = cutPage(keys, after, limit)
             self.assertLessEqual(len(page), limit)
             seen += page
@@ -116,9 +118,39 @@ class PageTests(SynchronousTestCase):
         self.assertEqual(sorted(set(seen)), seen)
         self.assertEqual(set(), stay - set(seen))
 
+    @settings(deadline=None)
+    @given(
+        keys=st.sets(st.integers(1, 3000), max_size=300),
+        after=st.none() | st.integers(0, 3001),
+        size=st.integers(1, 400),
+        descending=st.booleans(),
+    )
+    def test_bothDirections(
+        self, keys: set[int], after: int | None, size: int, descending: bool
+    ) -> None:
+        """A page has the next keys in its direction, whether or not the list has the last key."""
+        following = sorted(
+            (
+                each
+                for each in keys
+                if after is None or (each < after if descending else each > after)
+            ),
+            reverse=descending,
+        )
+        self.assertEqual(
+            (following[:size], len(following) > size),
+            cutPage(SortedList(keys), after, size, descending),
+        )
+
     def test_lastPage(self) -> None:
         """No page follows a page that ends with the list."""
-        self.assertEqual((["a", "b"], False), cutPage(["a", "b"], None, 2))
+        self.assertEqual((["a", "b"], False), cutPage(SortedList("ab"), None, 2))
+
+    def test_empty(self) -> None:
+        """The only page of an empty list is empty, in both directions."""
+        for after in (None, 1):
+            for descending in (False, True):
+                self.assertEqual(([], False), cutPage(SortedList(), after, 1, descending))
 
 
 class TokenTests(SynchronousTestCase):

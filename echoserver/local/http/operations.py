@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
 
+from sortedcontainers import SortedList
 from txaws.server.exception import APIError
 from txaws.server.method import Method
 from txaws.server.registry import Registry
@@ -134,7 +135,7 @@ class DescribeGameServerInstances(Operation):
         if request.get("InstanceIds") is not None:
             # Ids that are not in the group are omitted: AWS does not document what it does.
             instances = [self.groups.instances.get(each) for each in set(request["InstanceIds"])]
-            keys = sorted(
+            keys = SortedList(
                 each.instanceId for each in instances if each and each.groupName == group.name
             )
         ids, more = cutPage(keys, pageStart(request, listing, str), self.pageSize(request))

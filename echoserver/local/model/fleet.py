@@ -15,6 +15,7 @@ from echoserver.local.model.values import (
     GameServer,
     GameServerGroup,
     Instance,
+    cutPage,
     some,
 )
 
@@ -149,7 +150,7 @@ class Roster:
         self, group: GameServerGroup, after: int | None, size: int, descending: bool
     ) -> tuple[list[GameServer], bool]:
         """A page of a group's by age, beyond a serial; and whether more follow."""
-        serials, more = group.serials.page(after, size, descending)
+        serials, more = cutPage(group.serials, after, size, descending)
         return [self._servers[serial] for serial in serials], more
 
     def add(self, server: GameServer) -> None:
@@ -157,7 +158,7 @@ class Roster:
         self._servers[server.serial] = server
         self._serialOf[server.gameServerId] = server.serial
         group = self._groups.group(server.groupName)
-        group.serials.append(server.serial)
+        group.serials.add(server.serial)
         group.placement.move(server.instanceId, server.serial, Standing.ABSENT, Standing.FREE)
 
     def replace(self, before: GameServer, after: GameServer) -> None:

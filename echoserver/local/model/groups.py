@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from bisect import insort
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from heapq import heappop, heappush
 from itertools import chain
 
-from echoserver.local.model.placement import discard
+from sortedcontainers import SortedList
+
 from echoserver.local.model.values import (
     ACCOUNT,
     Event,
@@ -64,7 +64,7 @@ class Groups:
         self._happened = happened
         self._empty = empty
         self._groups: dict[str, GameServerGroup] = {}
-        self._names: list[str] = []
+        self._names: SortedList[str] = SortedList()
         self._created = 0
         # When a group's next status is due. A group is here once at most.
         self._due: list[tuple[float, str]] = []
@@ -203,7 +203,7 @@ class Groups:
         instance = Instance(instanceId, group.name, now)
         self.instances[instanceId] = instance
         group.instanceIds.append(instanceId)
-        insort(group.sortedInstanceIds, instanceId)
+        group.sortedInstanceIds.add(instanceId)
         group.placement.addInstance(instanceId, instance.status)
 
     def putInstance(self, instance: Instance) -> None:
@@ -219,7 +219,7 @@ class Groups:
             del self.instances[instanceId]
             group = self._groups[instance.groupName]
             group.instanceIds.remove(instanceId)
-            discard(group.sortedInstanceIds, instanceId)
+            group.sortedInstanceIds.remove(instanceId)
             group.placement.removeInstance(instanceId)
 
     def nextDeadline(self) -> float | None:
@@ -279,11 +279,11 @@ class Groups:
             if group.deleteOption == "RETAIN":
                 self.retained[instanceId] = instance
         del self._groups[group.name]
-        discard(self._names, group.name)
+        self._names.remove(group.name)
 
     def _keep(self, group: GameServerGroup) -> None:
         self._groups[group.name] = group
-        insort(self._names, group.name)
+        self._names.add(group.name)
 
     def _setSuspended(
         self, group: GameServerGroup, actions: Collection[str], now: float

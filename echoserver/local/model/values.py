@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from bisect import bisect_right
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
-from echoserver.local.model.placement import Placement, Serials
+from sortedcontainers import SortedList
+
+from echoserver.local.model.placement import Placement
+
+Key = TypeVar("Key", int, str)
 
 REGION = "us-east-1"
 ACCOUNT = "000000000000"
@@ -148,8 +151,8 @@ class GameServerGroup:
     awaitsPlay: bool = False
     tags: dict[str, str] = field(default_factory=dict)
     instanceIds: list[str] = field(default_factory=list)
-    sortedInstanceIds: list[str] = field(default_factory=list)
-    serials: Serials = field(default_factory=Serials)
+    sortedInstanceIds: SortedList[str] = field(default_factory=SortedList)
+    serials: SortedList[int] = field(default_factory=SortedList)
     placement: Placement = field(default_factory=Placement)
 
 
@@ -222,13 +225,24 @@ def textOf(body: Mapping[str, Any], name: str) -> str | None:
     raise ValueError(f"{name} is {quoted(value)}: it must be a string.")
 
 
-def cutPage(keys: Sequence[str], after: str | None, size: int) -> tuple[list[str], bool]:
+def cutPage(
+    keys: SortedList[Key], after: Key | None, size: int, descending: bool = False
+) -> tuple[list[Key], bool]:
     """
-    At most C{size} of the ascending C{keys} that come after the key C{after}, which may be gone by
-    now, and whether more follow. So nobody is listed twice or missed who was there all along.
+    Return a page of sorted keys, and whether more keys follow it. A key that stays in the list
+    while a caller reads its pages is in exactly one of them.
+
+    @param after: the last key of the page before, which may have been removed; C{None} for the
+        first page.
+    @param size: how many keys the page has at most.
     """
-    start = 0 if after is None else bisect_right(keys, after)
-    return list(keys[start : start + size]), start + size < len(keys)
+    following = (
+        keys.irange(maximum=after, inclusive=(True, False), reverse=True)
+        if descending
+        else keys.irange(minimum=after, inclusive=(False, True))
+    )
+    page = list(islice(following, size + 1))
+    return page[:size], len(page) > size
 
 
 def writeToken(listing: str, after: int | str) -> str:
