@@ -1,4 +1,4 @@
-"""The local clock, and the timer that expires what is due."""
+"""The clock of the local FleetIQ, and the timer for its deadlines."""
 
 from __future__ import annotations
 
@@ -8,36 +8,37 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from echoserver.local.model.fleet import Fleet
 
-# An hour in a second. Much faster, and after a day it would be past the last year there is.
-HIGHEST_SCALE = 3600.0
+# One hour per second. With a much higher scale, the clock would pass the year 9999 within a day.
+MAX_SCALE = 3600.0
 
 
 class LocalClock:
     """
-    Begins as the real time. It goes back only when it is L{reset}, or with the machine's own clock.
+    A clock that starts at the real time. It goes back only if it is L{reset}, or if the clock of
+    the machine goes back.
 
-    @ivar scale: how many of its seconds pass in a real one.
+    @ivar scale: its seconds per real second.
     """
 
     def __init__(self, reactor: IReactorTime, scale: float = 1.0) -> None:
         """
-        @raise ValueError: C{scale} is none; the text is a sentence.
+        @raise ValueError: C{scale} is not allowed. The message is a sentence.
         """
-        if not 0 < scale <= HIGHEST_SCALE:
+        if not 0 < scale <= MAX_SCALE:
             raise ValueError(
-                f"The time scale is {scale:g}: it must be above 0, at most {HIGHEST_SCALE:g}."
+                f"The time scale is {scale:g}: it must be above 0, at most {MAX_SCALE:g}."
             )
         self._reactor = reactor
         self._firstScale = scale
         self.reset()
 
     def reset(self) -> None:
-        """Be as a clock that is new now."""
+        """Set the clock to the real time, and the scale to its first value."""
         self.scale = self._firstScale
         self._real = self._local = self._reactor.seconds()
 
     def seconds(self) -> float:
-        """Epoch seconds."""
+        """Return the time in epoch seconds."""
         return self._local + (self._reactor.seconds() - self._real) * self.scale
 
     def advance(self, seconds: float) -> None:
@@ -48,48 +49,55 @@ class LocalClock:
         self.scale = scale
 
     def callLater(self, seconds: float, callable: Callable[[], None]) -> IDelayedCall:
-        """As if nobody touched this clock until then; who does has to call anew."""
+        """
+        Call a function after this many seconds of this clock. Later changes of the clock do not
+        move the call.
+        """
         return self._reactor.callLater(seconds / self.scale, callable)
 
 
-# A deadline that is met exactly may not be over yet; looking again at once would spin.
-SHORTEST_WAIT = 1.0
-# In real seconds, for on a fast clock the other is next to nothing.
-SHORTEST_REAL_WAIT = 0.01
+# A health deadline passes only after its exact time. Without a minimum, the timer would be called
+# again and again at that time.
+MIN_WAIT = 1.0
+# Real seconds. On a fast clock, MIN_WAIT is too short.
+MIN_REAL_WAIT = 0.01
 
 
-class Sweep:
-    """Sweeps a state when its next deadline comes, on the clock that the state's times are of."""
+class ExpiryTimer:
+    """Expires what is due in a fleet, with one delayed call at its next deadline."""
 
-    def __init__(self, clock: LocalClock, state: Fleet) -> None:
+    def __init__(self, clock: LocalClock, fleet: Fleet) -> None:
+        """
+        @param clock: the clock of the fleet's times.
+        """
         self._clock = clock
-        self._state = state
+        self._fleet = fleet
         self._call: IDelayedCall | None = None
         self._due = 0.0
 
     def schedule(self) -> None:
-        """To be called after each change of the state."""
-        deadline = self._state.nextDeadline()
+        """Set the timer to the next deadline. Call this after each change of the fleet."""
+        deadline = self._fleet.nextDeadline()
         if deadline is None or (self._call is not None and self._due <= deadline):
             return
         self.stop()
         now = self._clock.seconds()
-        wait = max(SHORTEST_WAIT, SHORTEST_REAL_WAIT * self._clock.scale)
+        wait = max(MIN_WAIT, MIN_REAL_WAIT * self._clock.scale)
         self._due = max(deadline, now + wait)
-        self._call = self._clock.callLater(self._due - now, self._sweep)
+        self._call = self._clock.callLater(self._due - now, self._expire)
 
     def clockMoved(self) -> None:
-        """To be called when the clock has jumped, or has another scale: what is due happens now."""
+        """Expire what is due now. Call this after each change of the clock or its scale."""
         self.stop()
-        self._sweep()
+        self._expire()
 
     def stop(self) -> None:
-        """Leave no timer behind."""
+        """Cancel the timer."""
         if self._call is not None:
             self._call.cancel()
             self._call = None
 
-    def _sweep(self) -> None:
+    def _expire(self) -> None:
         self._call = None
-        self._state.sweep(self._clock.seconds())
+        self._fleet.expire(self._clock.seconds())
         self.schedule()

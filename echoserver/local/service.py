@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
-from echoserver.local.clock import LocalClock, Sweep
+from echoserver.local.clock import ExpiryTimer, LocalClock
 from echoserver.local.http.api import FleetIQEndpoint
 from echoserver.local.http.controls import (
     ClockControl,
@@ -37,13 +37,14 @@ from echoserver.local.model.values import Event
 _log = Logger(namespace="fleetiq.local")
 
 DEFAULT_LISTEN = "tcp:4570:interface=127.0.0.1"
-_UNESCAPED = re.compile(r"interface=[0-9a-fA-F]*:[0-9a-fA-F]*:")
+_UNESCAPED_ADDRESS = re.compile(r"interface=[0-9a-fA-F]*:[0-9a-fA-F]*:")
 _LISTEN = re.compile(r"tcp6?:(?:port=)?([0-9]{1,5})(?::|$)")
 
 
 class LocalFleetIQ(Service):
     """
-    A FleetIQ on one port: API, instance metadata and controls. It has its own clock.
+    A local FleetIQ on one port: the API, the instance metadata and the controls. It has its own
+    clock.
 
     @ivar url: its URL on this machine; empty before it is started.
     """
@@ -74,37 +75,37 @@ class LocalFleetIQ(Service):
         """
         self._listen = listen
         self._groups, self._instances = groups, instances
-        self._endpoint = _endpointOf(reactor, listen)
+        self._endpoint = _parseEndpoint(reactor, listen)
         self._port: IListeningPort | None = None
         self.url = ""
         rng = Random(seed)
         self._clock = clock = LocalClock(reactor, timeScale)
         seconds = clock.seconds
         self._journal = Journal()
-        self._state = state = Fleet(self._happened, healthTimeout, settings)
+        self._fleet = fleet = Fleet(self._addEvent, healthTimeout, settings)
         self._populate()
-        self._sweep = Sweep(clock, state)
+        self._timer = ExpiryTimer(clock, fleet)
         self._quotas = Quotas(settings.throttling) if quotas else None
-        operations = Operations(state, seconds, self._quotas)
+        operations = Operations(fleet, seconds, self._quotas)
         self._faults = faults = Faults(operations.names, Random(seed), settings.throttling)
         self._api = FleetIQEndpoint(
-            reactor, operations, faults, self._journal, rng, self._sweep.schedule, seconds
+            reactor, operations, faults, self._journal, rng, self._timer.schedule, seconds
         )
         self._tokens = Tokens(rng)
         access = Access(self._tokens, seconds, imds)
         controls = Controls()
-        controls.putChild(b"state", StateControl(state, faults, self._api, clock))
-        self._clockControl = ClockControl(clock, state, self._sweep.clockMoved, self._report)
+        controls.putChild(b"state", StateControl(fleet, faults, self._api, clock))
+        self._clockControl = ClockControl(clock, fleet, self._timer.clockMoved, self._report)
         controls.putChild(b"clock", self._clockControl)
         controls.putChild(b"faults", FaultsControl(faults, self._report))
         controls.putChild(b"journal", JournalControl(self._journal))
         self._events = EventsControl(self._journal, reactor)
         controls.putChild(b"events", self._events)
-        controls.putChild(b"interrupt", InterruptControl(state, seconds, self._sweep.schedule))
+        controls.putChild(b"interrupt", InterruptControl(fleet, seconds, self._timer.schedule))
         controls.putChild(b"reset", ResetControl(self.reset))
         self._api.putChild(b"_local", controls)
-        self._api.putChild(b"instances", Instances(state, access))
-        addMetadata(self._api, lambda now: state.groups(now).firstInstance(), access)
+        self._api.putChild(b"instances", Instances(fleet, access))
+        addMetadata(self._api, lambda now: fleet.groups(now).firstInstance(), access)
         self._site = LocalSite(self._api, reactor, seconds)
 
     def startService(self) -> None:
@@ -131,7 +132,7 @@ class LocalFleetIQ(Service):
         super().stopService()
         self._api.stop()
         self._events.stop()
-        self._sweep.stop()
+        self._timer.stop()
         port, self._port = self._port, None
         closed = maybeDeferred(port.stopListening) if port is not None else maybeDeferred(int)
         return closed.addCallback(lambda _: self._site.endConnections())
@@ -151,21 +152,21 @@ class LocalFleetIQ(Service):
         self._journal.clear()
         self._clock.reset()
         self._clockControl.forget()
-        self._state.clear()
+        self._fleet.clear()
         self._populate()
-        self._sweep.clockMoved()
+        self._timer.clockMoved()
         self._report("reset", "reset: all is as at the start")
 
     def _populate(self) -> None:
         for name in self._groups:
-            self._state.addGroup(name, self._instances, self._clock.seconds())
+            self._fleet.addGroup(name, self._instances, self._clock.seconds())
 
     def _report(self, event: str, sentence: str, isWarning: bool = False, /) -> None:
         now = self._clock.seconds()
-        self._happened(Event(now, event, None, None, None, sentence), isWarning)
+        self._addEvent(Event(now, event, None, None, None, sentence), isWarning)
 
-    def _happened(self, event: Event, isWarning: bool = False) -> None:
-        self._journal.happened(event)
+    def _addEvent(self, event: Event, isWarning: bool = False) -> None:
+        self._journal.addEvent(event)
         subject = event.gameServerId or event.instanceId or event.groupName
         _log.emit(
             LogLevel.warn if isWarning else LogLevel.info,
@@ -176,7 +177,7 @@ class LocalFleetIQ(Service):
         )
 
 
-def _endpointOf(reactor: Any, listen: str) -> Any:
+def _parseEndpoint(reactor: Any, listen: str) -> Any:
     wrong = ValueError(
         f"{listen!r}: it must be an endpoint description such as {DEFAULT_LISTEN}, "
         "of the kind tcp: or tcp6:, with a port from 0 to 65535."
@@ -187,7 +188,7 @@ def _endpointOf(reactor: Any, listen: str) -> Any:
     try:
         return serverFromString(reactor, listen)
     except (IndexError, TypeError, ValueError) as error:
-        if _UNESCAPED.search(listen):
+        if _UNESCAPED_ADDRESS.search(listen):
             raise ValueError(
                 f"{listen!r}: the colons of an address need a backslash each, as in "
                 r"'tcp6:4570:interface=\:\:1', in quotes for the shell."

@@ -12,10 +12,10 @@ from twisted.logger import Logger
 from twisted.python.usage import Options as UsageOptions
 from twisted.python.usage import UsageError
 
-from echoserver.local.clock import HIGHEST_SCALE
+from echoserver.local.clock import MAX_SCALE
 from echoserver.local.http.imds import VERSIONS
-from echoserver.local.model.groups import MOST_INSTANCES
-from echoserver.local.model.settings import DEFAULTS, changed
+from echoserver.local.model.groups import MAX_INSTANCES
+from echoserver.local.model.settings import DEFAULTS, applySetting
 from echoserver.local.model.values import quoted
 from echoserver.local.service import DEFAULT_LISTEN, LocalFleetIQ
 
@@ -65,7 +65,7 @@ class Options(UsageOptions):
     def opt_setting(self, assignment: str) -> None:
         """NAME=VALUE of what AWS does not document; a wrong NAME lists them; may be repeated."""
         try:
-            self["setting"] = changed(self["setting"], assignment)
+            self["setting"] = applySetting(self["setting"], assignment)
         except ValueError as error:
             raise UsageError(f"--setting is {error}") from error
 
@@ -83,9 +83,9 @@ class Options(UsageOptions):
 
     def postOptions(self) -> None:
         self["group"] = self["group"] or ["local"]
-        self["instances"] = _whole("--instances", self["instances"], 1, MOST_INSTANCES)
+        self["instances"] = _whole("--instances", self["instances"], 1, MAX_INSTANCES)
         self["health-timeout"] = _number("--health-timeout", self["health-timeout"], 86400.0)
-        self["time-scale"] = _number("--time-scale", self["time-scale"], HIGHEST_SCALE)
+        self["time-scale"] = _number("--time-scale", self["time-scale"], MAX_SCALE)
         if self["imds"] not in VERSIONS:
             raise UsageError(f"--imds is {self['imds']!r}: it must be {', '.join(VERSIONS)}.")
         if self["seed"] is not None:

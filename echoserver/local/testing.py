@@ -58,7 +58,7 @@ class RunningFleetIQ:
                 self._reactor, _start, self._reactor, options
             )
         except BaseException:
-            self._end()
+            self._stopThread()
             raise
         self.endpointUrl = self._fleetIQ.url
         self._http = build_opener(ProxyHandler({}))
@@ -83,7 +83,7 @@ class RunningFleetIQ:
     @property
     def instanceIds(self) -> list[str]:
         """The ids of its current instances, those of its first group first."""
-        return [each["InstanceId"] for each in self.state()["instances"]]
+        return [instance["InstanceId"] for instance in self.state()["instances"]]
 
     def client(self, config: Any = None) -> Any:
         """
@@ -117,13 +117,13 @@ class RunningFleetIQ:
         """Advance its clock. What expires by then, such as claims, expires at once."""
         self._control("POST", "clock", {"advance": seconds})
 
-    def interrupt(self, instanceId: str, **order: Any) -> None:
+    def interrupt(self, instanceId: str, **members: Any) -> None:
         """Interrupt an instance, by default by Spot. See C{POST /_local/interrupt}."""
-        self._control("POST", "interrupt", {"InstanceId": instanceId, **order})
+        self._control("POST", "interrupt", {"InstanceId": instanceId, **members})
 
-    def fault(self, **order: Any) -> str:
+    def fault(self, **members: Any) -> str:
         """Add a fault, and return its id. See C{POST /_local/faults}."""
-        faultId: str = self._control("POST", "faults", order)["id"]
+        faultId: str = self._control("POST", "faults", members)["id"]
         return faultId
 
     def endFaults(self) -> None:
@@ -142,7 +142,7 @@ class RunningFleetIQ:
             self._clients.clear()
             if self._thread.is_alive():
                 blockingCallFromThread(self._reactor, self._fleetIQ.stopService)
-                self._end()
+                self._stopThread()
 
     def __enter__(self) -> Self:
         return self
@@ -150,7 +150,7 @@ class RunningFleetIQ:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def _end(self) -> None:
+    def _stopThread(self) -> None:
         self._reactor.callFromThread(self._reactor.stop)
         self._thread.join()
         # Not in its own thread: callFromThread above may still be writing to the waker.

@@ -1,5 +1,4 @@
-"""The local clock: real time, moved and sped up.
-What is due happens on time, with one timer at most."""
+"""The local clock, and the timer for its deadlines."""
 
 from __future__ import annotations
 
@@ -8,7 +7,7 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from echoserver.local.clock import LocalClock, Sweep
+from echoserver.local.clock import ExpiryTimer, LocalClock
 from echoserver.local.model.fleet import Fleet
 from echoserver.local.model.values import Event
 
@@ -21,7 +20,7 @@ moves = st.lists(
 
 
 class LocalClockTests(SynchronousTestCase):
-    """A local clock on a real one."""
+    """A local clock whose real time the test advances."""
 
     def setUp(self) -> None:
         self.real = Clock()
@@ -31,7 +30,7 @@ class LocalClockTests(SynchronousTestCase):
     @settings(deadline=None)
     @given(moves=moves)
     def test_addsUp(self, moves: list[tuple[str, float]]) -> None:
-        """It is its start, and what passed at each scale, and each advance."""
+        """The time is the start, plus the time passed at each scale, plus the advances."""
         self.setUp()
         scale, expected = 1.0, 1000.0
         for move, amount in moves:
@@ -47,7 +46,7 @@ class LocalClockTests(SynchronousTestCase):
             self.assertAlmostEqual(1.0, self.clock.seconds() / expected, 9)
 
     def test_callsSooner(self) -> None:
-        """A call is due when so much local time has passed."""
+        """A delayed call is due when that much local time has passed."""
         self.clock.setScale(60)
         called: list[float] = []
         self.clock.callLater(30, lambda: called.append(self.clock.seconds()))
@@ -57,7 +56,7 @@ class LocalClockTests(SynchronousTestCase):
         self.assertEqual([1030.0], called)
 
     def test_reset(self) -> None:
-        """Reset, it is the real time again, at the scale it began with."""
+        """A reset restores the real time and the first scale."""
         clock = LocalClock(self.real, 2.0)
         self.real.advance(10)
         self.assertEqual(1020.0, clock.seconds())
@@ -67,50 +66,50 @@ class LocalClockTests(SynchronousTestCase):
         self.assertEqual((1010.0, 2.0), (clock.seconds(), clock.scale))
 
 
-class SweepTests(SynchronousTestCase):
-    """A sweep on a clock."""
+class ExpiryTimerTests(SynchronousTestCase):
+    """A timer on a clock that the test advances."""
 
     def setUp(self) -> None:
         self.clock = Clock()
         self.events: list[Event] = []
-        self.state = Fleet(self.events.append)
-        self.state.addGroup("one", 1, 0.0)
+        self.fleet = Fleet(self.events.append)
+        self.fleet.addGroup("one", 1, 0.0)
         self.localClock = LocalClock(self.clock)
-        self.sweep = Sweep(self.localClock, self.state)
+        self.timer = ExpiryTimer(self.localClock, self.fleet)
 
     def register(self, gameServerId: str) -> None:
-        [instance] = self.state.groups(self.clock.seconds()).group("one").instanceIds
-        self.state.register("one", gameServerId, instance, None, None, self.clock.seconds())
-        self.sweep.schedule()
+        [instance] = self.fleet.groups(self.clock.seconds()).group("one").instanceIds
+        self.fleet.register("one", gameServerId, instance, None, None, self.clock.seconds())
+        self.timer.schedule()
 
-    def told(self) -> list[tuple[float, str]]:
+    def reported(self) -> list[tuple[float, str]]:
         return [(each.time, each.event) for each in self.events if each.event != "registered"]
 
     def test_dropsOnTime(self) -> None:
-        """A silent game server is dropped without a call, a second after its time at most."""
+        """A game server without health reports is dropped at most 1 s after its deadline."""
         self.register("srv-1")
         self.clock.pump([1] * 182)
-        self.assertEqual([(181.0, "dropped")], self.told())
+        self.assertEqual([(181.0, "dropped")], self.reported())
         self.assertEqual([], self.clock.getDelayedCalls())
 
     def test_claimEndsOnTime(self) -> None:
-        """A claim that comes later and ends earlier brings the timer forward."""
+        """A claim that expires before the next deadline moves the timer forward."""
         self.register("srv-1")
         self.clock.advance(10)
-        self.state.claim("one", None, None, None, self.clock.seconds())
-        self.sweep.schedule()
+        self.fleet.claim("one", None, None, None, self.clock.seconds())
+        self.timer.schedule()
         self.clock.pump([1] * 61)
-        self.assertEqual([(70.0, "claim-expired")], self.told()[1:])
+        self.assertEqual([(70.0, "claim-expired")], self.reported()[1:])
 
-    def test_groupsLiveOn(self) -> None:
-        """A group becomes ACTIVE, and goes, when nobody calls; then there is no timer."""
-        settings = self.state.groups(0.0).group("one").settings
-        self.state.groups(0.0).create("two", settings, 1, {}, 0.0)
-        self.sweep.schedule()
+    def test_groupStatuses(self) -> None:
+        """A group becomes ACTIVE, and is deleted, without calls; then there is no delayed call."""
+        settings = self.fleet.groups(0.0).group("one").settings
+        self.fleet.groups(0.0).create("two", settings, 1, {}, 0.0)
+        self.timer.schedule()
         self.clock.pump([1] * 6)
         self.assertEqual([], self.clock.getDelayedCalls())
-        self.state.groups(6.0).delete("two", "SAFE_DELETE", 6.0)
-        self.sweep.schedule()
+        self.fleet.groups(6.0).delete("two", "SAFE_DELETE", 6.0)
+        self.timer.schedule()
         self.clock.pump([1] * 6)
         self.assertEqual([], self.clock.getDelayedCalls())
         self.assertEqual(
@@ -125,65 +124,65 @@ class SweepTests(SynchronousTestCase):
             [(each.time, each.sentence) for each in self.events],
         )
 
-    def test_waitingForPlayDoesNotSpin(self) -> None:
-        """A deletion that waits for a game server has no timer of its own."""
+    def test_waitingDeletion(self) -> None:
+        """A deletion that waits for a UTILIZED game server sets no timer."""
         self.register("srv-1")
-        self.state.update("one", "srv-1", None, "UTILIZED", None, 0.0)
-        self.state.groups(0.0).delete("one", "SAFE_DELETE", 0.0)
-        self.sweep.schedule()
+        self.fleet.update("one", "srv-1", None, "UTILIZED", None, 0.0)
+        self.fleet.groups(0.0).delete("one", "SAFE_DELETE", 0.0)
+        self.timer.schedule()
         self.clock.advance(1)
         [call] = self.clock.getDelayedCalls()
         self.assertEqual(180.0, call.getTime())
         self.clock.advance(0.5)
-        self.state.deregister("one", "srv-1", 1.5)
-        self.sweep.schedule()
+        self.fleet.deregister("one", "srv-1", 1.5)
+        self.timer.schedule()
         self.clock.pump([1] * 6)
         self.assertEqual("is DELETED", self.events[-1].sentence)
         self.assertEqual(5.5, self.events[-1].time)
 
     def test_oneTimer(self) -> None:
-        """Any number of game servers has one timer."""
+        """Any number of game servers needs one delayed call."""
         for number in range(20):
             self.register(f"srv-{number}")
             self.clock.advance(0.5)
         self.assertEqual(1, len(self.clock.getDelayedCalls()))
 
     def test_exactDeadlineDoesNotSpin(self) -> None:
-        """At the very end of health nothing is due yet; the next look is a second later."""
+        """At the exact health deadline nothing is due; the next call is 1 s later."""
         self.register("srv-1")
         self.clock.advance(180)
         [call] = self.clock.getDelayedCalls()
         self.assertEqual(181.0, call.getTime())
 
     def test_clockJumps(self) -> None:
-        """What a jump of the clock makes due happens at once, and the timer is for what is left."""
+        """After an advance, what is due expires at once; the timer is set to the next deadline."""
         self.register("srv-1")
         self.localClock.advance(100)
-        self.sweep.clockMoved()
+        self.timer.clockMoved()
         [call] = self.clock.getDelayedCalls()
         self.assertEqual(80.0, call.getTime())
         self.localClock.advance(81)
-        self.sweep.clockMoved()
-        self.assertEqual([(181.0, "dropped")], self.told())
+        self.timer.clockMoved()
+        self.assertEqual([(181.0, "dropped")], self.reported())
         self.assertEqual([], self.clock.getDelayedCalls())
 
     def test_clockRunsFast(self) -> None:
-        """On a fast clock what is due comes sooner; on one too fast to follow, every 10 ms."""
+        """A fast clock shortens the delay, to 10 ms at least."""
         self.register("srv-1")
         self.clock.advance(60)
         self.localClock.setScale(60)
-        self.sweep.clockMoved()
+        self.timer.clockMoved()
         [call] = self.clock.getDelayedCalls()
         self.assertEqual(62.0, call.getTime())
         self.localClock.setScale(3600)
         self.localClock.advance(119)
-        self.sweep.clockMoved()
+        self.timer.clockMoved()
         [call] = self.clock.getDelayedCalls()
         self.assertAlmostEqual(60.01, call.getTime(), 6)
 
     def test_stop(self) -> None:
-        """Stopped, nothing is left; stopping twice is no error."""
+        """A stop cancels the delayed call; a second stop does nothing."""
         self.register("srv-1")
-        self.sweep.stop()
-        self.sweep.stop()
+        self.timer.stop()
+        self.timer.stop()
         self.assertEqual([], self.clock.getDelayedCalls())

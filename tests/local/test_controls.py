@@ -392,14 +392,14 @@ class InterruptControlTests(SynchronousTestCase):
         self.interrupt(SECOND, kind="spot")
         self.fleetIQ.clock.advance(20)
         self.interrupt(kind="draining")
-        ends = f"Instance {SECOND} ends in 100 s already: it cannot be interrupted."
+        ends = f"Instance {SECOND} already ends in 100 s: it cannot be interrupted."
         for order, status, sentence in (
             ({"InstanceId": SECOND}, 409, ends),
             ({"InstanceId": SECOND, "kind": "rebalance"}, 409, ends),
             (
                 {"InstanceId": FIRST, "kind": "draining"},
                 409,
-                f"Instance {FIRST} is drained by FleetIQ already.",
+                f"Instance {FIRST} already is drained by FleetIQ.",
             ),
             (
                 {"InstanceId": "i-0"},
@@ -417,7 +417,7 @@ class InterruptControlTests(SynchronousTestCase):
             (
                 {"InstanceId": FIRST, "kind": "rebalance", "seconds": 9},
                 400,
-                "seconds is 9.0: rebalance has no end, so leave seconds out.",
+                "seconds is 9.0: rebalance does not end the instance, so omit seconds.",
             ),
             ({"InstanceId": FIRST, "seconds": -1}, 400, "seconds is -1: it must be a number"),
             ({"instance": FIRST}, 400, "'instance' is not a field of an interruption"),

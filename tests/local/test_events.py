@@ -7,7 +7,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from echoserver.local.http.events import COMMENT_SECONDS, MOST_BEHIND
+from echoserver.local.http.events import COMMENT_SECONDS, MAX_BEHIND
 from echoserver.local.model.values import instanceIdOf
 from tests.local.inmemory import (
     CBOR_HEADERS,
@@ -253,13 +253,13 @@ class EventsControlTests(JournalTestCase):
         stuck.transport.abortConnection = lambda: aborted.append("aborted")  # type: ignore[method-assign] # as the comment says
         caller = self.fleetIQ.connect()
         request = requestBytes("POST", "/", callHeaders("ListGameServerGroups"), b"{}")
-        for _ in range(MOST_BEHIND):
+        for _ in range(MAX_BEHIND):
             caller.send(request)
         self.assertEqual([], aborted)
         caller.send(request)
         caller.send(request)
         self.assertEqual(["aborted"], aborted)
-        self.assertEqual(MOST_BEHIND + 2, len(self.messages(reader)))
+        self.assertEqual(MAX_BEHIND + 2, len(self.messages(reader)))
 
     def test_comments(self) -> None:
         """Comments are sent to detect lost readers. Without readers there is no timer."""

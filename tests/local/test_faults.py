@@ -1,15 +1,15 @@
-"""Which call fails, and which orders are refused."""
+"""Which calls the faults apply to, and which faults are rejected."""
 
 from random import Random
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from echoserver.local.model.faults import UNHARMED, Fate, Faults
+from echoserver.local.model.faults import NO_FAULT, FaultOutcome, Faults
 
 
 class FaultTests(SynchronousTestCase):
-    """Orders and what they do to calls."""
+    """Faults, and their effect on calls."""
 
     def setUp(self) -> None:
         self.faults = self.seeded(1)
@@ -18,108 +18,110 @@ class FaultTests(SynchronousTestCase):
         return Faults({"Claim", "Register"}, Random(seed))
 
     def test_none(self) -> None:
-        """Without an order calls are unharmed."""
-        self.assertEqual(UNHARMED, self.faults.fateOf("Claim"))
+        """Without faults, nothing happens to a call."""
+        self.assertEqual(NO_FAULT, self.faults.apply("Claim"))
 
     def test_oneOperation(self) -> None:
-        """An order strikes its operation alone, and * strikes them all."""
+        """A fault applies to calls of its operation only, and * to all calls."""
         self.faults.add({"operation": "Claim", "kind": "slow", "seconds": 2})
-        self.assertEqual(Fate(2.0), self.faults.fateOf("Claim"))
-        self.assertEqual(UNHARMED, self.faults.fateOf("Register"))
+        self.assertEqual(FaultOutcome(2.0), self.faults.apply("Claim"))
+        self.assertEqual(NO_FAULT, self.faults.apply("Register"))
         self.faults.add({"operation": "*", "kind": "error", "code": "ConflictException"})
-        self.assertEqual(Fate(0.0, "error", "ConflictException"), self.faults.fateOf("Register"))
+        self.assertEqual(
+            FaultOutcome(0.0, "error", "ConflictException"), self.faults.apply("Register")
+        )
 
-    def test_ordersAddUp(self) -> None:
-        """Waits are summed; of several errors the first ordered is answered and counts."""
+    def test_severalFaults(self) -> None:
+        """Delays are added. Of several errors, the first added applies, and only it counts down."""
         self.faults.add({"operation": "*", "kind": "slow", "seconds": 2})
         self.faults.add({"operation": "Claim", "kind": "slow", "seconds": 0.5})
         self.faults.add({"operation": "*", "kind": "error", "code": "First", "count": 1})
         self.faults.add({"operation": "*", "kind": "error", "code": "Second", "count": 1})
-        self.assertEqual(Fate(2.5, "error", "First"), self.faults.fateOf("Claim"))
-        self.assertEqual(Fate(2.5, "error", "Second"), self.faults.fateOf("Claim"))
-        self.assertEqual(Fate(2.5), self.faults.fateOf("Claim"))
+        self.assertEqual(FaultOutcome(2.5, "error", "First"), self.faults.apply("Claim"))
+        self.assertEqual(FaultOutcome(2.5, "error", "Second"), self.faults.apply("Claim"))
+        self.assertEqual(FaultOutcome(2.5), self.faults.apply("Claim"))
 
     def test_kinds(self) -> None:
-        """A throttle is AWS's code for it; drop and lost-reply have none."""
-        for kind, fate in (
-            ("throttle", Fate(0.0, "throttle", "ThrottlingException")),
-            ("drop", Fate(0.0, "drop")),
-            ("lost-reply", Fate(0.0, "lost-reply")),
+        """A throttle fault has AWS's code for throttling; drop and lost-reply have no code."""
+        for kind, outcome in (
+            ("throttle", FaultOutcome(0.0, "throttle", "ThrottlingException")),
+            ("drop", FaultOutcome(0.0, "drop")),
+            ("lost-reply", FaultOutcome(0.0, "lost-reply")),
         ):
             self.faults.add({"operation": "*", "kind": kind, "count": 1})
-            self.assertEqual(fate, self.faults.fateOf("Claim"))
+            self.assertEqual(outcome, self.faults.apply("Claim"))
 
-    def test_oneKindDecides(self) -> None:
-        """Of all kinds but slow one decides, the first ordered; the others keep their counts."""
+    def test_oneKindApplies(self) -> None:
+        """Of all kinds but slow, the first added applies; the others keep their counts."""
         for kind in ("drop", "throttle", "lost-reply"):
             self.faults.add({"operation": "*", "kind": kind, "count": 1})
         self.faults.add({"operation": "*", "kind": "slow", "seconds": 2})
-        kinds = [self.faults.fateOf("Claim") for _ in range(4)]
-        self.assertEqual(["drop", "throttle", "lost-reply", None], [fate.kind for fate in kinds])
-        self.assertEqual([2.0] * 4, [fate.seconds for fate in kinds])
+        outcomes = [self.faults.apply("Claim") for _ in range(4)]
+        self.assertEqual(["drop", "throttle", "lost-reply", None], [each.kind for each in outcomes])
+        self.assertEqual([2.0] * 4, [each.seconds for each in outcomes])
 
     def test_countRunsOut(self) -> None:
-        """An order with a count strikes that many calls, and is gone then."""
+        """A fault with a count applies to that many calls, and then ends."""
         self.faults.add({"operation": "*", "kind": "error", "code": "Busy", "count": 2})
-        codes = [self.faults.fateOf("Claim").code for _ in range(3)]
+        codes = [self.faults.apply("Claim").code for _ in range(3)]
         self.assertEqual(["Busy", "Busy", None], codes)
-        self.assertEqual([], list(self.faults.orders()))
+        self.assertEqual([], list(self.faults.active()))
 
     def test_probabilityIsRepeatable(self) -> None:
-        """With a probability some calls are struck, the same ones with the same seed."""
+        """The same seed selects the same calls of a fault with a probability."""
 
-        def struck(seed: int) -> list[bool]:
+        def selected(seed: int) -> list[bool]:
             faults = self.seeded(seed)
-            order = {"operation": "*", "kind": "error", "code": "Busy", "probability": 0.5}
-            faults.add(order)
-            return [faults.fateOf("Claim").code is not None for _ in range(100)]
+            fault = {"operation": "*", "kind": "error", "code": "Busy", "probability": 0.5}
+            faults.add(fault)
+            return [faults.apply("Claim").code is not None for _ in range(100)]
 
-        self.assertEqual(struck(7), struck(7))
-        self.assertNotEqual(struck(7), struck(8))
-        self.assertTrue(20 < sum(struck(7)) < 80)
+        self.assertEqual(selected(7), selected(7))
+        self.assertNotEqual(selected(7), selected(8))
+        self.assertTrue(20 < sum(selected(7)) < 80)
 
-    def test_ordersHaveDiceOfTheirOwn(self) -> None:
-        """Which calls an order strikes depends on no other order, and on no other operation."""
+    def test_independentRandomSources(self) -> None:
+        """Other faults and other operations do not change the calls that a fault applies to."""
 
-        def struck(beside: bool) -> list[bool]:
+        def selected(beside: bool) -> list[bool]:
             faults = self.seeded(7)
             faults.add({"operation": "Claim", "kind": "drop", "probability": 0.5})
             if beside:
                 faults.add({"operation": "*", "kind": "slow", "seconds": 1, "probability": 0.5})
-            fates = []
+            applied = []
             for _ in range(100):
-                fates.append(faults.fateOf("Claim").kind is not None)
+                applied.append(faults.apply("Claim").kind is not None)
                 if beside:
-                    faults.fateOf("Register")
-            return fates
+                    faults.apply("Register")
+            return applied
 
-        self.assertEqual(struck(beside=False), struck(beside=True))
+        self.assertEqual(selected(beside=False), selected(beside=True))
 
     def test_reset(self) -> None:
-        """After a reset there are no orders, and those to come strike as they did before."""
+        """After a reset there are no faults, and new ones apply to the same calls as at first."""
 
         def run() -> tuple[str, list[str | None]]:
             faultId = self.faults.add({"operation": "*", "kind": "drop", "probability": 0.5})
-            return faultId, [self.faults.fateOf("Claim").kind for _ in range(100)]
+            return faultId, [self.faults.apply("Claim").kind for _ in range(100)]
 
         first = run()
         self.faults.reset()
-        self.assertEqual(UNHARMED, self.faults.fateOf("Claim"))
+        self.assertEqual(NO_FAULT, self.faults.apply("Claim"))
         self.assertEqual(first, run())
 
     def test_end(self) -> None:
-        """Faults end one by one by their id, or all."""
+        """A fault can be ended by its id, or all at once."""
         first = self.faults.add({"operation": "*", "kind": "slow", "seconds": 1})
         second = self.faults.add({"operation": "*", "kind": "slow", "seconds": 2})
         self.assertNotEqual(first, second)
         self.assertTrue(self.faults.end(first))
         self.assertFalse(self.faults.end(first))
-        self.assertEqual(Fate(2.0), self.faults.fateOf("Claim"))
+        self.assertEqual(FaultOutcome(2.0), self.faults.apply("Claim"))
         self.faults.endAll()
-        self.assertEqual(UNHARMED, self.faults.fateOf("Claim"))
+        self.assertEqual(NO_FAULT, self.faults.apply("Claim"))
 
-    def test_wrongOrders(self) -> None:
-        """An order that cannot be carried out is refused, with a sentence that names the field."""
+    def test_wrongFaults(self) -> None:
+        """A wrong fault is rejected with a sentence that names the field."""
         slow: dict[str, Any] = {"operation": "*", "kind": "slow", "seconds": 1}
         error: dict[str, Any] = {"operation": "*", "kind": "error", "code": "Busy"}
         for body, named in (
@@ -133,7 +135,10 @@ class FaultTests(SynchronousTestCase):
             ({**slow, "kind": None}, "kind is null"),
             ({**slow, "seconds": None}, "needs seconds"),
             ({**slow, "code": "Busy"}, "Only an error fault has a code, and this is a slow"),
-            ({**error, "seconds": 1}, "Only a slow fault has seconds: order one beside this er"),
+            (
+                {**error, "seconds": 1},
+                "Only a slow fault has seconds: add one in addition to this error fault.",
+            ),
             ({"operation": "*", "kind": "drop", "code": "Busy"}, "and this is a drop fault"),
             ({**slow, "seconds": 0}, "seconds is 0"),
             ({**slow, "seconds": "2"}, "seconds is '2'"),
@@ -152,24 +157,24 @@ class FaultTests(SynchronousTestCase):
             ({**error, "count": True}, "count is true"),
             ({**error, "colour": "red"}, "'colour' is not a field"),
         ):
-            refusal = self.assertRaises(ValueError, self.faults.add, body)
-            self.assertIn(named, str(refusal))
-        self.assertEqual([], list(self.faults.orders()))
+            raised = self.assertRaises(ValueError, self.faults.add, body)
+            self.assertIn(named, str(raised))
+        self.assertEqual([], list(self.faults.active()))
 
     def test_longValues(self) -> None:
-        """However much was sent, the sentence is short."""
+        """The sentence is short for any length of the value."""
         right: dict[str, Any] = {"operation": "*", "kind": "error", "code": "Busy"}
         for name in ("operation", "kind", "seconds", "code", "probability", "count"):
             for value in ("x" * 1_000_000, ["x" * 1_000_000]):
-                refusal = self.assertRaises(ValueError, self.faults.add, {**right, name: value})
-                self.assertLess(len(str(refusal)), 200)
-        refusal = self.assertRaises(ValueError, self.faults.add, {"x" * 1_000_000: 1})
-        self.assertLess(len(str(refusal)), 200)
+                raised = self.assertRaises(ValueError, self.faults.add, {**right, name: value})
+                self.assertLess(len(str(raised)), 200)
+        raised = self.assertRaises(ValueError, self.faults.add, {"x" * 1_000_000: 1})
+        self.assertLess(len(str(raised)), 200)
 
     def test_codesWithDots(self) -> None:
-        """A code may have dots, as some of AWS's have, and up to 100 characters."""
+        """A code can have dots, as some of AWS's codes do, and at most 100 characters."""
         for code in ("Client.RequestLimitExceeded", "x" * 100):
             self.faults.add({"operation": "*", "kind": "error", "code": code, "count": 1})
-            self.assertEqual(code, self.faults.fateOf("Claim").code)
+            self.assertEqual(code, self.faults.apply("Claim").code)
         body = {"operation": "*", "kind": "error", "code": "x" * 101}
         self.assertRaises(ValueError, self.faults.add, body)

@@ -256,7 +256,7 @@ class FleetMachine(RuleBasedStateMachine):
     def eachDropIsExplained(self) -> None:
         """By what was first: the end of its instance, or of its health."""
         self.model.pass_(self.now)
-        self.state.sweep(self.now)
+        self.state.expire(self.now)
         assert self.model.drops == Counter(
             (each.gameServerId, each.sentence.startswith("dropped: its instance was terminated ("))
             for each in self.events
@@ -295,15 +295,15 @@ class SentenceTests(SynchronousTestCase):
 
     def test_dropIsExplained(self) -> None:
         """A game server that was dropped leaves the reason."""
-        self.state.sweep(START + 180)
+        self.state.expire(START + 180)
         self.assertEqual("registered", self.told()[-1][0])
-        self.state.sweep(START + 181)
+        self.state.expire(START + 181)
         self.assertEqual(("dropped", "dropped: last health report 181 s ago"), self.told()[-1])
 
     def test_life(self) -> None:
         """Claimed, expired, UTILIZED once however often it is said, deregistered."""
         self.state.claim("one", None, None, None, START)
-        self.state.sweep(START + 60)
+        self.state.expire(START + 60)
         self.state.update("one", "srv-1", None, "UTILIZED", None, START + 61)
         self.state.update("one", "srv-1", None, "UTILIZED", None, START + 62)
         self.state.deregister("one", "srv-1", START + 63)
@@ -351,9 +351,9 @@ class SentenceTests(SynchronousTestCase):
         """The next deadline is the claim's end, then the end of health, then there is none."""
         self.state.claim("one", None, None, None, START)
         self.assertEqual(START + 60, self.state.nextDeadline())
-        self.state.sweep(START + 60)
+        self.state.expire(START + 60)
         self.assertEqual(START + 180, self.state.nextDeadline())
-        self.state.sweep(START + 181)
+        self.state.expire(START + 181)
         self.assertIsNone(self.state.nextDeadline())
 
     def test_instanceIdsSurviveRestart(self) -> None:

@@ -12,10 +12,11 @@ from echoserver.local.model.groups import (
     ACTIVATING_SECONDS,
     DELETE_SCHEDULED_SECONDS,
     DELETING_SECONDS,
-    MOST_INSTANCES,
+    MAX_INSTANCES,
     NEW_SECONDS,
     Groups,
 )
+from echoserver.local.model.tags import addTags, tagsOf
 from echoserver.local.model.values import (
     Event,
     FleetIQError,
@@ -58,12 +59,12 @@ class NaiveGroup:
             return "NEW"
         if age < NEW_SECONDS + ACTIVATING_SECONDS:
             return "ACTIVATING"
-        return "ERROR" if self.minSize > MOST_INSTANCES else "ACTIVE"
+        return "ERROR" if self.minSize > MAX_INSTANCES else "ACTIVE"
 
     def instancesAt(self, now: float) -> int:
         lives = self.statusAt(now) in ("ACTIVE", "DELETE_SCHEDULED", "DELETING")
         ended = sum(now >= end for end in self.ends.values())
-        return self.minSize - ended if lives and self.minSize <= MOST_INSTANCES else 0
+        return self.minSize - ended if lives and self.minSize <= MAX_INSTANCES else 0
 
     def isPlayed(self) -> bool:
         return any(utilized for _, utilized in self.playing.values())
@@ -174,7 +175,7 @@ class GroupMachine(RuleBasedStateMachine):
             (each.instanceId for each in reversed(instances) if each.groupName == name), "i-x"
         )
 
-    @rule(name=names, minSize=st.sampled_from([0, 1, 1, 3, MOST_INSTANCES + 1]))
+    @rule(name=names, minSize=st.sampled_from([0, 1, 1, 3, MAX_INSTANCES + 1]))
     def create(self, name: str, minSize: int) -> None:
         self.both(
             lambda: self.groups().create(name, SETTINGS, minSize, {}, self.now),
@@ -337,13 +338,15 @@ class GroupTests(SynchronousTestCase):
         claimed = self.state.claim("one", None, None, None, self.now)
         self.assertEqual("srv-2", claimed.gameServerId)
         refusal = self.assertRaises(FleetIQError, self.create)
-        self.assertIn("one exists, and is DELETE_SCHEDULED: take another name", refusal.message)
+        self.assertIn(
+            "one already exists, and is DELETE_SCHEDULED: use another name", refusal.message
+        )
 
     def test_tooLarge(self) -> None:
         """A group of more instances than this FleetIQ launches is an ERROR, and can be deleted."""
-        group = self.create(MOST_INSTANCES + 1)
+        group = self.create(MAX_INSTANCES + 1)
         self.assertEqual("ERROR", group.status)
-        self.assertIn(f"MinSize is {MOST_INSTANCES + 1}: this", group.statusReason or "")
+        self.assertIn(f"MinSize is {MAX_INSTANCES + 1}: this", group.statusReason or "")
         self.assertFalse(group.isScaled)
         refusal = self.assertRaises(
             FleetIQError, self.state.register, "one", "srv-1", "i-x", None, None, self.now
@@ -424,7 +427,7 @@ class GroupTests(SynchronousTestCase):
             [
                 "one has new settings",
                 "one has suspended REPLACE_INSTANCE_TYPES",
-                "one has suspended nothing",
+                "one has suspended no actions",
             ],
             self.told()[-3:],
         )
@@ -433,9 +436,13 @@ class GroupTests(SynchronousTestCase):
         """A group has 200 tags at most, however they came; too many leave those it had."""
         self.create()
         arn = groupArnOf("one")
-        self.groups().tag(arn, {str(number): "a" for number in range(200)})
-        self.groups().tag(arn, {"0": "b"})
-        refusal = self.assertRaises(FleetIQError, self.groups().tag, arn, {"200": "c", "0": "c"})
+        addTags(self.groups(), arn, {str(number): "a" for number in range(200)})
+        addTags(self.groups(), arn, {"0": "b"})
+        refusal = self.assertRaises(
+            FleetIQError, addTags, self.groups(), arn, {"200": "c", "0": "c"}
+        )
         self.assertEqual("TaggingFailedException", refusal.code)
-        self.assertIn("would have 201 tags: it may have 200.", refusal.message)
-        self.assertEqual((200, "b"), (len(self.groups().tags(arn)), self.groups().tags(arn)["0"]))
+        self.assertIn("would have 201 tags: it may have at most 200.", refusal.message)
+        self.assertEqual(
+            (200, "b"), (len(tagsOf(self.groups(), arn)), tagsOf(self.groups(), arn)["0"])
+        )

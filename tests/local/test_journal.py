@@ -1,16 +1,16 @@
-"""What the journal keeps, and its words."""
+"""The entries that the journal keeps, and their format."""
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from echoserver.local.model.journal import (
-    KEPT,
-    LONGEST,
+    MAX_ENTRIES,
+    MAX_LENGTH,
     Call,
     Entry,
     Journal,
     callerOf,
     formatEntry,
-    short,
+    shorten,
 )
 from echoserver.local.model.values import Event
 
@@ -20,53 +20,53 @@ EVENT = Event(2.0, "dropped", "g", "i-1", "srv-1", "dropped: last health report 
 
 
 class JournalTests(SynchronousTestCase):
-    """Calls and events, as they come."""
+    """A journal of calls and events."""
 
     def setUp(self) -> None:
         self.journal = Journal()
 
     def test_order(self) -> None:
-        """Entries come in the order in which they were written."""
-        self.journal.called(MEMBERS)
-        self.journal.happened(EVENT)
-        self.journal.called(MEMBERS)
+        """Entries are in the order in which they were added."""
+        self.journal.addCall(MEMBERS)
+        self.journal.addEvent(EVENT)
+        self.journal.addCall(MEMBERS)
         self.assertEqual([CALL, EVENT, CALL], self.journal.entries())
 
     def test_bounded(self) -> None:
-        """The last of each are kept: a crowd of calls hides no event, and all are counted."""
-        self.journal.happened(EVENT)
-        for _ in range(KEPT + 5):
-            self.journal.called(MEMBERS)
-        self.assertEqual([EVENT, *[CALL] * KEPT], self.journal.entries())
+        """The last calls and the last events are kept; discarded entries are counted."""
+        self.journal.addEvent(EVENT)
+        for _ in range(MAX_ENTRIES + 5):
+            self.journal.addCall(MEMBERS)
+        self.assertEqual([EVENT, *[CALL] * MAX_ENTRIES], self.journal.entries())
         self.assertEqual(5, self.journal.forgotten)
 
     def test_clear(self) -> None:
-        """A journal that was cleared is as new, and its readers stay."""
+        """A cleared journal has no entries, and keeps its readers."""
         read: list[Entry] = []
         self.journal.readers.append(read.append)
-        self.journal.called(MEMBERS)
+        self.journal.addCall(MEMBERS)
         self.journal.clear()
         self.assertEqual(([], 0), (self.journal.entries(), self.journal.forgotten))
-        self.journal.happened(EVENT)
+        self.journal.addEvent(EVENT)
         self.assertEqual([CALL, EVENT], read)
 
-    def test_readersMayLeaveWhileTheyRead(self) -> None:
-        """A reader who leaves at an entry keeps it from no other reader."""
+    def test_readerRemovesItself(self) -> None:
+        """If a reader removes itself, the other readers are still called."""
         read: list[Entry] = []
 
-        def leave(_entry: Entry) -> None:
-            self.journal.readers.remove(leave)
+        def remove(_entry: Entry) -> None:
+            self.journal.readers.remove(remove)
 
-        self.journal.readers += [leave, read.append]
-        self.journal.happened(EVENT)
+        self.journal.readers += [remove, read.append]
+        self.journal.addEvent(EVENT)
         self.assertEqual([EVENT], read)
 
 
-class WordsTests(SynchronousTestCase):
-    """Entries as the controls have them."""
+class FormatTests(SynchronousTestCase):
+    """Entries as the controls return them."""
 
     def test_call(self) -> None:
-        """A call in words, its group by name even where the caller gave an ARN."""
+        """A call has the name of its group, even if the caller sent an ARN."""
         call = Call(
             1.23456,
             "UpdateGameServer",
@@ -95,13 +95,13 @@ class WordsTests(SynchronousTestCase):
         )
 
     def test_unknown(self) -> None:
-        """What is not known is left out."""
+        """Members without a value are omitted."""
         self.assertEqual(
             {"time", "event", "operation", "outcome", "seconds"}, set(formatEntry(CALL))
         )
 
     def test_event(self) -> None:
-        """An event in words: why a game server was dropped is a sentence there."""
+        """An event has its ids and a sentence with the reason."""
         self.assertEqual(
             {
                 "time": 2.0,
@@ -115,7 +115,7 @@ class WordsTests(SynchronousTestCase):
         )
 
     def test_callers(self) -> None:
-        """SDKs are known by what they put first; whatever else was sent is short and escaped."""
+        """A caller is the first word of its User-Agent, shortened and escaped."""
         for userAgent, caller in (
             (
                 b"Boto3/1.34.162 md/Botocore#1.34.162 ua/2.0 os/linux#5 lang/python",
@@ -131,10 +131,10 @@ class WordsTests(SynchronousTestCase):
         ):
             self.assertEqual(caller, callerOf(userAgent))
 
-    def test_short(self) -> None:
-        """Of what a caller sent only strings are kept, and not at any length."""
-        self.assertEqual("srv-1", short("srv-1"))
-        self.assertEqual("x" * LONGEST, short("x" * 1_000_000))
+    def test_shorten(self) -> None:
+        """Only strings are kept, and at most 500 characters of each."""
+        self.assertEqual("srv-1", shorten("srv-1"))
+        self.assertEqual("x" * MAX_LENGTH, shorten("x" * 1_000_000))
         odd: tuple[object, ...] = (None, 1, ["srv-1"], {})
         for value in odd:
-            self.assertIsNone(short(value))
+            self.assertIsNone(shorten(value))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from echoserver.local.model.placement import CLAIMABLE_STATUSES, Placement, Standing
+from echoserver.local.model.placement import CLAIMABLE_STATUSES, ClaimState, Placement
 
 
 class PlacementTests(SynchronousTestCase):
@@ -17,7 +17,7 @@ class PlacementTests(SynchronousTestCase):
 
     def put(self, instanceId: str, *serials: int) -> None:
         for serial in serials:
-            self.placement.move(instanceId, serial, Standing.ABSENT, Standing.FREE)
+            self.placement.move(instanceId, serial, ClaimState.UNREGISTERED, ClaimState.FREE)
 
     def best(self, *statuses: str) -> int | None:
         return self.placement.best(statuses or CLAIMABLE_STATUSES)
@@ -36,9 +36,9 @@ class PlacementTests(SynchronousTestCase):
         """The instance that hosts most wins, until it hosts no more than the others."""
         self.put("a", 1)
         self.put("b", 2, 3)
-        self.placement.move("b", 3, Standing.FREE, Standing.BUSY)
+        self.placement.move("b", 3, ClaimState.FREE, ClaimState.BUSY)
         self.assertEqual(2, self.best())
-        self.placement.move("b", 3, Standing.BUSY, Standing.ABSENT)
+        self.placement.move("b", 3, ClaimState.BUSY, ClaimState.UNREGISTERED)
         self.assertEqual(1, self.best())
 
     def test_drainingComesLast(self) -> None:
@@ -47,7 +47,7 @@ class PlacementTests(SynchronousTestCase):
         self.put("b", 2)
         self.placement.setStatus("a", "DRAINING")
         self.assertEqual(2, self.best())
-        self.placement.move("b", 2, Standing.FREE, Standing.BUSY)
+        self.placement.move("b", 2, ClaimState.FREE, ClaimState.BUSY)
         self.assertEqual(1, self.best())
         self.assertIsNone(self.best("ACTIVE"))
 

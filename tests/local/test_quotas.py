@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from echoserver.local.model.quotas import MOST_GAME_SERVERS, MOST_GROUPS, RATES, Quotas
+from echoserver.local.model.quotas import MAX_GAME_SERVERS, MAX_GROUPS, RATES, Quotas
 from echoserver.local.model.values import FleetIQError, instanceIdOf
 from tests.local.fuzzing import VALID
 from tests.local.inmemory import MemoryFleetIQ
@@ -107,7 +107,7 @@ class QuotaTests(SynchronousTestCase):
 
     def test_gameServers(self) -> None:
         """A group takes 1,000 game servers, and another one when one of them has gone."""
-        for number in range(MOST_GAME_SERVERS):
+        for number in range(MAX_GAME_SERVERS):
             self.assertEqual("OK", self.register(number))
         self.assertEqual("LimitExceededException", self.register(1000))
         request = {"GameServerGroupName": "local", "GameServerId": "srv-0"}
@@ -118,11 +118,11 @@ class QuotaTests(SynchronousTestCase):
         """There may be 20 groups."""
         request = VALID["CreateGameServerGroup"]
         outcomes = []
-        for number in range(MOST_GROUPS):
+        for number in range(MAX_GROUPS):
             name = {"GameServerGroupName": f"group-{number}"}
             response = self.fleetIQ.call("CreateGameServerGroup", **{**request, **name})
             outcomes.append(response.json.get("__type", "OK"))
-        self.assertEqual(["OK"] * (MOST_GROUPS - 1) + ["LimitExceededException"], outcomes)
+        self.assertEqual(["OK"] * (MAX_GROUPS - 1) + ["LimitExceededException"], outcomes)
         self.assertIn("20 game server groups", response.json["Message"])
 
     def test_rate(self) -> None:
@@ -145,5 +145,5 @@ class QuotaTests(SynchronousTestCase):
     def test_off(self) -> None:
         """Without quotas nothing of this holds."""
         self.fleetIQ = MemoryFleetIQ()
-        for number in range(MOST_GAME_SERVERS + 1):
+        for number in range(MAX_GAME_SERVERS + 1):
             self.assertEqual("OK", self.register(number))

@@ -4,7 +4,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from echoserver.local.model.settings import DEFAULTS, changed
+from echoserver.local.model.settings import DEFAULTS, applySetting
 from echoserver.local.model.values import instanceIdOf
 from tests.local.inmemory import MemoryFleetIQ, Response
 
@@ -15,27 +15,27 @@ STRANGER = "i-00000000000000000"
 class ReadingTests(SynchronousTestCase):
     """NAME=VALUE."""
 
-    def test_changed(self) -> None:
+    def test_applySetting(self) -> None:
         """One changes, by its name with hyphens; the rest stays."""
-        settings = changed(changed(DEFAULTS, "unclaimed=blank"), "longest-page=7")
+        settings = applySetting(applySetting(DEFAULTS, "unclaimed=blank"), "longest-page=7")
         self.assertEqual(
             ("blank", 7, 100),
             tuple(getattr(settings, each) for each in ("unclaimed", "longestPage", "defaultPage")),
         )
-        settings = changed(changed(settings, "unclaimed=absent"), "longest-page=1000")
+        settings = applySetting(applySetting(settings, "unclaimed=absent"), "longest-page=1000")
         self.assertEqual(DEFAULTS, settings)
 
     def test_wrong(self) -> None:
         """What is none is told what there is."""
         for assignment, sentence in (
-            ("", "'': it must be NAME=VALUE, NAME one of unknown-group, available-again, "),
+            ("", "'': it must be NAME=VALUE. The names are unknown-group, available-again, "),
             ("unknownGroup=NotFoundException", "it must be NAME=VALUE"),
             ("unclaimed", "'unclaimed': the value must be one of absent, blank."),
             ("unclaimed=", "the value must be one of absent, blank."),
             ("longest-page=0", "the value must be a whole number from 1 to 1000000."),
             ("default-page=x", "the value must be a whole number from 1 to 1000000."),
         ):
-            error = self.assertRaises(ValueError, changed, DEFAULTS, assignment)
+            error = self.assertRaises(ValueError, applySetting, DEFAULTS, assignment)
             self.assertIn(sentence, str(error))
 
 
@@ -45,7 +45,7 @@ class SettingsTests(SynchronousTestCase):
     def start(self, *assignments: str, **options: Any) -> None:
         settings = DEFAULTS
         for each in assignments:
-            settings = changed(settings, each)
+            settings = applySetting(settings, each)
         self.fleetIQ = MemoryFleetIQ(settings=settings, **options)
         self.call("RegisterGameServer", InstanceId=FIRST)
 

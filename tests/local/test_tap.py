@@ -72,7 +72,7 @@ class OptionsTests(SynchronousTestCase):
             (["--imds", "v3"], "--imds is 'v3': it must be v1, v2, both."),
             (
                 ["--setting", "x=1"],
-                "--setting is 'x=1': it must be NAME=VALUE, NAME one of unknown-g",
+                "--setting is 'x=1': it must be NAME=VALUE. The names are unknown-g",
             ),
             (["--seed", "1.5"], "--seed is '1.5'"),
             (["--group", ""], "--group is ''"),

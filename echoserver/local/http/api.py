@@ -18,8 +18,8 @@ from echoserver.local.http.operations import Operations
 from echoserver.local.http.site import LocalRequest, Missing
 from echoserver.local.http.validation import gameLift
 from echoserver.local.http.wire import Reply, WireProtocol, isCall, protocolOf
-from echoserver.local.model.faults import DROP, LOST_REPLY, THROTTLE, Fate, Faults
-from echoserver.local.model.journal import LONGEST, Journal, short
+from echoserver.local.model.faults import DROP, LOST_REPLY, THROTTLE, FaultOutcome, Faults
+from echoserver.local.model.journal import MAX_LENGTH, Journal, shorten
 from echoserver.local.model.values import RATE_EXCEEDED, FleetIQError
 from echoserver.webaccess import PLAIN_TEXT
 
@@ -117,11 +117,11 @@ class FleetIQEndpoint(Resource):
             self._end(call, call.fail(error))
             return NOT_DONE_YET
         self.calls[call.operation] += 1
-        fate = self._faults.fateOf(call.operation)
-        if fate.seconds:
-            self._processLater(call, fate)
+        outcome = self._faults.apply(call.operation)
+        if outcome.seconds:
+            self._processLater(call, outcome)
         else:
-            self._process(call, fate)
+            self._process(call, outcome)
         return NOT_DONE_YET
 
     def stop(self) -> None:
@@ -131,7 +131,7 @@ class FleetIQEndpoint(Resource):
             delay.cancel()
             call.request.loseConnection()
 
-    def _processLater(self, call: _Call, fate: Fate) -> None:
+    def _processLater(self, call: _Call, outcome: FaultOutcome) -> None:
         """Process the call after the fault's delay, even if the caller has disconnected by then."""
 
         def callerDisconnected(_reason: Failure) -> None:
@@ -139,29 +139,31 @@ class FleetIQEndpoint(Resource):
 
         def process() -> None:
             del self._delayed[delay]
-            self._process(call, fate)
+            self._process(call, outcome)
 
         call.request.notifyFinish().addErrback(callerDisconnected)
-        delay = self._clock.callLater(fate.seconds, process)
+        delay = self._clock.callLater(outcome.seconds, process)
         self._delayed[delay] = call
 
-    def _process(self, call: _Call, fate: Fate) -> None:
-        reply = None if fate.kind == DROP else self._perform(call, fate)
-        if fate.kind == DROP:
+    def _process(self, call: _Call, outcome: FaultOutcome) -> None:
+        reply = None if outcome.kind == DROP else self._perform(call, outcome)
+        if outcome.kind == DROP:
             call.outcome, call.sentence = (
                 DROP,
                 "A fault closed the connection before the call took effect.",
             )
-        elif fate.kind == LOST_REPLY:
+        elif outcome.kind == LOST_REPLY:
             call.sentence = f"A fault lost the reply, which was {call.outcome}."
             call.outcome, reply = LOST_REPLY, None
         self._end(call, reply)
 
-    def _perform(self, call: _Call, fate: Fate) -> Reply:
+    def _perform(self, call: _Call, outcome: FaultOutcome) -> Reply:
         try:
-            if fate.code is not None:
+            if outcome.code is not None:
                 message = f"A fault makes this {call.operation} fail."
-                raise FleetIQError(fate.code, RATE_EXCEEDED if fate.kind == THROTTLE else message)
+                raise FleetIQError(
+                    outcome.code, RATE_EXCEEDED if outcome.kind == THROTTLE else message
+                )
             call.subject = call.protocol.decode(call.body)
             output = self._operations.perform(call.operation, call.subject)
             ignored = gameLift().unknownMembers(call.operation, call.subject)
@@ -180,17 +182,17 @@ class FleetIQEndpoint(Resource):
     def _end(self, call: _Call, reply: Reply | None) -> None:
         """Add the call to the journal, and send the reply; C{None} closes the connection."""
         subject = call.subject
-        self._journal.called(
+        self._journal.addCall(
             (
                 self._seconds(),
-                call.operation[:LONGEST],
-                (call.request.getHeader(b"user-agent") or b"")[:LONGEST],
+                call.operation[:MAX_LENGTH],
+                (call.request.getHeader(b"user-agent") or b"")[:MAX_LENGTH],
                 call.outcome,
                 self._clock.seconds() - call.received,
-                short(subject.get("GameServerGroupName") or subject.get("ResourceARN")),
-                short(subject.get("GameServerId")),
-                short(subject.get("InstanceId")),
-                short(call.sentence),
+                shorten(subject.get("GameServerGroupName") or subject.get("ResourceARN")),
+                shorten(subject.get("GameServerId")),
+                shorten(subject.get("InstanceId")),
+                shorten(call.sentence),
             )
         )
         if call.disconnected:

@@ -12,7 +12,7 @@ from twisted.web.error import UnsupportedMethod
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET
 
-from echoserver.local.clock import HIGHEST_SCALE, LocalClock
+from echoserver.local.clock import MAX_SCALE, LocalClock
 from echoserver.local.http.api import FleetIQEndpoint
 from echoserver.local.http.responses import (
     serializeGameServer,
@@ -102,7 +102,7 @@ class ClockControl(PostResource):
             body = readObject(request.content.read())
             checkNames(body, "a move of the clock", ("advance", "scale"))
             advance = numberOf(body, "advance", LONGEST_ADVANCE)
-            scale = numberOf(body, "scale", HIGHEST_SCALE)
+            scale = numberOf(body, "scale", MAX_SCALE)
             if advance is None and scale is None:
                 raise ValueError(
                     "A move of the clock needs advance, the seconds that pass at once, or scale, "
@@ -157,8 +157,8 @@ class FaultsControl(PostResource):
             faultId = self._faults.add(readObject(request.content.read()))
         except ValueError as error:
             return respondError(request, 400, str(error))
-        order = dict(self._faults.orders())[faultId]
-        self._report("fault", f"{faultId} ordered: {order.kind} on {order.operation}")
+        fault = dict(self._faults.active())[faultId]
+        self._report("fault", f"{faultId} ordered: {fault.kind} on {fault.operation}")
         return respondJSON(request, 200, {"id": faultId})
 
     def render_DELETE(self, request: LocalRequest) -> int:
@@ -181,7 +181,7 @@ class FaultControl(PostResource):
 
     def render_DELETE(self, request: LocalRequest) -> int:
         if not self._faults.end(self._faultId):
-            inForce = ", ".join(faultId for faultId, _ in self._faults.orders()) or "none"
+            inForce = ", ".join(faultId for faultId, _ in self._faults.active()) or "none"
             sentence = f"There is no fault {self._faultId[:100]!r}: in force are {inForce}."
             return respondError(request, 404, sentence)
         self._report("fault", f"{self._faultId} ended")
@@ -287,7 +287,7 @@ class StateControl(Resource):
                     for each in self._state.allGameServers(now)
                 ],
                 "faults": [
-                    {"id": faultId, **asdict(order)} for faultId, order in self._faults.orders()
+                    {"id": faultId, **asdict(fault)} for faultId, fault in self._faults.active()
                 ],
                 "calls": self._endpoint.calls,
             },

@@ -14,12 +14,12 @@ from zope.interface import implementer
 
 from echoserver.local.http.controls import respondJSON
 from echoserver.local.http.site import LocalRequest
-from echoserver.local.model.journal import KEPT, Entry, Journal, formatEntry
+from echoserver.local.model.journal import MAX_ENTRIES, Entry, Journal, formatEntry
 
 _log = Logger(namespace="fleetiq.local")
 
-# Entries that may wait for one reader: the whole journal, 2 * KEPT, and as many new ones.
-MOST_BEHIND = 4 * KEPT
+# Entries that may wait for one reader: the whole journal, 2 * MAX_ENTRIES, and as many new ones.
+MAX_BEHIND = 4 * MAX_ENTRIES
 # Real seconds between comments. They detect readers that have vanished while nothing happened.
 COMMENT_SECONDS = 15.0
 _HEADERS = ((b"Content-Type", b"text/event-stream"), (b"Cache-Control", b"no-store"))
@@ -90,7 +90,7 @@ class EventsControl(Resource):
             if not reader.send(message):
                 _log.warn(
                     "a reader of the events is {count} entries behind: its connection is aborted",
-                    count=MOST_BEHIND,
+                    count=MAX_BEHIND,
                 )
                 reader.abort()
 
@@ -104,7 +104,7 @@ class EventsControl(Resource):
 
 @implementer(IPushProducer)
 class _Reader:
-    """One stream. Buffers up to L{MOST_BEHIND} messages while its connection is paused."""
+    """One stream. Buffers up to L{MAX_BEHIND} messages while its connection is paused."""
 
     def __init__(self, request: LocalRequest) -> None:
         self._request = request
@@ -118,7 +118,7 @@ class _Reader:
 
     def send(self, message: bytes) -> bool:
         """Send or buffer a message. Return C{False} if the buffer is full."""
-        if len(self._buffer) >= MOST_BEHIND:
+        if len(self._buffer) >= MAX_BEHIND:
             return False
         self._buffer.append(message)
         self._write()

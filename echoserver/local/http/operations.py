@@ -20,13 +20,14 @@ from echoserver.local.http.responses import (
 )
 from echoserver.local.http.validation import gameLift
 from echoserver.local.model.fleet import Fleet
+from echoserver.local.model.pages import cutPage
 from echoserver.local.model.quotas import Quotas
+from echoserver.local.model.tags import addTags, removeTags, tagsOf
 from echoserver.local.model.values import (
     FleetIQError,
     GameServer,
     GroupSettings,
     InstanceDefinition,
-    cutPage,
 )
 
 
@@ -221,19 +222,19 @@ class ListGameServerGroups(Operation):
 
 class TagResource(Operation):
     def invoke(self, request: Request) -> Output:
-        self.groups.tag(request["ResourceARN"], _tagsOf(request["Tags"]))
+        addTags(self.groups, request["ResourceARN"], _tagsOf(request["Tags"]))
         return {}
 
 
 class UntagResource(Operation):
     def invoke(self, request: Request) -> Output:
-        self.groups.untag(request["ResourceARN"], request["TagKeys"])
+        removeTags(self.groups, request["ResourceARN"], request["TagKeys"])
         return {}
 
 
 class ListTagsForResource(Operation):
     def invoke(self, request: Request) -> Output:
-        tags = self.groups.tags(request["ResourceARN"])
+        tags = tagsOf(self.groups, request["ResourceARN"])
         return {"Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}
 
 
@@ -344,6 +345,6 @@ class Operations:
         if problem is not None:
             raise FleetIQError("InvalidRequestException", problem)
         if self._quotas is not None:
-            self._quotas.checkRoom(operation, request, self._fleet.groups(now))
+            self._quotas.checkQuota(operation, request, self._fleet.groups(now))
         call: Operation = self._registry.get(operation)(self._fleet, now)
         return call.invoke(request)

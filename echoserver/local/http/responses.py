@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from echoserver.local.model.pages import readToken, writeToken
 from echoserver.local.model.settings import Settings
 from echoserver.local.model.values import (
     ACCOUNT,
@@ -16,8 +17,6 @@ from echoserver.local.model.values import (
     InstanceDefinition,
     autoScalingGroupOf,
     groupArnOf,
-    readToken,
-    writeToken,
 )
 
 Request = Mapping[str, Any]

@@ -1,4 +1,4 @@
-"""Pure: which call fails, and how, by a seed: the faults somebody ordered."""
+"""Pure: injected faults, and the calls they apply to. The same seed selects the same calls."""
 
 from __future__ import annotations
 
@@ -14,19 +14,21 @@ from echoserver.local.model.values import checkNames, numberOf, quoted
 SLOW, ERROR, THROTTLE, DROP, LOST_REPLY = "slow", "error", "throttle", "drop", "lost-reply"
 KINDS = (SLOW, ERROR, THROTTLE, DROP, LOST_REPLY)
 EVERY_OPERATION = "*"
-LONGEST_WAIT = 3600.0
+MAX_WAIT = 3600.0
 _FIELDS = ("operation", "kind", "seconds", "code", "probability", "count")
 _CODE = re.compile(r"[A-Za-z.]{1,100}")
 
 
 @dataclass(frozen=True, slots=True)
-class FaultOrder:
+class Fault:
     """
-    A fault that strikes calls until it is ended or C{count} runs out.
+    One fault. It applies to calls until it is ended, or until it has applied to C{count} calls.
 
-    @ivar seconds: how long C{slow} makes a call wait, in real seconds; no other kind has it.
-    @ivar code: what C{error} answers; no other kind has it.
-    @ivar count: how many calls it may still strike; C{None} is for ever.
+    @ivar operation: the operation, or C{"*"} for all.
+    @ivar seconds: the delay of a C{slow} fault, in real seconds; C{None} for the other kinds.
+    @ivar code: the error of an C{error} fault; C{None} for the other kinds.
+    @ivar probability: that it applies to a call, above 0 and at most 1.
+    @ivar count: to how many more calls it applies; C{None} for no limit.
     """
 
     operation: str
@@ -38,12 +40,14 @@ class FaultOrder:
 
 
 @dataclass(frozen=True, slots=True)
-class Fate:
+class FaultOutcome:
     """
-    What happens to one call: it waits, and then meets C{kind}, if there is one.
+    What the faults do to one call.
 
-    @ivar kind: C{error} and C{throttle}: it is refused with C{code}; C{drop} and C{lost-reply}: its
-        connection is closed instead of an answer, before or after it took effect.
+    @ivar seconds: the delay, in real seconds.
+    @ivar kind: what happens after the delay. C{error} and C{throttle} make the call fail with
+        C{code}. C{drop} closes its connection before the call takes effect, and C{lost-reply} after
+        that. With C{None} nothing happens.
     """
 
     seconds: float = 0.0
@@ -51,89 +55,90 @@ class Fate:
     code: str | None = None
 
 
-UNHARMED = Fate()
+NO_FAULT = FaultOutcome()
 
 
 class Faults:
     """
-    The orders in force, by id. They add up: waits are summed, and of the other kinds the first
-    ordered that strikes a call decides.
+    The active faults, by id. If several apply to a call, their delays are added. Of the other
+    kinds, only the fault that was added first applies.
 
-    @ivar operations: the names an order may have, besides C{"*"}.
+    @ivar operations: the operations that a fault can name, in addition to C{"*"}.
     """
 
     def __init__(
         self, operations: Collection[str], rng: Random, throttling: str = DEFAULTS.throttling
     ) -> None:
         """
-        @param throttling: the error that C{throttle} answers.
+        @param rng: selects the calls of faults with a probability.
+        @param throttling: the error of a C{throttle} fault.
         """
         self.operations = operations
-        self._dice = rng
+        self._rng = rng
         self._throttling = throttling
-        self._atStart = rng.getstate()
-        self._orders: dict[str, FaultOrder] = {}
-        # Each order has rng of its own: what it strikes hangs on no other order.
-        self._diceOf: dict[str, Random] = {}
+        self._startState = rng.getstate()
+        self._faults: dict[str, Fault] = {}
+        # Each fault has its own rng, so that other faults do not change its calls.
+        self._rngs: dict[str, Random] = {}
         self._lastId = 0
 
     def reset(self) -> None:
-        """Back to the start: no orders, and the same rng for those to come."""
+        """End all faults, and restore the random source."""
         self.endAll()
         self._lastId = 0
-        self._dice.setstate(self._atStart)
+        self._rng.setstate(self._startState)
 
     def add(self, body: Mapping[str, Any]) -> str:
         """
-        Order the fault that a control's body describes, and return its id.
+        Add a fault, and return its id.
 
-        @raise ValueError: The body is not an order; the text is a sentence for its author.
+        @param body: the members of the fault, as in C{POST /_local/faults}.
+        @raise ValueError: They do not describe a fault. The message is a sentence.
         """
-        order = self._read(body)
+        fault = self._parse(body)
         self._lastId += 1
         faultId = f"fault-{self._lastId}"
-        self._orders[faultId] = order
-        self._diceOf[faultId] = Random(self._dice.getrandbits(64))
+        self._faults[faultId] = fault
+        self._rngs[faultId] = Random(self._rng.getrandbits(64))
         return faultId
 
     def end(self, faultId: str) -> bool:
-        """End one fault; C{False} if there is none of this id."""
-        self._diceOf.pop(faultId, None)
-        return self._orders.pop(faultId, None) is not None
+        """End a fault. Return whether there was one with this id."""
+        self._rngs.pop(faultId, None)
+        return self._faults.pop(faultId, None) is not None
 
     def endAll(self) -> None:
-        self._orders.clear()
-        self._diceOf.clear()
+        self._faults.clear()
+        self._rngs.clear()
 
-    def orders(self) -> Iterable[tuple[str, FaultOrder]]:
-        return self._orders.items()
+    def active(self) -> Iterable[tuple[str, Fault]]:
+        """Return the active faults with their ids, in the order in which they were added."""
+        return self._faults.items()
 
-    def fateOf(self, operation: str) -> Fate:
-        """Decide for one call that begins now."""
-        if not self._orders:
-            return UNHARMED
-        fate = UNHARMED
-        for faultId, order in list(self._orders.items()):
-            if order.operation not in (EVERY_OPERATION, operation):
+    def apply(self, operation: str) -> FaultOutcome:
+        """Return what the faults do to a new call, and count the call for each that applies."""
+        outcome = NO_FAULT
+        for faultId, fault in list(self._faults.items()):
+            if fault.operation not in (EVERY_OPERATION, operation):
                 continue
-            strikes = order.probability == 1 or self._diceOf[faultId].random() < order.probability
-            if not strikes or (order.kind != SLOW and fate.kind is not None):
+            applies = fault.probability == 1 or self._rngs[faultId].random() < fault.probability
+            if not applies or (fault.kind != SLOW and outcome.kind is not None):
                 continue
-            self._countDown(faultId, order)
-            if order.kind == SLOW:
-                fate = replace(fate, seconds=fate.seconds + (order.seconds or 0.0))
+            self._countDown(faultId, fault)
+            if fault.kind == SLOW:
+                outcome = replace(outcome, seconds=outcome.seconds + (fault.seconds or 0.0))
             else:
-                code = self._throttling if order.kind == THROTTLE else order.code
-                fate = replace(fate, kind=order.kind, code=code)
-        return fate
+                code = self._throttling if fault.kind == THROTTLE else fault.code
+                outcome = replace(outcome, kind=fault.kind, code=code)
+        return outcome
 
-    def _countDown(self, faultId: str, order: FaultOrder) -> None:
-        if order.count == 1:
+    def _countDown(self, faultId: str, fault: Fault) -> None:
+        if fault.count == 1:
             self.end(faultId)
-        elif order.count is not None:
-            self._orders[faultId] = replace(order, count=order.count - 1)
+        elif fault.count is not None:
+            self._faults[faultId] = replace(fault, count=fault.count - 1)
 
-    def _read(self, body: Mapping[str, Any]) -> FaultOrder:
+    def _parse(self, body: Mapping[str, Any]) -> Fault:
         checkNames(body, "a fault", _FIELDS)
         operation, kind = body.get("operation"), body.get("kind")
         allowed = (EVERY_OPERATION, *sorted(self.operations))
@@ -143,21 +148,21 @@ class Faults:
             )
         if kind not in KINDS:
             raise ValueError(f"kind is {quoted(kind)}: it must be one of {', '.join(KINDS)}.")
-        seconds, code = numberOf(body, "seconds", LONGEST_WAIT), _code(body)
+        seconds, code = numberOf(body, "seconds", MAX_WAIT), _code(body)
         if (seconds is None) == (kind == SLOW):
             raise ValueError(
-                "A slow fault needs seconds, the time that each call waits."
+                "A slow fault needs seconds, the delay of each call."
                 if kind == SLOW
-                else f"Only a slow fault has seconds: order one beside this {kind}, they add up."
+                else f"Only a slow fault has seconds: add one in addition to this {kind} fault."
             )
         if (code is None) == (kind == ERROR):
             raise ValueError(
                 "An error fault needs a code, such as InternalServiceException."
                 if kind == ERROR
-                else f"Only an error fault has a code, and this is a {kind} fault: leave it out."
+                else f"Only an error fault has a code, and this is a {kind} fault: omit it."
             )
         probability = numberOf(body, "probability", 1.0)
-        return FaultOrder(
+        return Fault(
             operation,
             kind,
             seconds,

@@ -1,14 +1,14 @@
-"""Pure: game server groups, their instances and tags, and interruptions."""
+"""Pure: game server groups with their instances."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
 from heapq import heappop, heappush
 from itertools import chain
 
 from sortedcontainers import SortedList
 
+from echoserver.local.model.pages import cutPage
 from echoserver.local.model.values import (
     ACCOUNT,
     Event,
@@ -17,66 +17,65 @@ from echoserver.local.model.values import (
     GroupSettings,
     Instance,
     InstanceDefinition,
-    Interruption,
     autoScalingGroupOf,
-    cutPage,
+    formatNames,
     instanceIdOf,
-    quoted,
-    some,
 )
 
-# How many seconds a group stays in a status. AWS documents none, and there it is minutes: ours are
-# long enough to be seen, and short enough to wait for.
+# How many seconds a group stays in a status. AWS documents no times; there it takes minutes.
+# These are long enough to observe a status, and short enough for tests to wait.
 NEW_SECONDS = 1.0
 ACTIVATING_SECONDS = 4.0
 DELETE_SCHEDULED_SECONDS = 1.0
 DELETING_SECONDS = 4.0
 
-MOST_INSTANCES = 1000
-MOST_TAGS = 200
+MAX_INSTANCES = 1000
 
 _DELETABLE = ("ACTIVE", "ERROR")
 
 
 class Groups:
     """
-    The groups of one FleetIQ, named by name or ARN. It is to be swept before it is asked, which
-    L{Fleet.groups<echoserver.local.model.fleet.Fleet.groups>} does. Where an operation
-    refuses, nothing has changed. AWS says of no other operation than Delete that it needs a group
-    in a certain status, so the others take it in any.
+    The groups of one FleetIQ, which are identified by name or ARN. Call L{expire} with the current
+    time before any other method;
+    L{Fleet.groups<echoserver.local.model.fleet.Fleet.groups>} does so. A method that raises
+    L{FleetIQError} has changed nothing.
 
-    @ivar instances: those of all groups.
-    @ivar retained: instances that outlive their group, which was deleted with RETAIN: they run on
-        in their Auto Scaling group, and FleetIQ knows nothing of them.
+    AWS documents only for DeleteGameServerGroup that the group must be in a certain status. The
+    other operations accept groups in any status.
+
+    @ivar instances: the instances of all groups.
+    @ivar retained: instances of groups that were deleted with RETAIN. They still run in their Auto
+        Scaling group, but are in no game server group.
     """
 
     def __init__(
         self,
-        happened: Callable[[Event], None],
-        empty: Callable[[GameServerGroup, float], None],
+        onEvent: Callable[[Event], None],
+        dropGameServers: Callable[[GameServerGroup, float], None],
     ) -> None:
         """
-        @param happened: told every L{Event}, after the fact.
-        @param empty: takes the game servers of a group that is DELETING out of it.
+        @param onEvent: called after each event.
+        @param dropGameServers: drops all game servers of a group that is DELETING.
         """
         self.instances: dict[str, Instance] = {}
         self.retained: dict[str, Instance] = {}
-        self._happened = happened
-        self._empty = empty
+        self._onEvent = onEvent
+        self._dropGameServers = dropGameServers
         self._groups: dict[str, GameServerGroup] = {}
         self._names: SortedList[str] = SortedList()
         self._created = 0
-        # When a group's next status is due. A group is here once at most.
-        self._due: list[tuple[float, str]] = []
+        # When the next status of a group is due. Each group has at most one entry.
+        self._deadlines: list[tuple[float, str]] = []
 
     def add(self, name: str, instances: int, now: float) -> None:
-        """A group that is there from the start: ACTIVE at once."""
+        """Add a group that exists from the start. It is ACTIVE at once."""
         settings = GroupSettings(
             f"arn:aws:iam::{ACCOUNT}:role/{autoScalingGroupOf(name)}",
             (InstanceDefinition("c5.large", "1"), InstanceDefinition("c5a.large", "1")),
         )
         group = GameServerGroup(name, settings, instances, name, now, now, "ACTIVE")
-        self._keep(group)
+        self._add(group)
         self._launch(group, now)
 
     def create(
@@ -87,19 +86,25 @@ class Groups:
         tags: Mapping[str, str],
         now: float,
     ) -> GameServerGroup:
+        """
+        Create a group, and return it. It is NEW, and becomes ACTIVE after L{NEW_SECONDS} and
+        L{ACTIVATING_SECONDS}.
+
+        @raise FleetIQError: A group has this name.
+        """
         if name in self._groups:
             raise FleetIQError(
                 "ConflictException",
-                f"Game server group {name} exists, and is {self._groups[name].status}: take "
-                "another name, or delete that one and wait until it is gone.",
+                f"Game server group {name} already exists, and is {self._groups[name].status}: use "
+                "another name, or delete that group and wait until it no longer exists.",
             )
         self._created += 1
-        # A name has no slash, so no group of the start ever has these instances.
+        # A name has no slash, so no group from the start has the same instance ids.
         launch = f"{name}/{self._created}"
         group = GameServerGroup(name, settings, minSize, launch, now, now, tags=dict(tags))
-        self._keep(group)
-        self._wake(group, now + NEW_SECONDS)
-        self._tell(group, "group-status", "is NEW", now)
+        self._add(group)
+        self._schedule(group, now + NEW_SECONDS)
+        self._report(group, "group-status", "is NEW", now)
         return group
 
     def update(
@@ -111,24 +116,34 @@ class Groups:
         gameServerProtectionPolicy: str | None,
         now: float,
     ) -> GameServerGroup:
-        """C{None} leaves a thing as it is; the instance definitions are replaced as a whole."""
+        """
+        Update the settings of a group, and return it. C{None} does not change a setting. The
+        instance definitions are replaced as a whole.
+
+        @raise FleetIQError: The group does not exist.
+        """
         group = self.group(nameOrArn)
-        was = group.settings
+        before = group.settings
         settings = GroupSettings(
-            roleArn or was.roleArn,
-            instanceDefinitions or was.instanceDefinitions,
-            balancingStrategy or was.balancingStrategy,
-            gameServerProtectionPolicy or was.gameServerProtectionPolicy,
+            roleArn or before.roleArn,
+            instanceDefinitions or before.instanceDefinitions,
+            balancingStrategy or before.balancingStrategy,
+            gameServerProtectionPolicy or before.gameServerProtectionPolicy,
         )
-        if settings != was:
+        if settings != before:
             group.settings, group.lastUpdatedTime = settings, now
-            self._tell(group, "group-updated", "has new settings", now)
+            self._report(group, "group-updated", "has new settings", now)
         return group
 
     def delete(self, nameOrArn: str, deleteOption: str, now: float) -> GameServerGroup:
         """
-        All but FORCE_DELETE wait until no game server is UTILIZED. AWS also says that all are
-        deregistered first: here those that are AVAILABLE, even CLAIMED, are dropped then.
+        Schedule the deletion of a group, and return it.
+
+        Except with FORCE_DELETE, the deletion waits until no game server of the group is UTILIZED.
+        AWS documents that all game servers must be deregistered first. Here the deletion drops
+        those that are AVAILABLE, even if they are CLAIMED.
+
+        @raise FleetIQError: The group does not exist, or cannot be deleted in its status.
         """
         group = self.group(nameOrArn)
         if group.status not in _DELETABLE:
@@ -138,67 +153,61 @@ class Groups:
                 f"{' or '.join(_DELETABLE)}.",
             )
         group.deleteOption = deleteOption
-        self._become(group, "DELETE_SCHEDULED", now, f" with {deleteOption}")
-        self._wake(group, now + DELETE_SCHEDULED_SECONDS)
+        self._setStatus(group, "DELETE_SCHEDULED", now, f" with {deleteOption}")
+        self._schedule(group, now + DELETE_SCHEDULED_SECONDS)
         return group
 
     def suspend(self, nameOrArn: str, actions: Collection[str], now: float) -> GameServerGroup:
-        """To suspend what is suspended, or resume what goes on, succeeds: AWS documents neither."""
+        """
+        Suspend actions of a group, and return it. AWS does not document what happens if an action
+        is already suspended. Here the call succeeds, and so does L{resume} of an active one.
+
+        @raise FleetIQError: The group does not exist.
+        """
         group = self.group(nameOrArn)
         return self._setSuspended(group, {*group.suspendedActions, *actions}, now)
 
     def resume(self, nameOrArn: str, actions: Collection[str], now: float) -> GameServerGroup:
+        """
+        Resume actions of a group, and return it.
+
+        @raise FleetIQError: The group does not exist.
+        """
         group = self.group(nameOrArn)
         return self._setSuspended(group, {*group.suspendedActions}.difference(actions), now)
 
-    def tags(self, arn: str) -> Mapping[str, str]:
-        return self._tagged(arn).tags
-
-    def tag(self, arn: str, tags: Mapping[str, str]) -> None:
-        group = self._tagged(arn)
-        after = {**group.tags, **tags}
-        if len(after) > MOST_TAGS:
-            raise FleetIQError(
-                "TaggingFailedException",
-                f"Game server group {group.name} would have {len(after)} tags: it may have "
-                f"{MOST_TAGS}.",
-            )
-        group.tags = after
-
-    def untag(self, arn: str, keys: Iterable[str]) -> None:
-        """Take these tags off; those that are not there are no error."""
-        group = self._tagged(arn)
-        for key in keys:
-            group.tags.pop(key, None)
-
     def group(self, nameOrArn: str) -> GameServerGroup:
+        """
+        @raise FleetIQError: The group does not exist.
+        """
         name = nameOrArn.rpartition(":gameservergroup/")[2]
         if name not in self._groups:
-            has = some(self._groups) or "none"
+            existing = formatNames(self._groups) or "none"
             raise FleetIQError(
                 "NotFoundException",
-                f"Game server group {name[:256]} does not exist. This FleetIQ has {has}.",
+                f"Game server group {name[:256]} does not exist. This FleetIQ has {existing}.",
             )
         return self._groups[name]
 
     def all(self) -> Iterable[GameServerGroup]:
+        """Return all groups, oldest first."""
         return self._groups.values()
 
     def page(self, after: str | None, size: int) -> tuple[list[GameServerGroup], bool]:
-        """A page of the groups by name, beyond a name; and whether more follow."""
+        """Return a page of the groups in the order of their names, and whether more follow."""
         names, more = cutPage(self._names, after, size)
         return [self._groups[name] for name in names], more
 
     def instance(self, instanceId: str) -> Instance | None:
-        """An instance that runs."""
+        """Return an instance that runs; C{None} if none has this id."""
         return self.instances.get(instanceId) or self.retained.get(instanceId)
 
     def firstInstance(self) -> Instance | None:
-        """The one that has run longest, those of groups first; C{None} if none runs."""
+        """Return the oldest instance, of a group if there is one; C{None} if none runs."""
         return next(chain(self.instances.values(), self.retained.values()), None)
 
     def addInstance(self, instanceId: str, group: GameServerGroup, now: float) -> None:
-        """An instance that is of no group; one that outlived its group is of this one now."""
+        """Add an instance to a group. It may be one of L{retained}, but not of a group."""
         self.retained.pop(instanceId, None)
         instance = Instance(instanceId, group.name, now)
         self.instances[instanceId] = instance
@@ -206,14 +215,14 @@ class Groups:
         group.sortedInstanceIds.add(instanceId)
         group.placement.addInstance(instanceId, instance.status)
 
-    def putInstance(self, instance: Instance) -> None:
-        """Keep what has changed of one of L{instances}."""
+    def replaceInstance(self, instance: Instance) -> None:
+        """Replace one of L{instances} with a newer value."""
         self.instances[instance.instanceId] = instance
         group = self._groups[instance.groupName]
         group.placement.setStatus(instance.instanceId, instance.status)
 
     def removeInstance(self, instance: Instance) -> None:
-        """Forget an instance that runs, and has no game servers."""
+        """Remove an instance that has no game servers."""
         instanceId = instance.instanceId
         if self.retained.pop(instanceId, None) is None:
             del self.instances[instanceId]
@@ -223,57 +232,58 @@ class Groups:
             group.placement.removeInstance(instanceId)
 
     def nextDeadline(self) -> float | None:
-        """The time before which no group changes of itself; C{None} if none will."""
-        return self._due[0][0] if self._due else None
+        """Return the time at which the next status is due; C{None} if none is."""
+        return self._deadlines[0][0] if self._deadlines else None
 
-    def sweep(self, now: float) -> None:
-        """Bring the groups to the statuses that are due."""
-        while self._due and self._due[0][0] <= now:
-            due, name = heappop(self._due)
-            self._live(self._groups[name], due, now)
+    def expire(self, now: float) -> None:
+        """Change the statuses that are due."""
+        while self._deadlines and self._deadlines[0][0] <= now:
+            deadline, name = heappop(self._deadlines)
+            self._advance(self._groups[name], deadline, now)
 
-    def playEnded(self, group: GameServerGroup, now: float) -> None:
-        """To be called when the last UTILIZED game server of a group has gone."""
-        if group.awaitsPlay:
-            group.awaitsPlay = False
-            self._wake(group, now)
+    def utilizedEnded(self, group: GameServerGroup, now: float) -> None:
+        """Continue a deletion. Call it when a group no longer has UTILIZED game servers."""
+        if group.waitsForUtilized:
+            group.waitsForUtilized = False
+            self._schedule(group, now)
 
-    def _live(self, group: GameServerGroup, due: float, now: float) -> None:
+    def _advance(self, group: GameServerGroup, deadline: float, now: float) -> None:
+        """Change the status of a group to the next one."""
         if group.status == "NEW":
-            self._become(group, "ACTIVATING", now)
-            self._wake(group, due + ACTIVATING_SECONDS)
+            self._setStatus(group, "ACTIVATING", now)
+            self._schedule(group, deadline + ACTIVATING_SECONDS)
         elif group.status == "ACTIVATING":
             self._activate(group, now)
         elif group.status == "DELETE_SCHEDULED":
             if group.utilized and group.deleteOption != "FORCE_DELETE":
-                group.awaitsPlay = True
+                group.waitsForUtilized = True
                 return
-            self._become(group, "DELETING", now)
-            self._empty(group, now)
-            self._wake(group, due + DELETING_SECONDS)
+            self._setStatus(group, "DELETING", now)
+            self._dropGameServers(group, now)
+            self._schedule(group, deadline + DELETING_SECONDS)
         else:
-            self._end(group)
-            self._tell(group, "group-status", "is DELETED", now)
+            self._remove(group)
+            self._report(group, "group-status", "is DELETED", now)
 
     def _activate(self, group: GameServerGroup, now: float) -> None:
-        if group.minSize > MOST_INSTANCES:
+        if group.minSize > MAX_INSTANCES:
             reason = (
-                f"MinSize is {group.minSize}: this FleetIQ launches at most {MOST_INSTANCES} "
+                f"MinSize is {group.minSize}: this FleetIQ launches at most {MAX_INSTANCES} "
                 "instances for a group."
             )
-            self._become(group, "ERROR", now, f": {reason}")
+            self._setStatus(group, "ERROR", now, f": {reason}")
             group.statusReason = reason
         else:
             self._launch(group, now)
             size = f"{group.minSize} instance{'' if group.minSize == 1 else 's'}"
-            self._become(group, "ACTIVE", now, f" with {size}")
+            self._setStatus(group, "ACTIVE", now, f" with {size}")
 
     def _launch(self, group: GameServerGroup, now: float) -> None:
         group.isScaled = True
         for index in range(group.minSize):
             self.addInstance(instanceIdOf(group.launch, index), group, now)
 
-    def _end(self, group: GameServerGroup) -> None:
+    def _remove(self, group: GameServerGroup) -> None:
         for instanceId in group.instanceIds:
             instance = self.instances.pop(instanceId)
             if group.deleteOption == "RETAIN":
@@ -281,7 +291,7 @@ class Groups:
         del self._groups[group.name]
         self._names.remove(group.name)
 
-    def _keep(self, group: GameServerGroup) -> None:
+    def _add(self, group: GameServerGroup) -> None:
         self._groups[group.name] = group
         self._names.add(group.name)
 
@@ -291,152 +301,23 @@ class Groups:
         suspended = tuple(sorted(actions))
         if suspended != group.suspendedActions:
             group.suspendedActions, group.lastUpdatedTime = suspended, now
-            self._tell(group, "group-updated", f"has suspended {some(suspended) or 'nothing'}", now)
+            self._report(
+                group,
+                "group-updated",
+                f"has suspended {formatNames(suspended) or 'no actions'}",
+                now,
+            )
         return group
 
-    def _tagged(self, arn: str) -> GameServerGroup:
-        if not (arn.startswith("arn:") and ":gameservergroup/" in arn):
-            raise FleetIQError(
-                "NotFoundException",
-                f"{arn[:100]} is not the ARN of a game server group, and only these have tags.",
-            )
-        return self.group(arn)
-
-    def _become(self, group: GameServerGroup, status: str, now: float, more: str = "") -> None:
-        group.status, group.statusReason = status, None
-        self._tell(group, "group-status", f"is {status}{more}", now)
-
-    def _wake(self, group: GameServerGroup, due: float) -> None:
-        heappush(self._due, (due, group.name))
-
-    def _tell(self, group: GameServerGroup, event: str, sentence: str, now: float) -> None:
-        statuses = {"Status": group.status} if group.name in self._groups else {}
-        self._happened(Event(now, event, group.name, None, None, sentence, statuses))
-
-
-USUAL_SECONDS = 120.0
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """
-    One kind of interruption.
-
-    @ivar told: what the instance is told, for a sentence.
-    @ivar status: the InstanceStatus it brings; C{None} leaves it.
-    @ivar why: what ends the instance, for a sentence; C{None} if nothing does.
-    """
-
-    told: str
-    status: str | None
-    why: str | None
-
-
-# What Auto Scaling's and a rebalance recommendation make of the status AWS does not say.
-KINDS = {
-    "spot": Kind("has a spot interruption notice", "SPOT_TERMINATING", "spot interruption"),
-    "rebalance": Kind("has a rebalance recommendation", None, None),
-    "autoscaling": Kind("is taken away by Auto Scaling", "DRAINING", "Auto Scaling"),
-    "draining": Kind("is drained by FleetIQ", "DRAINING", None),
-}
-
-
-class Interruptions:
-    """
-    Those of all instances. Nothing takes the place of an instance that ended: there is no Auto
-    Scaling here. It is to be swept before it is asked.
-    """
-
-    def __init__(
-        self,
-        groups: Groups,
-        happened: Callable[[Event], None],
-        empty: Callable[[Instance, str, float], None],
+    def _setStatus(
+        self, group: GameServerGroup, status: str, now: float, details: str = ""
     ) -> None:
-        """
-        @param happened: told every L{Event}, after the fact.
-        @param empty: takes the game servers of an instance off it, and tells why.
-        """
-        self._groups = groups
-        self._happened = happened
-        self._empty = empty
-        self._ends: list[tuple[float, str]] = []
+        group.status, group.statusReason = status, None
+        self._report(group, "group-status", f"is {status}{details}", now)
 
-    def begin(self, instanceId: str, kind: str, seconds: float | None, now: float) -> Instance:
-        """
-        Tell an instance to go, in C{seconds}; C{None} is 120 for the kinds that have an end, and
-        all there is for those that have none. Each kind comes once, and after an end none comes.
-        """
-        if kind not in KINDS:
-            raise FleetIQError(
-                "InvalidRequestException",
-                f"kind is {quoted(kind)}: it must be one of {', '.join(KINDS)}.",
-            )
-        instance = self._groups.instances.get(instanceId)
-        if instance is None:
-            has = some(self._groups.instances) or "none"
-            raise FleetIQError(
-                "NotFoundException",
-                f"Instance {quoted(instanceId)} does not run in a game server group. "
-                f"This FleetIQ has {has}.",
-            )
-        if instance.end is not None:
-            raise FleetIQError(
-                "ConflictException",
-                f"Instance {instanceId} {_endOf(instance, now)} already: it cannot be interrupted.",
-            )
-        if any(each.kind == kind for each in instance.interruptions):
-            raise FleetIQError(
-                "ConflictException", f"Instance {instanceId} {KINDS[kind].told} already."
-            )
-        if KINDS[kind].why is None and seconds is not None:
-            raise FleetIQError(
-                "InvalidRequestException",
-                f"seconds is {quoted(seconds)}: {kind} has no end, so leave seconds out.",
-            )
-        return self._begin(instance, kind, seconds or USUAL_SECONDS, now)
+    def _schedule(self, group: GameServerGroup, deadline: float) -> None:
+        heappush(self._deadlines, (deadline, group.name))
 
-    def nextDeadline(self) -> float | None:
-        """The time before which no instance ends; C{None} if none will."""
-        return self._ends[0][0] if self._ends else None
-
-    def sweep(self, now: float) -> None:
-        """End the instances that are due."""
-        while self._ends and self._ends[0][0] <= now:
-            instanceId = heappop(self._ends)[1]
-            instance = self._groups.instance(instanceId)
-            # It may have gone with its group, and even have come back.
-            if instance is not None and instance.end is not None and instance.end <= now:
-                self._end(instance, now)
-
-    def _begin(self, instance: Instance, kind: str, seconds: float, now: float) -> Instance:
-        interruption = Interruption(kind, now, now + seconds if KINDS[kind].why else None)
-        after = replace(
-            instance,
-            status=KINDS[kind].status or instance.status,
-            interruptions=(*instance.interruptions, interruption),
-        )
-        self._groups.putInstance(after)
-        if interruption.end is not None:
-            heappush(self._ends, (interruption.end, after.instanceId))
-        end = "" if after.end is None else f", and {_endOf(after, now)}"
-        self._tell(after, "interrupted", f"{KINDS[kind].told}: it is {after.status}{end}", now)
-        return after
-
-    def _end(self, instance: Instance, now: float) -> None:
-        why = KINDS[instance.interruptions[-1].kind].why
-        if instance.instanceId in self._groups.instances:
-            self._empty(instance, f"its instance was terminated ({why})", now)
-        self._groups.removeInstance(instance)
-        self._tell(instance, "terminated", f"was terminated ({why})", now)
-
-    def _tell(self, instance: Instance, event: str, sentence: str, now: float) -> None:
-        groupName, instanceId = instance.groupName, instance.instanceId
-        statuses = (
-            {"InstanceStatus": instance.status} if instanceId in self._groups.instances else {}
-        )
-        self._happened(Event(now, event, groupName, instanceId, None, sentence, statuses))
-
-
-def _endOf(instance: Instance, now: float) -> str:
-    return f"ends in {(instance.end or now) - now:.0f} s"
+    def _report(self, group: GameServerGroup, event: str, sentence: str, now: float) -> None:
+        statuses = {"Status": group.status} if group.name in self._groups else {}
+        self._onEvent(Event(now, event, group.name, None, None, sentence, statuses))

@@ -1,4 +1,4 @@
-"""Pure: the journal, the last calls and events, which are put into words only for who reads it."""
+"""Pure: the journal, which keeps the last calls and events."""
 
 from __future__ import annotations
 
@@ -11,21 +11,24 @@ from typing import Any
 
 from echoserver.local.model.values import Event
 
-KEPT = 1000
-LONGEST = 500
-_LONGEST_CALLER = 40
+# Calls, and also events.
+MAX_ENTRIES = 1000
+# Characters.
+MAX_LENGTH = 500
+_MAX_CALLER_LENGTH = 40
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
     """
-    One call of the API, when it was answered.
+    One call of the API.
 
-    @ivar time: of the local clock.
+    @ivar time: the local time of the reply.
     @ivar userAgent: as the caller sent it.
-    @ivar outcome: C{OK}, the code it was refused with, or the fault that closed its connection.
-    @ivar seconds: from its arrival to its answer, in real time.
-    @ivar groupName: a name or an ARN; it and the ids are whatever the caller sent.
+    @ivar outcome: C{OK}, the error code, or the kind of fault that closed the connection.
+    @ivar seconds: from the arrival of the call to its reply, in real time.
+    @ivar groupName: a name or an ARN. It and the ids are not validated.
+    @ivar sentence: the message of the error, or what a fault did; C{None} if there is none.
     """
 
     time: float
@@ -40,68 +43,68 @@ class Call:
 
 
 Entry = Call | Event
-# The members of a Call. Plain tuples of plain values are none of the garbage collector's business:
-# a thousand Calls kept made it look at them again and again, for 2 us a call.
+# The members of a Call. The garbage collector does not track tuples of strings and numbers.
+# With 1,000 Call objects instead, its runs cost 2 us for each call.
 CallMembers = tuple[float, str, bytes, str, float, str | None, str | None, str | None, str | None]
 
 
 class Journal:
     """
-    The last calls, and the last events: C{KEPT} of each, so that no crowd of calls hides an event.
+    The last calls and the last events, L{MAX_ENTRIES} of each. Many calls do not remove events.
 
-    @ivar readers: told each entry as it is written.
+    @ivar readers: called with each new entry.
     """
 
     def __init__(self) -> None:
         self.readers: list[Callable[[Entry], None]] = []
-        self._written = 0
-        self._calls: deque[tuple[int, CallMembers]] = deque(maxlen=KEPT)
-        self._events: deque[tuple[int, Event]] = deque(maxlen=KEPT)
+        self._added = 0
+        self._calls: deque[tuple[int, CallMembers]] = deque(maxlen=MAX_ENTRIES)
+        self._events: deque[tuple[int, Event]] = deque(maxlen=MAX_ENTRIES)
 
     @property
     def forgotten(self) -> int:
-        """How many entries were written, and are no longer kept."""
-        return self._written - len(self._calls) - len(self._events)
+        """How many entries have been discarded."""
+        return self._added - len(self._calls) - len(self._events)
 
-    def called(self, members: CallMembers) -> None:
-        self._written += 1
-        self._calls.append((self._written, members))
+    def addCall(self, members: CallMembers) -> None:
+        self._added += 1
+        self._calls.append((self._added, members))
         if self.readers:
-            self._tell(Call(*members))
+            self._callReaders(Call(*members))
 
-    def happened(self, event: Event) -> None:
-        self._written += 1
-        self._events.append((self._written, event))
-        self._tell(event)
+    def addEvent(self, event: Event) -> None:
+        self._added += 1
+        self._events.append((self._added, event))
+        self._callReaders(event)
 
     def entries(self) -> list[Entry]:
-        """The oldest first."""
+        """Return all entries, oldest first."""
         calls = ((number, Call(*members)) for number, members in self._calls)
         numbered: Iterable[tuple[int, Entry]] = merge(calls, self._events, key=itemgetter(0))
         return [entry for _, entry in numbered]
 
     def clear(self) -> None:
-        self._written = 0
+        self._added = 0
         self._calls.clear()
         self._events.clear()
 
-    def _tell(self, entry: Entry) -> None:
+    def _callReaders(self, entry: Entry) -> None:
         for read in tuple(self.readers):
             read(entry)
 
 
-def short(value: object) -> str | None:
-    """What a caller sent, or what it was told, short enough to keep; C{None} if it is no text."""
-    return value[:LONGEST] if isinstance(value, str) else None
+def shorten(value: object) -> str | None:
+    """Return at most L{MAX_LENGTH} characters of a string; C{None} for any other value."""
+    return value[:MAX_LENGTH] if isinstance(value, str) else None
 
 
 def formatEntry(entry: Entry) -> dict[str, Any]:
-    """An entry as the controls have it: without what it does not know."""
-    words = _wordCall(entry) if isinstance(entry, Call) else _wordEvent(entry)
-    return {name: value for name, value in words.items() if value is not None}
+    """Return an entry as the controls return it, without members that have no value."""
+    members = _formatCall(entry) if isinstance(entry, Call) else _formatEvent(entry)
+    return {name: value for name, value in members.items() if value is not None}
 
 
-def _wordCall(call: Call) -> dict[str, Any]:
+def _formatCall(call: Call) -> dict[str, Any]:
     return {
         "time": round(call.time, 3),
         "event": "call",
@@ -116,7 +119,7 @@ def _wordCall(call: Call) -> dict[str, Any]:
     }
 
 
-def _wordEvent(event: Event) -> dict[str, Any]:
+def _formatEvent(event: Event) -> dict[str, Any]:
     return {
         "time": round(event.time, 3),
         "event": event.event,
@@ -130,10 +133,10 @@ def _wordEvent(event: Event) -> dict[str, Any]:
 
 def callerOf(userAgent: bytes) -> str | None:
     """
-    What a caller calls itself, in short: SDKs put their name and version first, as in
-    C{Boto3/1.44.5}. Escaped, for it may be any bytes.
+    Return the name and version of a caller, escaped, in at most 40 bytes of its User-Agent. SDKs
+    begin the header with it, as in C{Boto3/1.44.5}. C{None} if the header is empty.
     """
     first = userAgent.split(maxsplit=1)[:1]
     if not first:
         return None
-    return first[0][:_LONGEST_CALLER].decode("latin-1").encode("unicode_escape").decode("ascii")
+    return first[0][:_MAX_CALLER_LENGTH].decode("latin-1").encode("unicode_escape").decode("ascii")

@@ -1,4 +1,4 @@
-"""Pure: what the metadata of one instance says, path by path."""
+"""Pure: the metadata of one instance, as a tree of paths and values."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from echoserver.local.model.values import REGION, Instance, autoScalingGroupOf
 
-# What stands at a path: a value, or what is below it.
+# A child is a value, or the tree below its name.
 Tree = Mapping[str, "str | Tree"]
 
 ROLE = "fleetiq-local"
@@ -17,8 +17,10 @@ CREDENTIAL_SECONDS = 21600.0
 
 def treeOf(instance: Instance, now: float) -> Tree:
     """
-    Its host names and addresses are those of this machine, so that a ConnectionInfo made of them
-    connects; its credentials are as good as any here. A notice is there once it was given.
+    Return the metadata of an instance at this time, with the notices that it has received.
+
+    The host names and addresses are those of this machine, so that clients can connect to a
+    ConnectionInfo that contains them. The local FleetIQ accepts any credentials.
     """
     kinds = {each.kind: each for each in instance.interruptions}
     events: dict[str, Tree] = {"maintenance": {"history": "[]", "scheduled": "[]"}}
@@ -47,10 +49,10 @@ def treeOf(instance: Instance, now: float) -> Tree:
         },
     }
     if "rebalance" in kinds:
-        notice = json.dumps({"noticeTime": _timeText(kinds["rebalance"].noticeTime)})
+        notice = json.dumps({"noticeTime": _formatTime(kinds["rebalance"].noticeTime)})
         events["recommendations"] = {"rebalance": notice}
     if "spot" in kinds and instance.end is not None:
-        end = _timeText(instance.end)
+        end = _formatTime(instance.end)
         tree["spot"] = {
             "instance-action": json.dumps({"action": "terminate", "time": end}),
             "termination-time": end,
@@ -59,7 +61,12 @@ def treeOf(instance: Instance, now: float) -> Tree:
 
 
 def textAt(tree: Tree, path: list[str]) -> str | None:
-    """Return the value or the listing at a path; as on EC2, a trailing slash changes neither."""
+    """
+    Return the value or the listing at a path; C{None} if the path does not exist. As on EC2, a
+    trailing slash has no effect.
+
+    @param path: its segments.
+    """
     node: str | Tree = tree
     for index, segment in enumerate(path):
         if segment == "" and index == len(path) - 1:
@@ -78,17 +85,17 @@ def _credentials(now: float) -> str:
     return json.dumps(
         {
             "Code": "Success",
-            "LastUpdated": _timeText(now),
+            "LastUpdated": _formatTime(now),
             "Type": "AWS-HMAC",
             "AccessKeyId": "local",
             "SecretAccessKey": "local",
             "Token": "local",
-            "Expiration": _timeText(now + CREDENTIAL_SECONDS),
+            "Expiration": _formatTime(now + CREDENTIAL_SECONDS),
         },
         indent=2,
     )
 
 
-def _timeText(seconds: float) -> str:
-    """To the second, as AWS writes it."""
+def _formatTime(seconds: float) -> str:
+    """Format a time to the second, as AWS does."""
     return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

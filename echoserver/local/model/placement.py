@@ -8,21 +8,27 @@ from enum import Enum
 
 from sortedcontainers import SortedList
 
-# In the order in which claims take them. SPOT_TERMINATING is missing: nothing new starts there.
+# In order of preference. SPOT_TERMINATING is missing: its game servers cannot be claimed.
 CLAIMABLE_STATUSES = ("ACTIVE", "DRAINING")
 
 
-class Standing(Enum):
-    """What one game server is to claims."""
+class ClaimState(Enum):
+    """Whether a game server can be claimed."""
 
-    ABSENT = 0
+    UNREGISTERED = 0
     FREE = 1
+    # CLAIMED or UTILIZED.
     BUSY = 2
 
 
 @dataclass(slots=True)
 class _Load:
-    """What one instance carries: its FREE game servers by serial, and how many are BUSY."""
+    """
+    The game servers of one instance.
+
+    @ivar free: the serials of those that are FREE.
+    @ivar busy: the number of those that are BUSY.
+    """
 
     status: str
     free: SortedList[int] = field(default_factory=SortedList)
@@ -31,12 +37,10 @@ class _Load:
 
 class Placement:
     """
-    The order in which one group's free game servers are claimed: ACTIVE instances before DRAINING
-    ones, then the instance with most game servers CLAIMED or UTILIZED, then the lowest InstanceId,
-    then the oldest registration. AWS documents the packing and that DRAINING comes last; the rest
-    is our choice.
-
-    Each change and each search takes time in O(log n) of the group's instances and game servers.
+    The order in which the free game servers of one group are claimed: ACTIVE instances before
+    DRAINING ones, then the instance with most game servers CLAIMED or UTILIZED, then the lowest
+    InstanceId, then the oldest registration. AWS documents that claims fill the busiest instances
+    first, and that DRAINING instances come last. The rest is our choice.
     """
 
     def __init__(self) -> None:
@@ -47,32 +51,36 @@ class Placement:
         self._loads[instanceId] = _Load(status)
 
     def removeInstance(self, instanceId: str) -> None:
-        """Of an instance without game servers."""
+        """Remove an instance that has no game servers."""
         del self._loads[instanceId]
 
     def setStatus(self, instanceId: str, status: str) -> None:
-        self._unrank(instanceId)
+        self._removeRank(instanceId)
         self._loads[instanceId].status = status
-        self._rank(instanceId)
+        self._addRank(instanceId)
 
-    def move(self, instanceId: str, serial: int, was: Standing, becomes: Standing) -> None:
-        """Account for a game server, named by its registration serial, whose standing changes."""
-        if was is becomes:
+    def move(self, instanceId: str, serial: int, before: ClaimState, after: ClaimState) -> None:
+        """Change the state of a game server, which is identified by its registration serial."""
+        if before is after:
             return
         load = self._loads[instanceId]
-        self._unrank(instanceId)
-        if was is Standing.FREE:
+        self._removeRank(instanceId)
+        if before is ClaimState.FREE:
             load.free.remove(serial)
-        elif was is Standing.BUSY:
+        elif before is ClaimState.BUSY:
             load.busy -= 1
-        if becomes is Standing.FREE:
+        if after is ClaimState.FREE:
             load.free.add(serial)
-        elif becomes is Standing.BUSY:
+        elif after is ClaimState.BUSY:
             load.busy += 1
-        self._rank(instanceId)
+        self._addRank(instanceId)
 
     def best(self, statuses: Collection[str]) -> int | None:
-        """The serial to claim next, on an instance of these statuses, ACTIVE being one of them."""
+        """
+        Return the serial of the game server to claim next; C{None} if none is free.
+
+        @param statuses: the allowed statuses of its instance, which include ACTIVE.
+        """
         if not self._ranking:
             return None
         statusRank, _, instanceId = self._ranking[0]
@@ -81,18 +89,19 @@ class Placement:
         oldest: int = self._loads[instanceId].free[0]
         return oldest
 
-    def _place(self, instanceId: str) -> tuple[int, int, str] | None:
+    def _rankOf(self, instanceId: str) -> tuple[int, int, str] | None:
+        """Return the sort key of an instance; C{None} if nothing can be claimed on it."""
         load = self._loads[instanceId]
         if not load.free or load.status not in CLAIMABLE_STATUSES:
             return None
         return (CLAIMABLE_STATUSES.index(load.status), -load.busy, instanceId)
 
-    def _rank(self, instanceId: str) -> None:
-        place = self._place(instanceId)
-        if place is not None:
-            self._ranking.add(place)
+    def _addRank(self, instanceId: str) -> None:
+        rank = self._rankOf(instanceId)
+        if rank is not None:
+            self._ranking.add(rank)
 
-    def _unrank(self, instanceId: str) -> None:
-        place = self._place(instanceId)
-        if place is not None:
-            self._ranking.remove(place)
+    def _removeRank(self, instanceId: str) -> None:
+        rank = self._rankOf(instanceId)
+        if rank is not None:
+            self._ranking.remove(rank)

@@ -1,9 +1,9 @@
 """
-Pure: AWS's default quotas, and its rates for each operation, which refuse calls beyond them.
+Pure: AWS's default quotas, and the rate limit of each operation.
 
-The figures are those of U{https://docs.aws.amazon.com/general/latest/gr/gamelift.html} and
-U{https://docs.aws.amazon.com/gameliftservers/latest/developerguide/api-limits-common.html}. With
-which error AWS throttles is not documented: see settings.py.
+Sources: U{https://docs.aws.amazon.com/general/latest/gr/gamelift.html} and
+U{https://docs.aws.amazon.com/gameliftservers/latest/developerguide/api-limits-common.html}. AWS
+does not document the error for a call beyond the rate: see C{throttling} in settings.py.
 """
 
 from __future__ import annotations
@@ -16,25 +16,30 @@ from echoserver.local.model.groups import Groups
 from echoserver.local.model.settings import DEFAULTS
 from echoserver.local.model.values import RATE_EXCEEDED, FleetIQError
 
-MOST_GROUPS = 20
-MOST_GAME_SERVERS = 1000
+MAX_GROUPS = 20
+MAX_GAME_SERVERS = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """How many calls of an operation an account may make at once, and a second."""
+    """
+    The rate limit of one operation, as a token bucket.
+
+    @ivar burst: how many calls an account can make at once.
+    @ivar perSecond: how many calls it can make per second after that.
+    """
 
     burst: int
     perSecond: float
 
-    def taken(self, full: float, now: float) -> float | None:
+    def takeToken(self, full: float, now: float) -> float | None:
         """
-        Take a token out of a bucket that is full again at C{full}; after a clock that was set back
-        it is full.
+        Take a token from a bucket. If the clock was set back, the bucket is full.
 
-        @return: when it is full again after that; C{None} if there is no token.
+        @param full: when the bucket is full again, in epoch seconds.
+        @return: the new C{full}; C{None} if the bucket is empty.
         """
-        # What adding to the time of day rounds away must not cost a token.
+        # Sums with epoch seconds are rounded. The rounding must not cost a token.
         longest = self.burst / self.perSecond + 1e-4
         if not now < full <= now + longest:
             full = now
@@ -65,45 +70,49 @@ RATES: Mapping[str, Rate] = {
 
 
 class Quotas:
-    """What one account may do."""
+    """The quotas and rate limits of one account."""
 
     def __init__(self, throttling: str = DEFAULTS.throttling) -> None:
         """
-        @param throttling: the error that a call beyond the rate is answered with.
+        @param throttling: the error of a call beyond the rate.
         """
         self._throttling = throttling
-        # When each operation's bucket of tokens is full again.
+        # When the bucket of each operation is full again.
         self._full: dict[str, float] = {}
 
     def checkRate(self, operation: str, now: float) -> None:
         """
-        @raise FleetIQError: There were too many calls of this operation lately.
+        Count a call.
+
+        @raise FleetIQError: It is beyond the rate of its operation.
         """
-        full = RATES[operation].taken(self._full.get(operation, now), now)
+        full = RATES[operation].takeToken(self._full.get(operation, now), now)
         if full is None:
             raise FleetIQError(self._throttling, RATE_EXCEEDED)
         self._full[operation] = full
 
-    def checkRoom(self, operation: str, request: Mapping[str, Any], groups: Groups) -> None:
+    def checkQuota(self, operation: str, request: Mapping[str, Any], groups: Groups) -> None:
         """
-        @raise FleetIQError: What this call would make is one too many.
+        Check that a call does not create more than the quotas allow.
+
+        @raise FleetIQError: It does.
         """
         if operation == "RegisterGameServer":
             group = groups.group(request["GameServerGroupName"])
-            if len(group.serials) >= MOST_GAME_SERVERS:
+            if len(group.serials) >= MAX_GAME_SERVERS:
                 raise FleetIQError(
                     "LimitExceededException",
                     f"Game server group {group.name} has {len(group.serials)} game servers, and "
-                    f"the quota is {MOST_GAME_SERVERS}.",
+                    f"the quota is {MAX_GAME_SERVERS}.",
                 )
         elif operation == "CreateGameServerGroup":
             count = sum(1 for _ in groups.all())
-            if count >= MOST_GROUPS:
+            if count >= MAX_GROUPS:
                 raise FleetIQError(
                     "LimitExceededException",
-                    f"There are {count} game server groups, and the quota is {MOST_GROUPS}.",
+                    f"There are {count} game server groups, and the quota is {MAX_GROUPS}.",
                 )
 
     def reset(self) -> None:
-        """Full buckets, as at the start."""
+        """Fill all buckets."""
         self._full.clear()

@@ -1,4 +1,4 @@
-"""Pure: what AWS leaves undocumented of FleetIQ, as settings with defaults."""
+"""Pure: the settings for behavior of FleetIQ that AWS does not document."""
 
 from __future__ import annotations
 
@@ -7,17 +7,25 @@ from typing import Any
 
 from echoserver.local.model.values import quoted
 
-MOST = 1_000_000
+MAX_NUMBER = 1_000_000
 
 
 def _setting(what: str, *values: str | int) -> Any:
-    """The first value is the default; of numbers all others up to L{MOST} are allowed, too."""
+    """
+    Define a setting.
+
+    @param what: the behavior that it decides.
+    @param values: the allowed values, the default first. A number can have any value from 1 to
+        L{MAX_NUMBER}.
+    """
     return field(default=values[0], metadata={"what": what, "values": values})
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """C{--setting NAME=VALUE} changes one: its name has hyphens there, as in C{unknown-group}."""
+    """
+    The settings. C{--setting NAME=VALUE} changes one; NAME has hyphens, as in C{unknown-group}.
+    """
 
     unknownGroup: str = _setting(
         "RegisterGameServer and ListGameServers in a group that does not exist",
@@ -38,26 +46,28 @@ class Settings:
     )
     unclaimed: str = _setting("ClaimStatus of a game server without a claim", "absent", "blank")
     availableClaimed: str = _setting(
-        "the claim, at UpdateGameServer to AVAILABLE of a game server that is claimed",
+        "the claim, after UpdateGameServer to AVAILABLE of a game server that is claimed",
         "keep",
         "end",
     )
-    claimData: str = _setting("the GameServerData of a claim, when it expires", "keep", "revert")
+    claimData: str = _setting(
+        "the GameServerData of a claim, after the claim expires", "keep", "revert"
+    )
     lateUtilized: str = _setting(
-        "UpdateGameServer to UTILIZED of a game server without a claim, or whose claim is over",
+        "UpdateGameServer to UTILIZED of a game server without a claim, or with an expired claim",
         "accept",
         "refuse",
     )
     idReuse: str = _setting(
-        "RegisterGameServer with an id that was registered before, and is no longer",
+        "RegisterGameServer with an id that was registered before and is not registered now",
         "allow",
         "refuse",
     )
     strangeInstance: str = _setting(
-        "RegisterGameServer on an instance that is of no group", "refuse", "add"
+        "RegisterGameServer on an instance that is in no group", "refuse", "add"
     )
-    defaultPage: int = _setting("how many a page of a list has if Limit is not given", 100)
-    longestPage: int = _setting("how many a page has at most, whatever Limit is", 1000)
+    defaultPage: int = _setting("the size of a page of a list, if the request has no Limit", 100)
+    longestPage: int = _setting("the largest size of a page, whatever Limit is", 1000)
     throttling: str = _setting(
         "a call beyond the rate of --quotas, or under a throttle fault",
         "ThrottlingException",
@@ -67,37 +77,42 @@ class Settings:
     )
 
     def pageSize(self, limit: int | None) -> int:
-        """How many entries a page has that was asked for with this Limit."""
+        """
+        Return how many items a page has at most.
+
+        @param limit: the Limit of the request; C{None} if it has none.
+        """
         return min(limit or self.defaultPage, self.longestPage)
 
 
 DEFAULTS = Settings()
 
 
-def changed(settings: Settings, assignment: str) -> Settings:
+def applySetting(settings: Settings, assignment: str) -> Settings:
     """
-    The settings with one changed, given as NAME=VALUE.
+    Return settings with one changed.
 
-    @raise ValueError: There is none of this name, or it has no such value; the text is a sentence.
+    @param assignment: NAME=VALUE.
+    @raise ValueError: The name or the value does not exist. The message is a sentence.
     """
     named = {_nameOf(each): each for each in fields(Settings)}
-    name, _, given = assignment.partition("=")
+    name, _, text = assignment.partition("=")
     if name not in named:
         raise ValueError(
-            f"{quoted(assignment)}: it must be NAME=VALUE, NAME one of {_list(named)}."
+            f"{quoted(assignment)}: it must be NAME=VALUE. The names are {_formatList(named)}."
         )
     setting = named[name]
     allowed: tuple[str | int, ...] = setting.metadata["values"]
-    value: Any = given
+    value: Any = text
     if isinstance(allowed[0], int):
-        isNumber = given.isascii() and given.isdigit() and len(given) < 10
-        value = int(given) if isNumber else 0
-        if not 1 <= value <= MOST:
+        isNumber = text.isascii() and text.isdigit() and len(text) < 10
+        value = int(text) if isNumber else 0
+        if not 1 <= value <= MAX_NUMBER:
             raise ValueError(
-                f"{quoted(assignment)}: the value must be a whole number from 1 to {MOST}."
+                f"{quoted(assignment)}: the value must be a whole number from 1 to {MAX_NUMBER}."
             )
     elif value not in allowed:
-        raise ValueError(f"{quoted(assignment)}: the value must be one of {_list(allowed)}.")
+        raise ValueError(f"{quoted(assignment)}: the value must be one of {_formatList(allowed)}.")
     return replace(settings, **{setting.name: value})
 
 
@@ -105,5 +120,5 @@ def _nameOf(setting: Field[Any]) -> str:
     return "".join(f"-{each.lower()}" if each.isupper() else each for each in setting.name)
 
 
-def _list(names: Any) -> str:
+def _formatList(names: Any) -> str:
     return ", ".join(map(str, names))

@@ -1,30 +1,32 @@
-"""Pure: the values that state.py keeps and hands out, and how FleetIQ names things and refuses."""
+"""Pure: the values of the model, its error, and the names and fields of FleetIQ."""
 
 from __future__ import annotations
 
 import json
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any
 
 from sortedcontainers import SortedList
 
 from echoserver.local.model.placement import Placement
 
-Key = TypeVar("Key", int, str)
-
 REGION = "us-east-1"
 ACCOUNT = "000000000000"
 _SHOWN_CHARACTERS = 60
-# How AWS's services refuse a call too many.
+# The message of AWS's services for a call beyond the rate.
 RATE_EXCEEDED = "Rate exceeded"
 
 
 class FleetIQError(Exception):
-    """What FleetIQ answers instead of a result: one of its error codes, and a sentence."""
+    """
+    An error that FleetIQ returns.
+
+    @ivar code: the name of the error, such as C{NotFoundException}.
+    @ivar message: a sentence for the caller.
+    """
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -35,10 +37,12 @@ class FleetIQError(Exception):
 @dataclass(frozen=True, slots=True)
 class Event:
     """
-    What happened to a game server; without C{gameServerId} to an instance, else to a group, else to
-    all.
+    A change of a game server, an instance, a group or the whole local FleetIQ. It is about the most
+    specific one that it names.
 
-    @ivar statuses: those of whom it happened to, since then; empty if it is gone.
+    @ivar time: epoch seconds of the local clock.
+    @ivar sentence: what changed, without the name of the subject.
+    @ivar statuses: the statuses of the subject after the change; empty if it no longer exists.
     """
 
     time: float
@@ -53,10 +57,11 @@ class Event:
 @dataclass(frozen=True, slots=True)
 class Interruption:
     """
-    That an instance was told to go.
+    A notice that an instance received.
 
-    @ivar kind: as interruptions.py has them.
-    @ivar end: when the instance goes; C{None} if it stays all the same.
+    @ivar kind: a key of C{echoserver.local.model.interruptions.KINDS}.
+    @ivar noticeTime: epoch seconds.
+    @ivar end: when the instance ends; C{None} if this notice does not end it.
     """
 
     kind: str
@@ -66,7 +71,11 @@ class Interruption:
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """Its C{interruptions} are in the order in which it was told of them."""
+    """
+    An EC2 instance that runs.
+
+    @ivar interruptions: oldest first.
+    """
 
     instanceId: str
     groupName: str
@@ -76,21 +85,22 @@ class Instance:
 
     @property
     def end(self) -> float | None:
-        """When it goes; C{None} if it was not told to."""
+        """When the instance ends; C{None} if it has no notice of an end."""
         return self.interruptions[-1].end if self.interruptions else None
 
     @property
     def changeTime(self) -> float:
-        """When it was last told something, or launched."""
+        """When the instance last received a notice, or was launched."""
         return self.interruptions[-1].noticeTime if self.interruptions else self.launchTime
 
 
 @dataclass(frozen=True, slots=True)
 class GameServer:
     """
-    One registration. Times are epoch seconds; C{serial} counts registrations, never repeats.
+    One registration of a game server. Times are epoch seconds.
 
-    @ivar dataUnclaimed: what C{gameServerData} was before the claim.
+    @ivar serial: the number of the registration. It is never used again.
+    @ivar dataBeforeClaim: the C{gameServerData} before the last claim.
     """
 
     serial: int
@@ -104,7 +114,7 @@ class GameServer:
     lastClaimTime: float | None = None
     claimed: bool = False
     utilized: bool = False
-    dataUnclaimed: str | None = None
+    dataBeforeClaim: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +125,7 @@ class InstanceDefinition:
 
 @dataclass(frozen=True, slots=True)
 class GroupSettings:
-    """What UpdateGameServerGroup may change of a group."""
+    """The settings of a group that UpdateGameServerGroup can change."""
 
     roleArn: str
     instanceDefinitions: tuple[InstanceDefinition, ...]
@@ -126,14 +136,18 @@ class GroupSettings:
 @dataclass(slots=True)
 class GameServerGroup:
     """
-    A group and the indexes of what is in it, sorted but for C{instanceIds}, which is as made.
+    A group, with the ids of its instances and game servers. It is mutable; C{Groups} and
+    C{GameServerIndex} change it.
 
-    @ivar minSize: how many instances it launches as it becomes ACTIVE.
-    @ivar launch: names one launch of a group, so that instance ids do not return with its name.
-    @ivar isScaled: whether it has its Auto Scaling group, which it has once it was ACTIVE.
+    @ivar minSize: how many instances it launches when it becomes ACTIVE.
+    @ivar launch: identifies this group among all groups of its name, so that their instances have
+        different ids.
+    @ivar isScaled: whether it has an Auto Scaling group. It has one when it was ACTIVE once.
     @ivar utilized: how many of its game servers are UTILIZED.
-    @ivar deleteOption: how it is deleted, once it is.
-    @ivar awaitsPlay: whether its deletion waits for its last UTILIZED game server to go.
+    @ivar deleteOption: the option of its deletion, if it is being deleted.
+    @ivar waitsForUtilized: whether its deletion waits until no game server is UTILIZED.
+    @ivar instanceIds: in the order of their launch.
+    @ivar serials: of its game servers.
     """
 
     name: str
@@ -148,7 +162,7 @@ class GameServerGroup:
     isScaled: bool = False
     utilized: int = 0
     deleteOption: str = "SAFE_DELETE"
-    awaitsPlay: bool = False
+    waitsForUtilized: bool = False
     tags: dict[str, str] = field(default_factory=dict)
     instanceIds: list[str] = field(default_factory=list)
     sortedInstanceIds: SortedList[str] = field(default_factory=SortedList)
@@ -158,8 +172,10 @@ class GameServerGroup:
 
 def instanceIdOf(launch: str, index: int) -> str:
     """
-    The id of an instance, of a real one's form: a group that is there from the start, whose name is
-    C{launch}, has the same ones after every restart.
+    Return the id of an instance, in the form of EC2's ids. A group that exists from the start has
+    the same ids after each restart.
+
+    @param launch: the C{launch} of the group; of a group from the start it is the name.
     """
     return "i-" + sha256(f"{launch}/{index}".encode()).hexdigest()[:17]
 
@@ -169,19 +185,19 @@ def groupArnOf(groupName: str) -> str:
 
 
 def autoScalingGroupOf(groupName: str) -> str:
-    """The name of a group's Auto Scaling group, as FleetIQ makes it."""
+    """Return the name of the Auto Scaling group that FleetIQ creates for a group."""
     return f"gamelift-gameservergroup-{groupName}"
 
 
-def some(names: Collection[str]) -> str:
-    """The first of these names, for a sentence."""
+def formatNames(names: Collection[str]) -> str:
+    """Format the first five names, and the number of the others."""
     first = list(islice(names, 5))
     return ", ".join(first) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def quoted(value: object) -> str:
-    """What somebody sent, for a sentence: short, whatever it is."""
-    # A nested value is named, not printed: it may be large.
+    """Format a value that a caller sent, in at most 63 characters."""
+    # A nested value may be large, so only its type is printed.
     if isinstance(value, dict | list):
         return "an object" if isinstance(value, dict) else "a list"
     text = repr(value) if isinstance(value, str) else json.dumps(value)
@@ -190,74 +206,39 @@ def quoted(value: object) -> str:
 
 def checkNames(body: Mapping[str, Any], what: str, names: Collection[str]) -> None:
     """
-    @raise ValueError: A field is none of C{what}, such as "a fault".
+    Check that an object has only these fields.
+
+    @param what: what the object describes, such as "a fault".
+    @raise ValueError: It has another field. The message is a sentence.
     """
     for name in body:
         if name not in names:
             raise ValueError(f"{quoted(name)} is not a field of {what}: it has {', '.join(names)}.")
 
 
-def numberOf(body: Mapping[str, Any], name: str, most: float) -> float | None:
+def numberOf(body: Mapping[str, Any], name: str, maximum: float) -> float | None:
     """
-    The number above 0 that a field is; C{None} if it is not given.
+    Return a field that must be a number above 0; C{None} if it is missing or null.
 
-    @raise ValueError: It is something else.
+    @raise ValueError: It is another value. The message is a sentence.
     """
     value = body.get(name)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= most:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= maximum:
         raise ValueError(
-            f"{name} is {quoted(value)}: it must be a number above 0, at most {most:.12g}."
+            f"{name} is {quoted(value)}: it must be a number above 0, at most {maximum:.12g}."
         )
     return float(value)
 
 
 def textOf(body: Mapping[str, Any], name: str) -> str | None:
     """
-    The string that a field is; C{None} if it is not given.
+    Return a field that must be a string; C{None} if it is missing or null.
 
-    @raise ValueError: It is something else.
+    @raise ValueError: It is another value. The message is a sentence.
     """
     value = body.get(name)
     if value is None or isinstance(value, str):
         return value
     raise ValueError(f"{name} is {quoted(value)}: it must be a string.")
-
-
-def cutPage(
-    keys: SortedList[Key], after: Key | None, size: int, descending: bool = False
-) -> tuple[list[Key], bool]:
-    """
-    Return a page of sorted keys, and whether more keys follow it. A key that stays in the list
-    while a caller reads its pages is in exactly one of them.
-
-    @param after: the last key of the page before, which may have been removed; C{None} for the
-        first page.
-    @param size: how many keys the page has at most.
-    """
-    following = (
-        keys.irange(maximum=after, inclusive=(True, False), reverse=True)
-        if descending
-        else keys.irange(minimum=after, inclusive=(False, True))
-    )
-    page = list(islice(following, size + 1))
-    return page[:size], len(page) > size
-
-
-def writeToken(listing: str, after: int | str) -> str:
-    """The token that continues C{listing}, a name no other listing has, after this key."""
-    return urlsafe_b64encode(f"{listing} {after}".encode()).decode("ascii")
-
-
-def readToken(listing: str, token: str) -> str:
-    """
-    The key that C{token} continues C{listing} after.
-
-    @raise ValueError: The token is not one that L{writeToken} made for this listing.
-    """
-    text = urlsafe_b64decode(token.encode("ascii")).decode("ascii")
-    name, _, after = text.rpartition(" ")
-    if name != listing or writeToken(listing, after) != token:
-        raise ValueError(f"{token} does not continue {listing}")
-    return after
