@@ -1,90 +1,102 @@
-"""What FleetIQ does, stated once: a TestCase for whatever claims to be a FleetIQ."""
+"""The contract of FleetIQ: tests that run against any implementation of its API."""
 
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Protocol, TypeVar
 
 from twisted.trial.unittest import TestCase
 
-from tests.groupcontract import GroupFacts
+from tests.groupcontract import GroupContract
 
-Fact = TypeVar("Fact", bound=Callable[..., Any])
+Test = TypeVar("Test", bound=Callable[..., Any])
 Reply = dict[str, Any]
-STRANGER = "i-00000000000000000"
+UNKNOWN_INSTANCE = "i-00000000000000000"
 ACTION = "REPLACE_INSTANCE_TYPES"
 
 
-class Refused(Exception):
-    """The call was answered with an error."""
+class CallFailed(Exception):
+    """
+    FleetIQ returned an error.
+
+    @ivar code: the error code.
+    """
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
         self.code = code
 
 
-class Door(Protocol):
-    """A way into one FleetIQ with one game server group and at least two instances, all empty."""
+class FleetIQAccess(Protocol):
+    """
+    Access to one FleetIQ, with one game server group and at least two instances. It has no game
+    servers.
+    """
 
     group: str
     instances: Sequence[str]
 
     async def call(self, operation: str, request: dict[str, Any]) -> Reply:
-        """Carry out one operation; raises L{Refused} where FleetIQ refuses it."""
+        """
+        Call an operation, and return its output.
+
+        @raise CallFailed: FleetIQ returned an error.
+        """
         ...
 
     def advance(self, seconds: float) -> None:
-        """Let this much time pass on FleetIQ's clock; nobody can in AWS."""
+        """Advance the clock of FleetIQ. AWS cannot do this."""
         ...
 
 
-def movesTheClock(fact: Fact) -> Fact:
-    """Mark a fact that only a FleetIQ whose clock can be moved is asked for."""
-    fact.movesTheClock = True  # type: ignore[attr-defined] # a mark
-    return fact
+def advancesClock(test: Test) -> Test:
+    """Mark a test that advances the clock. It does not run against AWS."""
+    test.advancesClock = True  # type: ignore[attr-defined] # a mark
+    return test
 
 
 def fleetIQContract(
-    openDoor: Callable[[TestCase], Coroutine[Any, Any, Door]], live: bool = False
+    openAccess: Callable[[TestCase], Coroutine[Any, Any, FleetIQAccess]], live: bool = False
 ) -> type[TestCase]:
     """
-    The contract as a base class of tests.
+    Return the contract as a base class of tests.
 
-    @param openDoor: opens a fresh FleetIQ for one test, and cleans it up with the test.
-    @param live: whether it is AWS's: without the facts that move the clock, and without those that
-        make groups, which take a role, a launch template, minutes, and money.
+    @param openAccess: returns access to a FleetIQ for one test, and adds its cleanup to the test.
+    @param live: whether it is AWS. Then the tests that advance the clock do not run, and neither do
+        those that create groups: they need a role, a launch template, minutes, and money.
     """
 
-    class FleetIQContract(TestCase if live else GroupFacts):  # type: ignore[misc] # a computed base
-        """What any FleetIQ does."""
+    class FleetIQContract(TestCase if live else GroupContract):  # type: ignore[misc] # a computed base
+        """The behavior of game servers and claims."""
 
-        door: Door
+        access: FleetIQAccess
 
         # setUp may only return a Deferred or a coroutine that trial waits for.
         async def setUp(self) -> None:
-            self.door = await openDoor(self)
+            self.access = await openAccess(self)
 
         async def call(self, operation: str, **request: Any) -> Reply:
-            return await self.door.call(
-                operation, {"GameServerGroupName": self.door.group, **request}
+            return await self.access.call(
+                operation, {"GameServerGroupName": self.access.group, **request}
             )
 
-        async def refusal(self, operation: str, **request: Any) -> str:
-            """The error code of a call that must fail."""
-            return await self.bareRefusal(
-                operation, {"GameServerGroupName": self.door.group, **request}
+        async def groupErrorOf(self, operation: str, **request: Any) -> str:
+            """Return the error code of a call on the group. The call must fail."""
+            return await self.errorOf(
+                operation, {"GameServerGroupName": self.access.group, **request}
             )
 
-        async def bareRefusal(self, operation: str, request: dict[str, Any]) -> str:
+        async def errorOf(self, operation: str, request: dict[str, Any]) -> str:
+            """Return the error code of a call. The call must fail."""
             try:
-                reply = await self.door.call(operation, request)
-            except Refused as refused:
-                return refused.code
-            raise self.failureException(f"{operation} was not refused: {reply}")
+                reply = await self.access.call(operation, request)
+            except CallFailed as failed:
+                return failed.code
+            raise self.failureException(f"{operation} did not fail: {reply}")
 
         async def register(self, gameServerId: str, instance: int = 0, **more: Any) -> Reply:
             reply: Reply = await self.call(
                 "RegisterGameServer",
                 GameServerId=gameServerId,
-                InstanceId=self.door.instances[instance],
+                InstanceId=self.access.instances[instance],
                 **more,
             )
             return reply["GameServer"]  # type: ignore[no-any-return] # a reply's values are Any
@@ -106,7 +118,7 @@ def fleetIQContract(
             return [server["GameServerId"] for server in reply["GameServers"]]
 
         async def test_registerIsAvailableAndHealthy(self) -> None:
-            """A registration is AVAILABLE, unclaimed, and counts as the first health report."""
+            """A new game server is AVAILABLE and not claimed; registration is a health report."""
             server = await self.register("srv-1", ConnectionInfo="host:1", GameServerData="map")
             self.assertEqual("AVAILABLE", server["UtilizationStatus"])
             self.assertEqual(server["RegistrationTime"], server["LastHealthCheckTime"])
@@ -116,15 +128,15 @@ def fleetIQContract(
             self.assertFalse(server.get("LastClaimTime"))
 
         async def test_registerTwiceConflicts(self) -> None:
-            """An id that is registered is refused, whatever the instance."""
+            """Registration of a registered id fails, on any instance."""
             await self.register("srv-1")
-            code = await self.refusal(
-                "RegisterGameServer", GameServerId="srv-1", InstanceId=self.door.instances[1]
+            code = await self.groupErrorOf(
+                "RegisterGameServer", GameServerId="srv-1", InstanceId=self.access.instances[1]
             )
             self.assertEqual("ConflictException", code)
 
         async def test_registerAgainAfterDeregister(self) -> None:
-            """A deregistered id may be registered again, and starts afresh."""
+            """A deregistered id can be registered again, without its earlier state."""
             await self.register("srv-1", GameServerData="old")
             await self.update("srv-1", UtilizationStatus="UTILIZED")
             await self.call("DeregisterGameServer", GameServerId="srv-1")
@@ -132,10 +144,10 @@ def fleetIQContract(
             self.assertEqual("AVAILABLE", server["UtilizationStatus"])
             self.assertNotIn("GameServerData", server)
 
-        async def test_registerOnStrangeInstance(self) -> None:
-            """An instance that is not of the group is refused."""
-            code = await self.refusal(
-                "RegisterGameServer", GameServerId="srv-1", InstanceId=STRANGER
+        async def test_registerOnUnknownInstance(self) -> None:
+            """Registration on an instance of no group fails."""
+            code = await self.groupErrorOf(
+                "RegisterGameServer", GameServerId="srv-1", InstanceId=UNKNOWN_INSTANCE
             )
             self.assertEqual("InvalidRequestException", code)
 
@@ -144,36 +156,38 @@ def fleetIQContract(
             one = {"GameServerGroupName": "no-such-group", "GameServerId": "srv-1"}
             group = {"GameServerGroupName": "no-such-group"}
             codes = {
-                await self.refusal("RegisterGameServer", InstanceId=self.door.instances[0], **one),
-                await self.refusal("UpdateGameServer", **one),
-                await self.refusal("DeregisterGameServer", **one),
-                await self.refusal("DescribeGameServer", **one),
-                await self.refusal("ListGameServers", **group),
-                await self.refusal("ClaimGameServer", **group),
-                await self.refusal("DescribeGameServerInstances", **group),
-                await self.refusal("DescribeGameServerGroup", **group),
-                await self.refusal("UpdateGameServerGroup", **group),
-                await self.refusal("DeleteGameServerGroup", **group),
-                await self.refusal("SuspendGameServerGroup", SuspendActions=[ACTION], **group),
-                await self.refusal("ResumeGameServerGroup", ResumeActions=[ACTION], **group),
+                await self.groupErrorOf(
+                    "RegisterGameServer", InstanceId=self.access.instances[0], **one
+                ),
+                await self.groupErrorOf("UpdateGameServer", **one),
+                await self.groupErrorOf("DeregisterGameServer", **one),
+                await self.groupErrorOf("DescribeGameServer", **one),
+                await self.groupErrorOf("ListGameServers", **group),
+                await self.groupErrorOf("ClaimGameServer", **group),
+                await self.groupErrorOf("DescribeGameServerInstances", **group),
+                await self.groupErrorOf("DescribeGameServerGroup", **group),
+                await self.groupErrorOf("UpdateGameServerGroup", **group),
+                await self.groupErrorOf("DeleteGameServerGroup", **group),
+                await self.groupErrorOf("SuspendGameServerGroup", SuspendActions=[ACTION], **group),
+                await self.groupErrorOf("ResumeGameServerGroup", ResumeActions=[ACTION], **group),
             }
             self.assertEqual({"NotFoundException"}, codes)
 
         async def test_unknownServer(self) -> None:
             """Operations on a game server that is not registered are NotFoundException."""
             codes = {
-                await self.refusal("UpdateGameServer", GameServerId="srv-1"),
-                await self.refusal("DeregisterGameServer", GameServerId="srv-1"),
-                await self.refusal("DescribeGameServer", GameServerId="srv-1"),
-                await self.refusal("ClaimGameServer", GameServerId="srv-1"),
+                await self.groupErrorOf("UpdateGameServer", GameServerId="srv-1"),
+                await self.groupErrorOf("DeregisterGameServer", GameServerId="srv-1"),
+                await self.groupErrorOf("DescribeGameServer", GameServerId="srv-1"),
+                await self.groupErrorOf("ClaimGameServer", GameServerId="srv-1"),
             }
             self.assertEqual({"NotFoundException"}, codes)
 
-        async def test_utilizedIsForGood(self) -> None:
-            """UTILIZED never becomes AVAILABLE again, and the refusal changes nothing."""
+        async def test_utilizedIsFinal(self) -> None:
+            """An update from UTILIZED to AVAILABLE fails, and changes nothing."""
             await self.register("srv-1", GameServerData="before")
             await self.update("srv-1", UtilizationStatus="UTILIZED")
-            code = await self.refusal(
+            code = await self.groupErrorOf(
                 "UpdateGameServer",
                 GameServerId="srv-1",
                 UtilizationStatus="AVAILABLE",
@@ -185,7 +199,7 @@ def fleetIQContract(
             self.assertEqual("before", server["GameServerData"])
 
         async def test_sameStateSucceeds(self) -> None:
-            """To say the state a game server already has is no error."""
+            """An update to the current status succeeds."""
             await self.register("srv-1")
             available = await self.update("srv-1", UtilizationStatus="AVAILABLE")
             self.assertEqual("AVAILABLE", available["UtilizationStatus"])
@@ -193,11 +207,11 @@ def fleetIQContract(
             utilized = await self.update("srv-1", UtilizationStatus="UTILIZED")
             self.assertEqual("UTILIZED", utilized["UtilizationStatus"])
 
-        @movesTheClock
-        async def test_onlyHealthCheckMovesHealth(self) -> None:
-            """LastHealthCheckTime moves with HealthCheck, not with other updates."""
+        @advancesClock
+        async def test_onlyHealthCheckIsHealthReport(self) -> None:
+            """Only an update with HealthCheck changes LastHealthCheckTime."""
             first = (await self.register("srv-1"))["LastHealthCheckTime"]
-            self.door.advance(10)
+            self.access.advance(10)
             server = await self.update(
                 "srv-1", UtilizationStatus="UTILIZED", GameServerData="other"
             )
@@ -206,12 +220,12 @@ def fleetIQContract(
             self.assertGreater(server["LastHealthCheckTime"], first)
 
         async def test_updateWithoutChange(self) -> None:
-            """An update that says nothing changes nothing."""
+            """An update without members changes nothing."""
             registered = await self.register("srv-1")
             self.assertEqual(registered, await self.update("srv-1"))
 
         async def test_claimReserves(self) -> None:
-            """A claim is CLAIMED and still AVAILABLE, and nobody else gets the game server."""
+            """A claimed game server is CLAIMED and AVAILABLE, and cannot be claimed again."""
             await self.register("srv-1")
             server = await self.claim(GameServerData="players")
             self.assertEqual("srv-1", server["GameServerId"])
@@ -219,31 +233,31 @@ def fleetIQContract(
             self.assertEqual("AVAILABLE", server["UtilizationStatus"])
             self.assertEqual("players", server["GameServerData"])
             self.assertTrue(server["LastClaimTime"])
-            self.assertEqual("OutOfCapacityException", await self.refusal("ClaimGameServer"))
+            self.assertEqual("OutOfCapacityException", await self.groupErrorOf("ClaimGameServer"))
 
-        @movesTheClock
+        @advancesClock
         async def test_claimEndsAfterSixtySeconds(self) -> None:
-            """A claim holds for 60 seconds; then the game server is free again."""
+            """A claim expires after 60 seconds; then the game server can be claimed again."""
             await self.register("srv-1")
             await self.claim()
-            self.door.advance(59)
+            self.access.advance(59)
             self.assertEqual("CLAIMED", (await self.describe("srv-1"))["ClaimStatus"])
-            self.door.advance(1)
+            self.access.advance(1)
             server = await self.describe("srv-1")
             self.assertNotEqual("CLAIMED", server.get("ClaimStatus"))
             self.assertTrue(server["LastClaimTime"])
             self.assertEqual("srv-1", (await self.claim())["GameServerId"])
 
-        @movesTheClock
+        @advancesClock
         async def test_utilizedEndsClaim(self) -> None:
-            """UTILIZED clears the claim, keeps LastClaimTime, and outlasts the claim."""
+            """UTILIZED ends the claim, keeps LastClaimTime, and does not expire."""
             await self.register("srv-1")
             claimed = await self.claim()
             server = await self.update("srv-1", UtilizationStatus="UTILIZED")
             self.assertNotEqual("CLAIMED", server.get("ClaimStatus"))
             self.assertEqual(claimed["LastClaimTime"], server["LastClaimTime"])
-            self.door.advance(61)
-            self.assertEqual("OutOfCapacityException", await self.refusal("ClaimGameServer"))
+            self.access.advance(61)
+            self.assertEqual("OutOfCapacityException", await self.groupErrorOf("ClaimGameServer"))
 
         async def test_heartbeatKeepsClaim(self) -> None:
             """A health report, with or without AVAILABLE, does not end a claim."""
@@ -255,18 +269,18 @@ def fleetIQContract(
             self.assertEqual("CLAIMED", server["ClaimStatus"])
 
         async def test_targetedClaim(self) -> None:
-            """A named game server is claimed; once CLAIMED or UTILIZED it is a conflict."""
+            """A claim by id succeeds; if the game server is CLAIMED or UTILIZED, it fails."""
             await self.register("srv-1")
             await self.register("srv-2")
             self.assertEqual("srv-2", (await self.claim(GameServerId="srv-2"))["GameServerId"])
-            code = await self.refusal("ClaimGameServer", GameServerId="srv-2")
+            code = await self.groupErrorOf("ClaimGameServer", GameServerId="srv-2")
             self.assertEqual("ConflictException", code)
             await self.update("srv-2", UtilizationStatus="UTILIZED")
-            code = await self.refusal("ClaimGameServer", GameServerId="srv-2")
+            code = await self.groupErrorOf("ClaimGameServer", GameServerId="srv-2")
             self.assertEqual("ConflictException", code)
 
         async def test_claimsPack(self) -> None:
-            """Claims go to the instance that already hosts, wherever older registrations are."""
+            """Claims prefer the instance with most CLAIMED or UTILIZED game servers."""
             await self.register("srv-1", instance=0)
             await self.register("srv-2", instance=1)
             await self.register("srv-3", instance=1)
@@ -275,40 +289,40 @@ def fleetIQContract(
             self.assertEqual("srv-1", (await self.claim())["GameServerId"])
 
         async def test_filterMustContainActive(self) -> None:
-            """A filter without ACTIVE is refused; with it the claim succeeds."""
+            """A claim with a filter fails if the filter does not contain ACTIVE."""
             await self.register("srv-1")
             for statuses in (["DRAINING"], []):
-                code = await self.refusal(
+                code = await self.groupErrorOf(
                     "ClaimGameServer", FilterOption={"InstanceStatuses": statuses}
                 )
                 self.assertEqual("InvalidRequestException", code)
             server = await self.claim(FilterOption={"InstanceStatuses": ["ACTIVE"]})
             self.assertEqual("srv-1", server["GameServerId"])
 
-        @movesTheClock
-        async def test_silentServerIsDropped(self) -> None:
-            """A game server that is silent for more than 180 seconds is gone, UTILIZED or not."""
+        @advancesClock
+        async def test_healthTimeout(self) -> None:
+            """A game server without a health report for more than 180 seconds is dropped."""
             await self.register("srv-1")
             await self.register("srv-2")
             await self.update("srv-2", UtilizationStatus="UTILIZED")
             await self.register("srv-3")
-            self.door.advance(100)
+            self.access.advance(100)
             await self.update("srv-3", HealthCheck="HEALTHY")
-            self.door.advance(81)
+            self.access.advance(81)
             self.assertEqual(["srv-3"], await self.listed())
-            code = await self.refusal("UpdateGameServer", GameServerId="srv-1")
+            code = await self.groupErrorOf("UpdateGameServer", GameServerId="srv-1")
             self.assertEqual("NotFoundException", code)
 
         async def test_deregisterTwice(self) -> None:
-            """Deregistering has no output; the second time the game server is not found."""
+            """Deregistration has no output; a second one is NotFoundException."""
             await self.register("srv-1")
             await self.claim()
             self.assertEqual({}, await self.call("DeregisterGameServer", GameServerId="srv-1"))
-            code = await self.refusal("DeregisterGameServer", GameServerId="srv-1")
+            code = await self.groupErrorOf("DeregisterGameServer", GameServerId="srv-1")
             self.assertEqual("NotFoundException", code)
 
         async def test_listInOrderAndPages(self) -> None:
-            """Lists go by registration time, either way, in pages that a token continues."""
+            """Lists are ordered by registration time, in both directions, in pages."""
             for number in range(5):
                 await self.register(f"srv-{number}", instance=number % 2)
             ascending = ["srv-0", "srv-1", "srv-2", "srv-3", "srv-4"]
@@ -325,7 +339,7 @@ def fleetIQContract(
             self.assertNotIn("NextToken", rest)
 
         async def test_foreignTokens(self) -> None:
-            """A token of another order, another list, or of nobody is refused."""
+            """A token of another order or list fails, and so does any other text."""
             await self.register("srv-1")
             await self.register("srv-2")
             page = await self.call("ListGameServers", SortOrder="ASCENDING", Limit=1)
@@ -334,16 +348,16 @@ def fleetIQContract(
                 ("DescribeGameServerInstances", {"NextToken": page["NextToken"]}),
                 ("ListGameServers", {"NextToken": "not a token"}),
             ):
-                code = await self.refusal(operation, **request)
+                code = await self.groupErrorOf(operation, **request)
                 self.assertEqual("InvalidRequestException", code)
 
         async def test_instances(self) -> None:
-            """Instances are listed with their status, all or the named ones, in pages."""
+            """Instances are listed with their status, all or those with given ids, in pages."""
             reply = await self.call("DescribeGameServerInstances")
             seen = {each["InstanceId"] for each in reply["GameServerInstances"]}
-            self.assertTrue(seen.issuperset(self.door.instances))
+            self.assertTrue(seen.issuperset(self.access.instances))
             self.assertEqual("ACTIVE", reply["GameServerInstances"][0]["InstanceStatus"])
-            one = self.door.instances[1]
+            one = self.access.instances[1]
             reply = await self.call("DescribeGameServerInstances", InstanceIds=[one])
             self.assertEqual([one], [each["InstanceId"] for each in reply["GameServerInstances"]])
             first = await self.call("DescribeGameServerInstances", Limit=1)
@@ -353,7 +367,7 @@ def fleetIQContract(
             self.assertNotEqual(first["GameServerInstances"], second["GameServerInstances"])
 
         async def test_groupByNameAndArn(self) -> None:
-            """A group is described and named by its name or by its ARN."""
+            """Operations accept the name or the ARN of a group."""
             byName = (await self.call("DescribeGameServerGroup"))["GameServerGroup"]
             self.assertEqual("ACTIVE", byName["Status"])
             arn = byName["GameServerGroupArn"]
@@ -363,13 +377,13 @@ def fleetIQContract(
             self.assertEqual(["srv-1"], await self.listed())
 
         async def test_groupsAreListed(self) -> None:
-            """The group is among those listed, and the operation takes no group."""
-            reply = await self.door.call("ListGameServerGroups", {})
+            """ListGameServerGroups lists the group."""
+            reply = await self.access.call("ListGameServerGroups", {})
             names = [each["GameServerGroupName"] for each in reply["GameServerGroups"]]
-            self.assertIn(self.door.group, names)
+            self.assertIn(self.access.group, names)
 
         async def test_inputsThatSdksDoNotCheck(self) -> None:
-            """Maxima, patterns and enums are checked, and a trailing newline is not overlooked."""
+            """Lengths, patterns and enumerations are checked; a trailing newline is wrong."""
             await self.register("srv-1")
             for operation, request in (
                 ("UpdateGameServer", {"GameServerId": "srv-1", "UtilizationStatus": "BUSY"}),
@@ -379,13 +393,13 @@ def fleetIQContract(
                 ("DescribeGameServer", {"GameServerId": "srv 1"}),
                 ("DescribeGameServer", {"GameServerId": "s" * 129}),
                 ("ListGameServers", {"SortOrder": "UP"}),
-                ("DescribeGameServerInstances", {"InstanceIds": [STRANGER] * 21}),
+                ("DescribeGameServerInstances", {"InstanceIds": [UNKNOWN_INSTANCE] * 21}),
             ):
-                code = await self.refusal(operation, **request)
+                code = await self.groupErrorOf(operation, **request)
                 self.assertEqual("InvalidRequestException", code, request)
 
     if live:
-        for name, fact in list(vars(FleetIQContract).items()):
-            if hasattr(fact, "movesTheClock"):
+        for name, test in list(vars(FleetIQContract).items()):
+            if hasattr(test, "advancesClock"):
                 delattr(FleetIQContract, name)
     return FleetIQContract

@@ -1,4 +1,4 @@
-"""What FleetIQ does with groups and their tags: the part of the contract on them."""
+"""The part of the contract of FleetIQ about groups and their tags."""
 
 from typing import Any
 
@@ -17,53 +17,58 @@ NEW_GROUP: Reply = {
     "LaunchTemplate": {"LaunchTemplateName": "game", "Version": "$Default"},
     "InstanceDefinitions": DEFINITIONS,
 }
-GONE = "NotFoundException"
-# Longer than any group needs for its next status, in seconds: at AWS it is minutes.
-PATIENCE = 1800
+DELETED = "NotFoundException"
+# Seconds. No group needs longer for its next status.
+MAX_WAIT = 1800
 
 
-class GroupFacts(TestCase):
+class GroupContract(TestCase):
     """
-    What any FleetIQ does with groups.
+    The behavior of groups and tags.
 
-    @ivar door: see L{tests.contract.Door}.
+    @ivar access: see L{tests.contract.FleetIQAccess}.
     """
 
-    door: Any
+    access: Any
 
     async def call(self, operation: str, **request: Any) -> Reply:
-        raise NotImplementedError("The whole contract says how.")
+        raise NotImplementedError("fleetIQContract implements this.")
 
-    async def refusal(self, operation: str, **request: Any) -> str:
-        raise NotImplementedError("The whole contract says how.")
+    async def groupErrorOf(self, operation: str, **request: Any) -> str:
+        raise NotImplementedError("fleetIQContract implements this.")
 
-    async def bareRefusal(self, operation: str, request: Reply) -> str:
-        """The error code of a call that takes no group and must fail."""
-        raise NotImplementedError("The whole contract says how.")
+    async def errorOf(self, operation: str, request: Reply) -> str:
+        """See L{tests.contract.fleetIQContract}."""
+        raise NotImplementedError("fleetIQContract implements this.")
 
     async def create(self, **changes: Any) -> Reply:
         reply = await self.call("CreateGameServerGroup", **{**NEW_GROUP, **changes})
         return reply["GameServerGroup"]  # type: ignore[no-any-return] # a reply's values are Any
 
     async def groupCall(self, operation: str, **request: Any) -> Reply:
-        """A call on the group that L{create} makes, and the group it answers."""
+        """Call an operation on the group of L{create}, and return the group in its output."""
         reply = await self.call(operation, GameServerGroupName=NAME, **request)
         return reply["GameServerGroup"]  # type: ignore[no-any-return] # as above
 
     async def statusesUntil(self, *ends: str) -> list[str]:
-        """What that group becomes, one after the other, until one of these; L{GONE} is one."""
+        """
+        Return the statuses of that group, in order, until it has one of these. L{DELETED} stands
+        for a group that does not exist.
+        """
         seen: list[str] = []
-        for _ in range(PATIENCE):
-            groups = (await self.door.call("ListGameServerGroups", {}))["GameServerGroups"]
+        for _ in range(MAX_WAIT):
+            groups = (await self.access.call("ListGameServerGroups", {}))["GameServerGroups"]
             status = {each["GameServerGroupName"]: each["Status"] for each in groups}
-            seen.append(status.get(NAME, GONE))
+            seen.append(status.get(NAME, DELETED))
             if seen[-1] in ends:
                 return list(dict.fromkeys(seen))
-            self.door.advance(1)
-        raise self.failureException(f"The group never became {ends}, but {dict.fromkeys(seen)}")
+            self.access.advance(1)
+        raise self.failureException(
+            f"The group had the statuses {list(dict.fromkeys(seen))}, but none of {ends}."
+        )
 
     async def createActive(self) -> str:
-        """Create the group, wait until it is ACTIVE, and name its first instance."""
+        """Create the group, wait until it is ACTIVE, and return the id of its first instance."""
         await self.create()
         await self.statusesUntil("ACTIVE")
         reply = await self.call("DescribeGameServerInstances", GameServerGroupName=NAME)
@@ -71,7 +76,7 @@ class GroupFacts(TestCase):
         return instanceId
 
     async def registerIn(self, instanceId: str, gameServerId: str) -> str | None:
-        """Register in that group; the error's code, or C{None}."""
+        """Register a game server in that group. Return the error code, or C{None}."""
         server = {
             "GameServerGroupName": NAME,
             "GameServerId": gameServerId,
@@ -81,10 +86,10 @@ class GroupFacts(TestCase):
         if before["GameServerGroup"]["Status"] == "ACTIVE":
             await self.call("RegisterGameServer", **server)
             return None
-        return await self.refusal("RegisterGameServer", **server)
+        return await self.groupErrorOf("RegisterGameServer", **server)
 
     async def test_createdGroup(self) -> None:
-        """A group is NEW at first, with what it was given; its Auto Scaling group's is not told."""
+        """A new group is NEW, and has the members of the request that describe a group."""
         group = await self.create(GameServerProtectionPolicy="FULL_PROTECTION")
         self.assertEqual("NEW", group["Status"])
         self.assertEqual(NAME, group["GameServerGroupName"])
@@ -98,7 +103,7 @@ class GroupFacts(TestCase):
         self.assertFalse({"MinSize", "MaxSize", "LaunchTemplate", "Tags"}.intersection(group))
 
     async def test_groupBecomesActive(self) -> None:
-        """A new group becomes ACTIVE; then it has its Auto Scaling group, and MinSize instances."""
+        """A new group becomes ACTIVE; then it has an Auto Scaling group and MinSize instances."""
         await self.create()
         reply = await self.call("DescribeGameServerInstances", GameServerGroupName=NAME)
         self.assertEqual([], reply["GameServerInstances"])
@@ -111,36 +116,36 @@ class GroupFacts(TestCase):
         self.assertIsNone(await self.registerIn(instance["InstanceId"], "srv-of-group"))
 
     async def test_registerNeedsActiveGroup(self) -> None:
-        """Game servers cannot register in a group that is not ACTIVE yet."""
+        """Registration in a group that is not ACTIVE fails."""
         await self.create()
-        code = await self.registerIn(self.door.instances[0], "srv-of-group")
+        code = await self.registerIn(self.access.instances[0], "srv-of-group")
         self.assertEqual("ConflictException", code)
 
     async def test_groupsInPages(self) -> None:
-        """Pages list each group that exists all along once, while others come and go."""
+        """If groups are created between pages, the other groups are still listed exactly once."""
         for name in ("a", "b", "d"):
             await self.create(GameServerGroupName=f"{NAME}-{name}")
         seen: list[str] = []
         token: dict[str, str] = {}
         while token or not seen:
-            page = await self.door.call("ListGameServerGroups", {"Limit": 1, **token})
+            page = await self.access.call("ListGameServerGroups", {"Limit": 1, **token})
             [group] = page["GameServerGroups"]
             seen.append(group["GameServerGroupName"])
             token = {key: page[key] for key in ("NextToken",) if key in page}
             if len(seen) == 1:
                 await self.create(GameServerGroupName=f"{NAME}-c")
-        for name in (self.door.group, f"{NAME}-a", f"{NAME}-b", f"{NAME}-d"):
+        for name in (self.access.group, f"{NAME}-a", f"{NAME}-b", f"{NAME}-d"):
             self.assertEqual(1, seen.count(name), seen)
 
     async def test_createTwiceConflicts(self) -> None:
-        """A name that a group has is refused to another."""
-        code = await self.refusal(
-            "CreateGameServerGroup", **{**NEW_GROUP, "GameServerGroupName": self.door.group}
+        """Creation of a group fails if a group has its name."""
+        code = await self.groupErrorOf(
+            "CreateGameServerGroup", **{**NEW_GROUP, "GameServerGroupName": self.access.group}
         )
         self.assertEqual("ConflictException", code)
 
     async def test_wrongGroups(self) -> None:
-        """What the model does not allow, and what contradicts itself, creates nothing."""
+        """A request that is invalid or contradicts itself creates no group."""
         wrong: tuple[Reply, ...] = (
             {"GameServerGroupName": "under_score"},
             {"GameServerGroupName": "arn:aws:gamelift:us-east-1:1:gameservergroup/name"},
@@ -159,14 +164,14 @@ class GroupFacts(TestCase):
             {"Tags": [{"Key": "k" * 129, "Value": ""}]},
         )
         for changes in wrong:
-            code = await self.refusal("CreateGameServerGroup", **{**NEW_GROUP, **changes})
+            code = await self.groupErrorOf("CreateGameServerGroup", **{**NEW_GROUP, **changes})
             self.assertEqual("InvalidRequestException", code, changes)
-        self.assertEqual([GONE], await self.statusesUntil(GONE))
+        self.assertEqual([DELETED], await self.statusesUntil(DELETED))
 
     async def test_updateGroup(self) -> None:
-        """An update changes what it names, the definitions as a whole, and is dated."""
+        """An update replaces its members, the definitions as a whole, and LastUpdatedTime."""
         created = await self.create()
-        self.door.advance(10)
+        self.access.advance(10)
         definitions = [{"InstanceType": "r5.large"}, {"InstanceType": "m5.large"}]
         group = await self.groupCall(
             "UpdateGameServerGroup",
@@ -186,7 +191,7 @@ class GroupFacts(TestCase):
         self.assertEqual(group, await self.groupCall("DescribeGameServerGroup"))
 
     async def test_suspendAndResume(self) -> None:
-        """What is suspended shows until it is resumed; to say either twice is no error."""
+        """Suspended actions are listed until they are resumed; a second call succeeds."""
         await self.create()
         actions = ["REPLACE_INSTANCE_TYPES"]
         for _ in range(2):
@@ -196,68 +201,68 @@ class GroupFacts(TestCase):
         for _ in range(2):
             group = await self.groupCall("ResumeGameServerGroup", ResumeActions=actions)
             self.assertEqual([], group.get("SuspendedActions", []))
-        code = await self.refusal(
+        code = await self.groupErrorOf(
             "SuspendGameServerGroup", GameServerGroupName=NAME, SuspendActions=["NAP"]
         )
         self.assertEqual("InvalidRequestException", code)
 
     async def test_deleteGroup(self) -> None:
-        """A group without game servers goes, and its name is free again."""
+        """A group without game servers is deleted, and its name can be used again."""
         await self.createActive()
         group = await self.groupCall("DeleteGameServerGroup")
         self.assertEqual("DELETE_SCHEDULED", group["Status"])
-        statuses = await self.statusesUntil(GONE)
-        self.assertEqual(["DELETE_SCHEDULED", "DELETING", GONE], statuses)
-        code = await self.refusal("DescribeGameServerGroup", GameServerGroupName=NAME)
-        self.assertEqual(GONE, code)
+        statuses = await self.statusesUntil(DELETED)
+        self.assertEqual(["DELETE_SCHEDULED", "DELETING", DELETED], statuses)
+        code = await self.groupErrorOf("DescribeGameServerGroup", GameServerGroupName=NAME)
+        self.assertEqual(DELETED, code)
         self.assertEqual("NEW", (await self.create())["Status"])
 
     async def test_deleteNeedsActiveGroup(self) -> None:
-        """A group that is not yet ACTIVE, or is being deleted, cannot be deleted."""
+        """Deletion fails before a group is ACTIVE, and while it is being deleted."""
         await self.create()
-        code = await self.refusal("DeleteGameServerGroup", GameServerGroupName=NAME)
+        code = await self.groupErrorOf("DeleteGameServerGroup", GameServerGroupName=NAME)
         self.assertEqual("InvalidRequestException", code)
         await self.statusesUntil("ACTIVE")
         await self.groupCall("DeleteGameServerGroup")
-        code = await self.refusal(
+        code = await self.groupErrorOf(
             "DeleteGameServerGroup", GameServerGroupName=NAME, DeleteOption="FORCE_DELETE"
         )
         self.assertEqual("InvalidRequestException", code)
 
-    async def test_safeDeleteWaitsForPlay(self) -> None:
-        """With a game server UTILIZED the group waits, takes no more, and goes when it is gone."""
+    async def test_safeDeleteWaits(self) -> None:
+        """SAFE_DELETE waits until no game server is UTILIZED; registration fails meanwhile."""
         instanceId = await self.createActive()
         server = {"GameServerGroupName": NAME, "GameServerId": "srv-of-group"}
         await self.registerIn(instanceId, "srv-of-group")
         await self.call("UpdateGameServer", UtilizationStatus="UTILIZED", **server)
         await self.groupCall("DeleteGameServerGroup", DeleteOption="SAFE_DELETE")
-        self.door.advance(60)
+        self.access.advance(60)
         self.assertEqual(["DELETE_SCHEDULED"], await self.statusesUntil("DELETE_SCHEDULED"))
         self.assertEqual("ConflictException", await self.registerIn(instanceId, "srv-2"))
         await self.call("UpdateGameServer", HealthCheck="HEALTHY", **server)
         await self.call("DeregisterGameServer", **server)
-        self.assertEqual(GONE, (await self.statusesUntil(GONE))[-1])
+        self.assertEqual(DELETED, (await self.statusesUntil(DELETED))[-1])
 
     async def test_forceDelete(self) -> None:
-        """A forced deletion does not wait for games, and its game servers are gone."""
+        """FORCE_DELETE does not wait, and drops the game servers."""
         instanceId = await self.createActive()
         server = {"GameServerGroupName": NAME, "GameServerId": "srv-of-group"}
         await self.registerIn(instanceId, "srv-of-group")
         await self.call("UpdateGameServer", UtilizationStatus="UTILIZED", **server)
         await self.groupCall("DeleteGameServerGroup", DeleteOption="FORCE_DELETE")
-        await self.statusesUntil("DELETING", GONE)
-        self.assertEqual(GONE, await self.refusal("DescribeGameServer", **server))
+        await self.statusesUntil("DELETING", DELETED)
+        self.assertEqual(DELETED, await self.groupErrorOf("DescribeGameServer", **server))
 
     async def tagsOf(self, arn: str) -> dict[str, str]:
-        reply = await self.door.call("ListTagsForResource", {"ResourceARN": arn})
+        reply = await self.access.call("ListTagsForResource", {"ResourceARN": arn})
         return {each["Key"]: each["Value"] for each in reply["Tags"]}
 
     async def test_tags(self) -> None:
-        """Tags of a group add up, replace those of the same key, and go by their key."""
+        """Tags are added, replaced and removed by key."""
         group = await self.create(Tags=[{"Key": "game", "Value": "echo"}])
         arn = group["GameServerGroupArn"]
         self.assertEqual({"game": "echo"}, await self.tagsOf(arn))
-        reply = await self.door.call(
+        reply = await self.access.call(
             "TagResource",
             {
                 "ResourceARN": arn,
@@ -266,14 +271,14 @@ class GroupFacts(TestCase):
         )
         self.assertEqual({}, reply)
         self.assertEqual({"game": "chess", "team": ""}, await self.tagsOf(arn))
-        reply = await self.door.call(
+        reply = await self.access.call(
             "UntagResource", {"ResourceARN": arn, "TagKeys": ["game", "no-such-tag"]}
         )
         self.assertEqual({}, reply)
         self.assertEqual({"team": ""}, await self.tagsOf(arn))
 
-    async def test_tagsOfNothing(self) -> None:
-        """Only what exists can have tags, and is named by its ARN."""
+    async def test_tagsNeedArn(self) -> None:
+        """The tag operations fail without the ARN of a group."""
         group = (await self.call("DescribeGameServerGroup"))["GameServerGroup"]
         arn = group["GameServerGroupArn"]
         operations: tuple[tuple[str, Reply], ...] = (
@@ -281,7 +286,7 @@ class GroupFacts(TestCase):
             ("TagResource", {"Tags": []}),
             ("UntagResource", {"TagKeys": []}),
         )
-        for wrong in (arn + "-other", arn.replace("gameservergroup/", "fleet/"), self.door.group):
+        for wrong in (arn + "-other", arn.replace("gameservergroup/", "fleet/"), self.access.group):
             for operation, request in operations:
-                code = await self.bareRefusal(operation, {"ResourceARN": wrong, **request})
-                self.assertEqual(GONE, code, (operation, wrong))
+                code = await self.errorOf(operation, {"ResourceARN": wrong, **request})
+                self.assertEqual(DELETED, code, (operation, wrong))

@@ -15,13 +15,13 @@ from twisted.python.threadpool import ThreadPool
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from echoserver.local.testing import RunningFleetIQ
-from tests.contract import Refused, Reply, fleetIQContract
+from tests.contract import CallFailed, Reply, fleetIQContract
 
 GROUP = os.environ.get("FLEETIQ_LIVE_GROUP")
 
 
-class LiveDoor:
-    """Operations through boto3 on a group of AWS's; what they registered is deregistered."""
+class LiveAccess:
+    """Calls operations on a group in AWS through boto3, and deregisters its game servers."""
 
     def __init__(self, group: str, reactor: Any, pool: ThreadPool) -> None:
         self.group = group
@@ -59,14 +59,14 @@ class LiveDoor:
         try:
             reply: Reply = await self._inThread(self._client._make_api_call, operation, request)
         except ClientError as error:
-            raise Refused(error.response["Error"]["Code"]) from error
+            raise CallFailed(error.response["Error"]["Code"]) from error
         if operation == "RegisterGameServer":
             self._registered.add(request["GameServerId"])
         del reply["ResponseMetadata"]
         return reply
 
     def advance(self, seconds: float) -> None:
-        raise AssertionError("AWS's clock cannot be moved: mark this fact with movesTheClock.")
+        raise AssertionError("AWS's clock cannot be advanced: mark this test with advancesClock.")
 
     async def clean(self) -> None:
         for gameServerId in self._registered:
@@ -75,32 +75,32 @@ class LiveDoor:
                     "DeregisterGameServer",
                     {"GameServerGroupName": self.group, "GameServerId": gameServerId},
                 )
-            except Refused as refused:
-                if refused.code != "NotFoundException":
+            except CallFailed as failed:
+                if failed.code != "NotFoundException":
                     raise
 
     def _inThread(self, work: Callable[..., Any], *args: Any) -> Deferred[Any]:
         return deferToThreadPool(self._reactor, self._pool, work, *args)
 
 
-async def openLive(test: TestCase) -> LiveDoor:
+async def openLive(test: TestCase) -> LiveAccess:
     from twisted.internet import reactor
 
     assert GROUP is not None
     pool = ThreadPool(1, 1, "boto3")
     pool.start()
     test.addCleanup(pool.stop)
-    door = LiveDoor(GROUP, reactor, pool)
-    test.addCleanup(lambda: Deferred.fromCoroutine(door.clean()))
-    await door.open()
-    return door
+    access = LiveAccess(GROUP, reactor, pool)
+    test.addCleanup(lambda: Deferred.fromCoroutine(access.clean()))
+    await access.open()
+    return access
 
 
 class RehearsalTests(SynchronousTestCase):
-    """The tests themselves, with a local FleetIQ in AWS's place."""
+    """The tests themselves, against a local FleetIQ instead of AWS."""
 
     def test_rehearsal(self) -> None:
-        """They pass, and leave no game server behind."""
+        """The tests pass, and leave no registered game server."""
         trial = [sys.executable, "-m", "twisted.trial", f"--temp-directory={self.mktemp()}"]
         with RunningFleetIQ() as fleetIQ:
             run = subprocess.run(

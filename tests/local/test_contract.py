@@ -16,7 +16,7 @@ from echoserver.local.http.operations import Operations
 from echoserver.local.model.fleet import Fleet
 from echoserver.local.model.values import FleetIQError, instanceIdOf
 from echoserver.local.service import LocalFleetIQ
-from tests.contract import Refused, Reply, fleetIQContract
+from tests.contract import CallFailed, Reply, fleetIQContract
 
 INSTANCES = [instanceIdOf("local", index) for index in range(2)]
 
@@ -39,7 +39,7 @@ class MemoryFleet:
         try:
             return self._operations.perform(operation, request) or {}
         except FleetIQError as error:
-            raise Refused(error.code) from error
+            raise CallFailed(error.code) from error
 
 
 async def openMemory(_test: TestCase) -> MemoryFleet:
@@ -131,7 +131,7 @@ class Boto3Fleet:
         try:
             reply: Reply = await self.inThread(self.client._make_api_call, operation, request)
         except ClientError as error:
-            raise Refused(error.response["Error"]["Code"]) from error
+            raise CallFailed(error.response["Error"]["Code"]) from error
         del reply["ResponseMetadata"]
         return reply
 
@@ -146,9 +146,9 @@ async def openBoto3(protocol: str, test: TestCase) -> Boto3Fleet:
     pool = ThreadPool(1, 1, "boto3")
     pool.start()
     test.addCleanup(pool.stop)
-    door = Boto3Fleet(shifted, pool)
-    door.client = await door.inThread(makeClient, fleetIQ.url, protocol)
-    return door
+    access = Boto3Fleet(shifted, pool)
+    access.client = await access.inThread(makeClient, fleetIQ.url, protocol)
+    return access
 
 
 class JsonTests(fleetIQContract(partial(openBoto3, JSON))):  # type: ignore[misc] # a computed base class
@@ -161,7 +161,9 @@ class CborTests(fleetIQContract(partial(openBoto3, CBOR))):  # type: ignore[misc
     async def test_onTheWire(self) -> None:
         """boto3 receives CBOR, with dates. An operation without output has no body."""
         replies = []
-        self.door.client.meta.events.register("before-parse", lambda **event: replies.append(event))
+        self.access.client.meta.events.register(
+            "before-parse", lambda **event: replies.append(event)
+        )
         server = await self.register("srv-1")
         self.assertIsInstance(server["RegistrationTime"], datetime)
         await self.call("DeregisterGameServer", GameServerId="srv-1")

@@ -19,33 +19,33 @@ class Boto3Tests(TestCase):
         """Apply one fault after the other to one client."""
         from botocore.exceptions import ClientError, ConnectionClosedError
 
-        door = await openBoto3(protocol, self)
-        url = door.client.meta.endpoint_url
+        access = await openBoto3(protocol, self)
+        url = access.client.meta.endpoint_url
 
         async def fault(**members: Any) -> None:
             body = json.dumps({"operation": "*", "count": 1, **members}).encode()
-            response = await door.inThread(urlopen, f"{url}/_local/faults", body, 5)
+            response = await access.inThread(urlopen, f"{url}/_local/faults", body, 5)
             response.close()
 
-        await door.call("RegisterGameServer", {**SRV_1, "InstanceId": instanceIdOf("local", 0)})
-        call = door.inThread
+        await access.call("RegisterGameServer", {**SRV_1, "InstanceId": instanceIdOf("local", 0)})
+        call = access.inThread
         await fault(kind="throttle")
         with self.assertRaises(ClientError) as throttled:
-            await call(door.client.describe_game_server, **SRV_1)
+            await call(access.client.describe_game_server, **SRV_1)
         self.assertEqual(
             {"Code": "ThrottlingException", "Message": "Rate exceeded"},
             throttled.exception.response["Error"],
         )
         await fault(kind="drop")
         with self.assertRaises(ConnectionClosedError):
-            await call(door.client.deregister_game_server, **SRV_1)
-        await door.call("DescribeGameServer", SRV_1)
+            await call(access.client.deregister_game_server, **SRV_1)
+        await access.call("DescribeGameServer", SRV_1)
         await fault(kind="slow", seconds=0.01)
         await fault(kind="lost-reply")
         with self.assertRaises(ConnectionClosedError):
-            await call(door.client.deregister_game_server, **SRV_1)
-        with self.assertRaises(door.client.exceptions.NotFoundException):
-            await call(door.client.describe_game_server, **SRV_1)
+            await call(access.client.deregister_game_server, **SRV_1)
+        with self.assertRaises(access.client.exceptions.NotFoundException):
+            await call(access.client.describe_game_server, **SRV_1)
 
     async def test_json(self) -> None:
         """Throttling is a ClientError; a closed connection is a ConnectionClosedError."""

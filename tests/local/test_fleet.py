@@ -1,4 +1,4 @@
-"""The rules of state.py against a model so naive that it is plainly right; and its sentences."""
+"""Operations on game servers, compared with a simple model; and the events that they report."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ ids = st.sampled_from([f"srv-{number}" for number in range(12)])
 START = 1_700_000_000.0
 
 
-class NaiveModel:
-    """The same rules by looking at everything, every time."""
+class SimpleModel:
+    """The same rules, without indexes and deadlines."""
 
     def __init__(self) -> None:
         self.servers: list[GameServer] = []
@@ -39,13 +39,13 @@ class NaiveModel:
         self.drops: Counter[tuple[str, bool]] = Counter()
         self.serial = 0
 
-    def pass_(self, now: float) -> None:
+    def expire(self, now: float) -> None:
         servers, self.servers = self.servers, []
         for each in servers:
-            lapse = each.lastHealthCheckTime + 180
+            deadline = each.lastHealthCheckTime + 180
             end = self.ends.get(each.instanceId, now + 1)
-            if now > lapse or now >= end:
-                self.drops[each.gameServerId, end <= lapse] += 1
+            if now > deadline or now >= end:
+                self.drops[each.gameServerId, end <= deadline] += 1
             else:
                 claimed = each.claimed and now < (each.lastClaimTime or 0) + 60
                 self.servers.append(replace(each, claimed=claimed))
@@ -86,7 +86,7 @@ class NaiveModel:
             after = replace(after, lastHealthCheckTime=now)
         return self.put(server, after)
 
-    def hosted(self, instance: str) -> int:
+    def busyOn(self, instance: str) -> int:
         return sum(
             each.instanceId == instance and (each.claimed or each.utilized) for each in self.servers
         )
@@ -117,7 +117,7 @@ class NaiveModel:
                 free,
                 key=lambda each: (
                     self.statuses[each.instanceId] != "ACTIVE",
-                    -self.hosted(each.instanceId),
+                    -self.busyOn(each.instanceId),
                     each.instanceId,
                     each.serial,
                 ),
@@ -143,38 +143,38 @@ class NaiveModel:
 
 
 class FleetMachine(RuleBasedStateMachine):
-    """Any operations and clock moves: the state and the naive model give the same answers."""
+    """After any operations and advances, the fleet and the simple model are equal."""
 
     def __init__(self) -> None:
         super().__init__()
         self.now = START
         self.events: list[Event] = []
-        self.model = NaiveModel()
-        self.state = Fleet(self.events.append)
+        self.model = SimpleModel()
+        self.fleet = Fleet(self.events.append)
         for name in GROUPS:
-            self.state.addGroup(name, 3, self.now)
+            self.fleet.addGroup(name, 3, self.now)
 
-    def both(self, real: object, naive: object) -> None:
-        """Run both; they must give equal game servers, or refuse with the same code."""
-        self.model.pass_(self.now)
-        answers = []
-        for act in (real, naive):
+    def both(self, real: object, simple: object) -> None:
+        """Call both. They must return equal values, or raise errors with the same code."""
+        self.model.expire(self.now)
+        results = []
+        for function in (real, simple):
             try:
-                answers.append(act())  # type: ignore[operator] # two closures
-            except FleetIQError as refusal:
-                answers.append(refusal.code)
-        assert answers[0] == answers[1], answers
+                results.append(function())  # type: ignore[operator] # a closure
+            except FleetIQError as error:
+                results.append(error.code)
+        assert results[0] == results[1], results
 
     @rule(group=groups, gameServerId=ids, instance=st.sampled_from(EVERY_INSTANCE))
     def register(self, group: str, gameServerId: str, instance: str) -> None:
         self.both(
-            lambda: self.state.register(group, gameServerId, instance, None, None, self.now),
+            lambda: self.fleet.register(group, gameServerId, instance, None, None, self.now),
             lambda: self.model.register(group, gameServerId, instance, self.now),
         )
 
     @rule(registrations=st.lists(st.tuples(ids, st.sampled_from(INSTANCES["one"]))))
     def fill(self, registrations: list[tuple[str, str]]) -> None:
-        """Most registrations succeed, or the machine would see too little."""
+        """Register several game servers. Most registrations succeed."""
         for gameServerId, instance in registrations:
             self.register("one", gameServerId, instance)
 
@@ -191,14 +191,14 @@ class FleetMachine(RuleBasedStateMachine):
     )
     def update(self, group: str, gameServerId: str, status: str | None, health: str | None) -> None:
         self.both(
-            lambda: self.state.update(group, gameServerId, None, status, health, self.now),
+            lambda: self.fleet.update(group, gameServerId, None, status, health, self.now),
             lambda: self.model.update(group, gameServerId, status, health, self.now),
         )
 
     @rule(group=groups, gameServerId=ids)
     def deregister(self, group: str, gameServerId: str) -> None:
         self.both(
-            lambda: self.state.deregister(group, gameServerId, self.now),
+            lambda: self.fleet.deregister(group, gameServerId, self.now),
             lambda: self.model.servers.remove(self.model.find(group, gameServerId)),
         )
 
@@ -209,7 +209,7 @@ class FleetMachine(RuleBasedStateMachine):
     )
     def claim(self, group: str, gameServerId: str | None, statuses: list[str] | None) -> None:
         self.both(
-            lambda: self.state.claim(group, gameServerId, None, statuses, self.now),
+            lambda: self.fleet.claim(group, gameServerId, None, statuses, self.now),
             lambda: self.model.claim(group, gameServerId, statuses, self.now),
         )
 
@@ -220,7 +220,7 @@ class FleetMachine(RuleBasedStateMachine):
     )
     def interrupt(self, instance: str, kind: str, seconds: float | None) -> None:
         def real() -> tuple[str, float | None]:
-            after = self.state.interrupt(instance, kind, seconds, self.now)
+            after = self.fleet.interrupt(instance, kind, seconds, self.now)
             return after.status, after.end
 
         self.both(real, lambda: self.model.interrupt(instance, kind, seconds, self.now))
@@ -229,34 +229,34 @@ class FleetMachine(RuleBasedStateMachine):
     def advance(self, seconds: float) -> None:
         self.now += seconds
 
-    @precondition(lambda self: self.state.nextDeadline() is not None)
+    @precondition(lambda self: self.fleet.nextDeadline() is not None)
     @rule()
     def advanceToDeadline(self) -> None:
-        self.now = max(self.now, self.state.nextDeadline() or 0)
+        self.now = max(self.now, self.fleet.nextDeadline() or 0)
 
     @invariant()
     def sameServers(self) -> None:
-        self.model.pass_(self.now)
+        self.model.expire(self.now)
         for name in GROUPS:
             expected = [each for each in self.model.servers if each.groupName == name]
-            found, more = self.state.gameServers(name, self.now)
+            found, more = self.fleet.gameServers(name, self.now)
             assert (expected, False) == (found, more)
 
     @invariant()
     def sameInstances(self) -> None:
-        self.model.pass_(self.now)
-        instances = self.state.groups(self.now).instances
+        self.model.expire(self.now)
+        instances = self.fleet.groups(self.now).instances
         assert self.model.statuses == {each: instances[each].status for each in instances}
         for name in GROUPS:
-            group = self.state.groups(self.now).group(name)
+            group = self.fleet.groups(self.now).group(name)
             assert sorted(group.instanceIds) == list(group.sortedInstanceIds)
             assert {*group.instanceIds} == {*INSTANCES[name]}.intersection(instances)
 
     @invariant()
-    def eachDropIsExplained(self) -> None:
-        """By what was first: the end of its instance, or of its health."""
-        self.model.pass_(self.now)
-        self.state.expire(self.now)
+    def dropReasons(self) -> None:
+        """Each drop is reported with its first reason: the end of the instance, or the timeout."""
+        self.model.expire(self.now)
+        self.fleet.expire(self.now)
         assert self.model.drops == Counter(
             (each.gameServerId, each.sentence.startswith("dropped: its instance was terminated ("))
             for each in self.events
@@ -264,49 +264,49 @@ class FleetMachine(RuleBasedStateMachine):
         )
 
     @invariant()
-    def eachDropIsTold(self) -> None:
-        here = len(list(self.state.allGameServers(self.now)))
+    def dropsAreReported(self) -> None:
+        here = len(list(self.fleet.allGameServers(self.now)))
         gone = sum(each.event in ("dropped", "deregistered") for each in self.events)
         assert self.model.serial == here + gone
 
 
 class FleetMachineTests(SynchronousTestCase):
-    """The state machine, as trial finds it."""
+    """Runs the state machine."""
 
-    def test_sameAnswersAsTheModel(self) -> None:
-        """Any sequence of operations and clock moves has the answers of the naive model."""
+    def test_equalsModel(self) -> None:
+        """Any operations and advances have the results of the simple model."""
         run_state_machine_as_test(
             FleetMachine, settings=settings(max_examples=150, stateful_step_count=30, deadline=None)
         )
 
 
-class SentenceTests(SynchronousTestCase):
-    """What happens is told, in order, in sentences."""
+class EventTests(SynchronousTestCase):
+    """The events of one game server, and error messages."""
 
     def setUp(self) -> None:
         self.events: list[Event] = []
-        self.state = Fleet(self.events.append)
-        self.state.addGroup("one", 1, START)
-        [self.instance] = self.state.groups(START).group("one").instanceIds
-        self.state.register("one", "srv-1", self.instance, None, None, START)
+        self.fleet = Fleet(self.events.append)
+        self.fleet.addGroup("one", 1, START)
+        [self.instance] = self.fleet.groups(START).group("one").instanceIds
+        self.fleet.register("one", "srv-1", self.instance, None, None, START)
 
-    def told(self) -> list[tuple[str, str]]:
+    def reported(self) -> list[tuple[str, str]]:
         return [(each.event, each.sentence) for each in self.events]
 
     def test_dropIsExplained(self) -> None:
-        """A game server that was dropped leaves the reason."""
-        self.state.expire(START + 180)
-        self.assertEqual("registered", self.told()[-1][0])
-        self.state.expire(START + 181)
-        self.assertEqual(("dropped", "dropped: last health report 181 s ago"), self.told()[-1])
+        """The event of a drop has its reason."""
+        self.fleet.expire(START + 180)
+        self.assertEqual("registered", self.reported()[-1][0])
+        self.fleet.expire(START + 181)
+        self.assertEqual(("dropped", "dropped: last health report 181 s ago"), self.reported()[-1])
 
     def test_life(self) -> None:
-        """Claimed, expired, UTILIZED once however often it is said, deregistered."""
-        self.state.claim("one", None, None, None, START)
-        self.state.expire(START + 60)
-        self.state.update("one", "srv-1", None, "UTILIZED", None, START + 61)
-        self.state.update("one", "srv-1", None, "UTILIZED", None, START + 62)
-        self.state.deregister("one", "srv-1", START + 63)
+        """Each change is one event. A repeated UTILIZED is not reported."""
+        self.fleet.claim("one", None, None, None, START)
+        self.fleet.expire(START + 60)
+        self.fleet.update("one", "srv-1", None, "UTILIZED", None, START + 61)
+        self.fleet.update("one", "srv-1", None, "UTILIZED", None, START + 62)
+        self.fleet.deregister("one", "srv-1", START + 63)
         self.assertEqual(
             [
                 ("registered", f"registered on {self.instance}, AVAILABLE"),
@@ -315,48 +315,48 @@ class SentenceTests(SynchronousTestCase):
                 ("utilized", "UTILIZED"),
                 ("deregistered", "deregistered after 63 s"),
             ],
-            self.told(),
+            self.reported(),
         )
 
-    def test_refusalsSayWhatThereIs(self) -> None:
-        """A refusal names what was asked for and what there is instead."""
-        refusal = self.assertRaises(FleetIQError, self.state.groups(START).group, "two")
+    def test_errorMessages(self) -> None:
+        """A message contains the name in the request and the names that exist."""
+        error = self.assertRaises(FleetIQError, self.fleet.groups(START).group, "two")
         self.assertEqual(
-            "Game server group two does not exist. This FleetIQ has one.", refusal.message
+            "Game server group two does not exist. This FleetIQ has one.", error.message
         )
-        refusal = self.assertRaises(
-            FleetIQError, self.state.register, "one", "srv-2", "i-x", None, None, START
+        error = self.assertRaises(
+            FleetIQError, self.fleet.register, "one", "srv-2", "i-x", None, None, START
         )
         self.assertEqual(
             f"Instance i-x is not in game server group one, which has {self.instance}.",
-            refusal.message,
+            error.message,
         )
 
-    def test_targetOnInstanceThatGoes(self) -> None:
-        """A target on a DRAINING instance is claimed unless filtered out, else never."""
+    def test_targetOnInterruptedInstance(self) -> None:
+        """A claim by id succeeds on a DRAINING instance, if the filter allows it."""
         for now, kind, status, statuses in (
             (START, "draining", "DRAINING", ["ACTIVE"]),
             (START + 60, "spot", "SPOT_TERMINATING", None),
         ):
-            self.state.interrupt(self.instance, kind, None, now)
-            refusal = self.assertRaises(
-                FleetIQError, self.state.claim, "one", "srv-1", None, statuses, now
+            self.fleet.interrupt(self.instance, kind, None, now)
+            error = self.assertRaises(
+                FleetIQError, self.fleet.claim, "one", "srv-1", None, statuses, now
             )
-            self.assertEqual("ConflictException", refusal.code)
-            self.assertIn(f"on an instance that is {status}", refusal.message)
+            self.assertEqual("ConflictException", error.code)
+            self.assertIn(f"on an instance that is {status}", error.message)
             if kind == "draining":
-                self.assertTrue(self.state.claim("one", "srv-1", None, None, now).claimed)
+                self.assertTrue(self.fleet.claim("one", "srv-1", None, None, now).claimed)
 
-    def test_deadlineIsWhatHappensNext(self) -> None:
-        """The next deadline is the claim's end, then the end of health, then there is none."""
-        self.state.claim("one", None, None, None, START)
-        self.assertEqual(START + 60, self.state.nextDeadline())
-        self.state.expire(START + 60)
-        self.assertEqual(START + 180, self.state.nextDeadline())
-        self.state.expire(START + 181)
-        self.assertIsNone(self.state.nextDeadline())
+    def test_nextDeadline(self) -> None:
+        """The next deadline is the claim's, then that of the health report, then none."""
+        self.fleet.claim("one", None, None, None, START)
+        self.assertEqual(START + 60, self.fleet.nextDeadline())
+        self.fleet.expire(START + 60)
+        self.assertEqual(START + 180, self.fleet.nextDeadline())
+        self.fleet.expire(START + 181)
+        self.assertIsNone(self.fleet.nextDeadline())
 
     def test_instanceIdsSurviveRestart(self) -> None:
-        """An instance's id depends on its group and its number alone, and has a real one's form."""
+        """The id of an instance depends only on its group and number, and has EC2's form."""
         self.assertEqual("i-0220623ef0df7e558", instanceIdOf("local", 0))
         self.assertRegex(instanceIdOf("other", 7), r"^i-[0-9a-f]{17}$")

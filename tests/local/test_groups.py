@@ -1,4 +1,4 @@
-"""The life of groups against a naive model; their instances, tags and sentences."""
+"""Operations on groups, compared with a simple model; their instances, tags and events."""
 
 from dataclasses import dataclass, field
 
@@ -36,17 +36,17 @@ ids = st.sampled_from(["srv-1", "srv-2", "srv-3"])
 
 
 @dataclass
-class NaiveGroup:
-    """A group's status is what its dates say."""
+class SimpleGroup:
+    """A group whose status is computed from its times."""
 
     created: float
     minSize: int
     force: bool = False
     scheduled: float | None = None
     deleting: float | None = None
-    lastPlay: float = 0.0
-    # By the id of a game server its instance, and whether it is UTILIZED.
-    playing: dict[str, tuple[str, bool]] = field(default_factory=dict)
+    lastUtilized: float = 0.0
+    # The instance of each game server, and whether it is UTILIZED.
+    gameServers: dict[str, tuple[str, bool]] = field(default_factory=dict)
     ends: dict[str, float] = field(default_factory=dict)
 
     def statusAt(self, now: float) -> str | None:
@@ -66,36 +66,36 @@ class NaiveGroup:
         ended = sum(now >= end for end in self.ends.values())
         return self.minSize - ended if lives and self.minSize <= MAX_INSTANCES else 0
 
-    def isPlayed(self) -> bool:
-        return any(utilized for _, utilized in self.playing.values())
+    def hasUtilized(self) -> bool:
+        return any(utilized for _, utilized in self.gameServers.values())
 
     def endInstances(self, now: float) -> None:
         for instance, end in sorted(self.ends.items(), key=lambda item: item[1]):
-            for gameServerId, (where, utilized) in list(self.playing.items()):
+            for gameServerId, (where, utilized) in list(self.gameServers.items()):
                 if instance == where and now >= end:
-                    del self.playing[gameServerId]
+                    del self.gameServers[gameServerId]
                     if utilized and not self.force:
-                        self.lastPlay = end
+                        self.lastUtilized = end
 
 
-class NaiveModel:
-    """The groups by name, and in each its game servers."""
+class SimpleModel:
+    """The groups by name."""
 
     def __init__(self) -> None:
-        self.groups: dict[str, NaiveGroup] = {}
+        self.groups: dict[str, SimpleGroup] = {}
 
-    def pass_(self, now: float) -> None:
+    def expire(self, now: float) -> None:
         for name, group in list(self.groups.items()):
             group.endInstances(now)
             if group.scheduled is not None and group.deleting is None:
-                due = max(group.scheduled + DELETE_SCHEDULED_SECONDS, group.lastPlay)
-                if now >= due and (group.force or not group.isPlayed()):
+                due = max(group.scheduled + DELETE_SCHEDULED_SECONDS, group.lastUtilized)
+                if now >= due and (group.force or not group.hasUtilized()):
                     group.deleting = due
-                    group.playing.clear()
+                    group.gameServers.clear()
             if group.statusAt(now) is None:
                 del self.groups[name]
 
-    def find(self, name: str) -> NaiveGroup:
+    def find(self, name: str) -> SimpleGroup:
         if name not in self.groups:
             raise FleetIQError("NotFoundException", "")
         return self.groups[name]
@@ -103,7 +103,7 @@ class NaiveModel:
     def create(self, name: str, minSize: int, now: float) -> None:
         if name in self.groups:
             raise FleetIQError("ConflictException", "")
-        self.groups[name] = NaiveGroup(now, minSize)
+        self.groups[name] = SimpleGroup(now, minSize)
 
     def delete(self, name: str, force: bool, now: float) -> None:
         group = self.find(name)
@@ -118,21 +118,21 @@ class NaiveModel:
         if instance == "i-x":
             raise FleetIQError("InvalidRequestException", "")
         if instance in group.ends or any(
-            gameServerId in each.playing for each in self.groups.values()
+            gameServerId in each.gameServers for each in self.groups.values()
         ):
             raise FleetIQError("ConflictException", "")
-        group.playing[gameServerId] = (instance, False)
+        group.gameServers[gameServerId] = (instance, False)
 
     def utilize(self, name: str, gameServerId: str) -> None:
-        if gameServerId not in self.find(name).playing:
+        if gameServerId not in self.find(name).gameServers:
             raise FleetIQError("NotFoundException", "")
-        instance, _ = self.groups[name].playing[gameServerId]
-        self.groups[name].playing[gameServerId] = (instance, True)
+        instance, _ = self.groups[name].gameServers[gameServerId]
+        self.groups[name].gameServers[gameServerId] = (instance, True)
 
     def deregister(self, name: str, gameServerId: str, now: float) -> None:
         self.utilize(name, gameServerId)
-        del self.groups[name].playing[gameServerId]
-        self.groups[name].lastPlay = now
+        del self.groups[name].gameServers[gameServerId]
+        self.groups[name].lastUtilized = now
 
     def interrupt(self, name: str, instance: str, seconds: float, now: float) -> None:
         group = self.groups.get(name)
@@ -144,32 +144,32 @@ class NaiveModel:
 
 
 class GroupMachine(RuleBasedStateMachine):
-    """Any operations and clock moves: the groups and the naive model are the same."""
+    """After any operations and advances, the groups and the simple model are equal."""
 
     def __init__(self) -> None:
         super().__init__()
         self.now = START
-        self.model = NaiveModel()
-        # Health is another machine's matter.
-        self.state = Fleet(lambda _event: None, healthTimeout=1e9)
+        self.model = SimpleModel()
+        # No game server is dropped for missing health reports; test_fleet tests that.
+        self.fleet = Fleet(lambda _event: None, healthTimeout=1e9)
 
-    def both(self, real: object, naive: object) -> None:
-        """Run both; they must succeed, or refuse with the same code."""
-        self.model.pass_(self.now)
+    def both(self, real: object, simple: object) -> None:
+        """Call both. They must return, or raise errors with the same code."""
+        self.model.expire(self.now)
         outcomes: list[str | None] = []
-        for act in (real, naive):
+        for function in (real, simple):
             try:
-                act()  # type: ignore[operator] # two closures
+                function()  # type: ignore[operator] # a closure
                 outcomes.append(None)
-            except FleetIQError as refusal:
-                outcomes.append(refusal.code)
+            except FleetIQError as error:
+                outcomes.append(error.code)
         assert outcomes[0] == outcomes[1], outcomes
 
     def groups(self) -> Groups:
-        return self.state.groups(self.now)
+        return self.fleet.groups(self.now)
 
     def instanceOf(self, name: str) -> str:
-        """The last of those that run, if any does."""
+        """Return the id of the group's newest instance, or one that does not exist."""
         instances = self.groups().instances.values()
         return next(
             (each.instanceId for each in reversed(instances) if each.groupName == name), "i-x"
@@ -193,18 +193,18 @@ class GroupMachine(RuleBasedStateMachine):
     def register(self, name: str, gameServerId: str, utilize: bool) -> None:
         instance = self.instanceOf(name)
         self.both(
-            lambda: self.state.register(name, gameServerId, instance, None, None, self.now),
+            lambda: self.fleet.register(name, gameServerId, instance, None, None, self.now),
             lambda: self.model.register(name, gameServerId, instance, self.now),
         )
         if utilize:
             self.both(
-                lambda: self.state.update(name, gameServerId, None, "UTILIZED", None, self.now),
+                lambda: self.fleet.update(name, gameServerId, None, "UTILIZED", None, self.now),
                 lambda: self.model.utilize(name, gameServerId),
             )
 
     @rule(name=names, gameServerId=ids, force=st.booleans())
-    def deleteInPlay(self, name: str, gameServerId: str, force: bool) -> None:
-        """Rarely would chance alone lead as far as here."""
+    def deleteUtilized(self, name: str, gameServerId: str, force: bool) -> None:
+        """Delete a group with a UTILIZED game server. Random rules rarely do so."""
         self.create(name, 1)
         self.advance(NEW_SECONDS + ACTIVATING_SECONDS)
         self.register(name, gameServerId, utilize=True)
@@ -213,7 +213,7 @@ class GroupMachine(RuleBasedStateMachine):
     @rule(name=names, gameServerId=ids)
     def deregister(self, name: str, gameServerId: str) -> None:
         self.both(
-            lambda: self.state.deregister(name, gameServerId, self.now),
+            lambda: self.fleet.deregister(name, gameServerId, self.now),
             lambda: self.model.deregister(name, gameServerId, self.now),
         )
 
@@ -221,13 +221,13 @@ class GroupMachine(RuleBasedStateMachine):
     def interrupt(self, name: str, seconds: float) -> None:
         instance = self.instanceOf(name)
         self.both(
-            lambda: self.state.interrupt(instance, "spot", seconds, self.now),
+            lambda: self.fleet.interrupt(instance, "spot", seconds, self.now),
             lambda: self.model.interrupt(name, instance, seconds, self.now),
         )
 
     @rule(name=names, gameServerId=ids, force=st.booleans())
     def interruptDeletion(self, name: str, gameServerId: str, force: bool) -> None:
-        """A deletion that waits for what is played on an instance which ends."""
+        """End the instance whose UTILIZED game server delays a deletion."""
         self.create(name, 1)
         self.advance(NEW_SECONDS + ACTIVATING_SECONDS)
         self.register(name, gameServerId, utilize=True)
@@ -240,9 +240,9 @@ class GroupMachine(RuleBasedStateMachine):
 
     @invariant()
     def sameGroups(self) -> None:
-        self.model.pass_(self.now)
+        self.model.expire(self.now)
         expected = [
-            (name, group.statusAt(self.now), group.instancesAt(self.now), len(group.playing))
+            (name, group.statusAt(self.now), group.instancesAt(self.now), len(group.gameServers))
             for name, group in sorted(self.model.groups.items())
         ]
         found, _ = self.groups().page(None, 100)
@@ -253,27 +253,27 @@ class GroupMachine(RuleBasedStateMachine):
 
 
 class GroupMachineTests(SynchronousTestCase):
-    """The state machine, as trial finds it."""
+    """Runs the state machine."""
 
-    def test_sameGroupsAsTheModel(self) -> None:
-        """Any sequence of operations and clock moves has the groups of the naive model."""
+    def test_equalsModel(self) -> None:
+        """Any operations and advances have the groups of the simple model."""
         run_state_machine_as_test(
             GroupMachine, settings=settings(max_examples=150, stateful_step_count=30, deadline=None)
         )
 
 
 class GroupTests(SynchronousTestCase):
-    """One group and its instances, tags and sentences."""
+    """One group, with its instances, tags and events."""
 
     def setUp(self) -> None:
         self.events: list[Event] = []
-        self.state = Fleet(self.events.append)
+        self.fleet = Fleet(self.events.append)
         self.now = START
 
     def groups(self, seconds: float = 0.0) -> Groups:
-        """The groups, so many seconds later."""
+        """Return the groups after this many seconds."""
         self.now += seconds
-        return self.state.groups(self.now)
+        return self.fleet.groups(self.now)
 
     def create(self, minSize: int = 2) -> GameServerGroup:
         group = self.groups().create("one", SETTINGS, minSize, {}, self.now)
@@ -284,19 +284,19 @@ class GroupTests(SynchronousTestCase):
         self.groups().delete("one", option, self.now)
         self.groups(DELETE_SCHEDULED_SECONDS + DELETING_SECONDS)
 
-    def told(self) -> list[str]:
+    def reported(self) -> list[str]:
         return [f"{each.gameServerId or each.groupName} {each.sentence}" for each in self.events]
 
     def test_life(self) -> None:
-        """Each step of a group's life is told, and what becomes of its game servers."""
+        """Each status of a group is reported, and so are the drops of its game servers."""
         group = self.create()
         instance = group.instanceIds[1]
-        self.state.register("one", "srv-1", instance, None, None, self.now)
-        self.state.register("one", "srv-2", instance, None, None, self.now)
-        self.state.update("one", "srv-2", None, "UTILIZED", None, self.now)
+        self.fleet.register("one", "srv-1", instance, None, None, self.now)
+        self.fleet.register("one", "srv-2", instance, None, None, self.now)
+        self.fleet.update("one", "srv-2", None, "UTILIZED", None, self.now)
         self.groups().delete("one", "SAFE_DELETE", self.now)
         self.groups(30)
-        self.state.deregister("one", "srv-2", self.now)
+        self.fleet.deregister("one", "srv-2", self.now)
         self.groups(1)
         self.groups(DELETING_SECONDS)
         self.assertEqual(
@@ -313,14 +313,14 @@ class GroupTests(SynchronousTestCase):
                 "srv-1 dropped: its group is DELETING",
                 "one is DELETED",
             ],
-            self.told(),
+            self.reported(),
         )
 
-    def test_dropEndsTheWait(self) -> None:
-        """A UTILIZED game server that falls silent does not keep its group for ever."""
+    def test_dropContinuesDeletion(self) -> None:
+        """A deletion continues when its last UTILIZED game server is dropped."""
         group = self.create()
-        self.state.register("one", "srv-1", group.instanceIds[0], None, None, self.now)
-        self.state.update("one", "srv-1", None, "UTILIZED", None, self.now)
+        self.fleet.register("one", "srv-1", group.instanceIds[0], None, None, self.now)
+        self.fleet.update("one", "srv-1", None, "UTILIZED", None, self.now)
         self.groups().delete("one", "SAFE_DELETE", self.now)
         self.groups(180)
         self.assertEqual("DELETE_SCHEDULED", group.status)
@@ -328,55 +328,55 @@ class GroupTests(SynchronousTestCase):
         self.assertEqual("DELETING", group.status)
 
     def test_claimsWhileDeletionWaits(self) -> None:
-        """While a deletion waits for play, game servers can be claimed; a name is not free."""
+        """While a deletion waits, claims succeed, and the name cannot be used."""
         group = self.create()
         for gameServerId in ("srv-1", "srv-2"):
-            self.state.register("one", gameServerId, group.instanceIds[0], None, None, self.now)
-        self.state.update("one", "srv-1", None, "UTILIZED", None, self.now)
+            self.fleet.register("one", gameServerId, group.instanceIds[0], None, None, self.now)
+        self.fleet.update("one", "srv-1", None, "UTILIZED", None, self.now)
         self.groups().delete("one", "RETAIN", self.now)
         self.groups(30)
-        claimed = self.state.claim("one", None, None, None, self.now)
+        claimed = self.fleet.claim("one", None, None, None, self.now)
         self.assertEqual("srv-2", claimed.gameServerId)
-        refusal = self.assertRaises(FleetIQError, self.create)
+        error = self.assertRaises(FleetIQError, self.create)
         self.assertIn(
-            "one already exists, and is DELETE_SCHEDULED: use another name", refusal.message
+            "one already exists, and is DELETE_SCHEDULED: use another name", error.message
         )
 
     def test_tooLarge(self) -> None:
-        """A group of more instances than this FleetIQ launches is an ERROR, and can be deleted."""
+        """A group with too many instances gets the status ERROR, and can be deleted."""
         group = self.create(MAX_INSTANCES + 1)
         self.assertEqual("ERROR", group.status)
         self.assertIn(f"MinSize is {MAX_INSTANCES + 1}: this", group.statusReason or "")
         self.assertFalse(group.isScaled)
-        refusal = self.assertRaises(
-            FleetIQError, self.state.register, "one", "srv-1", "i-x", None, None, self.now
+        error = self.assertRaises(
+            FleetIQError, self.fleet.register, "one", "srv-1", "i-x", None, None, self.now
         )
-        self.assertEqual("ConflictException", refusal.code)
+        self.assertEqual("ConflictException", error.code)
         self.delete("SAFE_DELETE")
         self.assertEqual([], list(self.groups().all()))
 
     def test_cannotDelete(self) -> None:
-        """The refusal begins as AWS's does, which Terraform reads."""
+        """The message begins as AWS's message does: Terraform parses it."""
         self.groups().create("one", SETTINGS, 1, {}, self.now)
-        refusal = self.assertRaises(FleetIQError, self.groups().delete, "one", "RETAIN", self.now)
+        error = self.assertRaises(FleetIQError, self.groups().delete, "one", "RETAIN", self.now)
         self.assertEqual(
             "Cannot delete game server group one: it is NEW, and must be ACTIVE or ERROR.",
-            refusal.message,
+            error.message,
         )
 
-    def test_instancesDoNotComeBack(self) -> None:
-        """A group of the same name has other instances."""
+    def test_newInstanceIds(self) -> None:
+        """A new group of the same name has other instance ids."""
         first = self.create().instanceIds
         self.delete("SAFE_DELETE")
         self.assertEqual({}, self.groups().instances)
         self.assertIsNone(self.groups().firstInstance())
         second = self.create().instanceIds
         self.assertFalse(set(first).intersection(second))
-        self.state.addGroup("two", 2, self.now)
+        self.fleet.addGroup("two", 2, self.now)
         self.assertEqual(4, len(self.groups().instances))
 
     def test_retain(self) -> None:
-        """With RETAIN the instances run on, and are no group's, not of a new one either."""
+        """With RETAIN the instances still run, but are in no group, even one of the same name."""
         first = self.create().instanceIds
         self.delete("RETAIN")
         groups = self.groups()
@@ -385,39 +385,39 @@ class GroupTests(SynchronousTestCase):
         running = groups.firstInstance()
         self.assertEqual(first[0], running and running.instanceId)
         self.create()
-        refusal = self.assertRaises(
-            FleetIQError, self.state.register, "one", "srv-1", first[0], None, None, self.now
+        error = self.assertRaises(
+            FleetIQError, self.fleet.register, "one", "srv-1", first[0], None, None, self.now
         )
-        self.assertEqual("InvalidRequestException", refusal.code)
+        self.assertEqual("InvalidRequestException", error.code)
 
     def test_noInstances(self) -> None:
-        """A group may have none, which a registration is told."""
+        """In a group without instances, registration fails with a message that says so."""
         self.create(0)
-        refusal = self.assertRaises(
-            FleetIQError, self.state.register, "one", "srv-1", "i-x", None, None, self.now
+        error = self.assertRaises(
+            FleetIQError, self.fleet.register, "one", "srv-1", "i-x", None, None, self.now
         )
-        self.assertIn("group one, which has none.", refusal.message)
+        self.assertIn("group one, which has none.", error.message)
 
     def test_noGroups(self) -> None:
-        """Where there is no group, the refusal says so."""
-        refusal = self.assertRaises(FleetIQError, self.groups().group, "one")
+        """Without groups, the message says so."""
+        error = self.assertRaises(FleetIQError, self.groups().group, "one")
         self.assertEqual(
-            "Game server group one does not exist. This FleetIQ has none.", refusal.message
+            "Game server group one does not exist. This FleetIQ has none.", error.message
         )
 
-    def test_nothingChanges(self) -> None:
-        """An update of nothing, or to what is, changes no date and tells nothing."""
+    def test_noChange(self) -> None:
+        """An update without a change changes no time and reports nothing."""
         group = self.create()
-        told = len(self.events)
+        events = len(self.events)
         self.groups(10).update("one", None, None, None, None, self.now)
         self.groups().update(
             "one", SETTINGS.roleArn, None, "SPOT_PREFERRED", "NO_PROTECTION", self.now
         )
         self.groups().resume("one", ["REPLACE_INSTANCE_TYPES"], self.now)
-        self.assertEqual((START, told), (group.lastUpdatedTime, len(self.events)))
+        self.assertEqual((START, events), (group.lastUpdatedTime, len(self.events)))
 
-    def test_changesAreTold(self) -> None:
-        """New settings, and what is suspended, are told and dated."""
+    def test_changes(self) -> None:
+        """New settings and suspended actions are reported, and change LastUpdatedTime."""
         group = self.create()
         self.groups().update("one", "arn:aws:iam::0:role/s", None, None, None, self.now)
         self.groups(1).suspend("one", ["REPLACE_INSTANCE_TYPES"], self.now)
@@ -429,20 +429,18 @@ class GroupTests(SynchronousTestCase):
                 "one has suspended REPLACE_INSTANCE_TYPES",
                 "one has suspended no actions",
             ],
-            self.told()[-3:],
+            self.reported()[-3:],
         )
 
-    def test_mostTags(self) -> None:
-        """A group has 200 tags at most, however they came; too many leave those it had."""
+    def test_maximumOfTags(self) -> None:
+        """A group has at most 200 tags. An error leaves its tags unchanged."""
         self.create()
         arn = groupArnOf("one")
         addTags(self.groups(), arn, {str(number): "a" for number in range(200)})
         addTags(self.groups(), arn, {"0": "b"})
-        refusal = self.assertRaises(
-            FleetIQError, addTags, self.groups(), arn, {"200": "c", "0": "c"}
-        )
-        self.assertEqual("TaggingFailedException", refusal.code)
-        self.assertIn("would have 201 tags: it may have at most 200.", refusal.message)
+        error = self.assertRaises(FleetIQError, addTags, self.groups(), arn, {"200": "c", "0": "c"})
+        self.assertEqual("TaggingFailedException", error.code)
+        self.assertIn("would have 201 tags: it may have at most 200.", error.message)
         self.assertEqual(
             (200, "b"), (len(tagsOf(self.groups(), arn)), tagsOf(self.groups(), arn)["0"])
         )

@@ -38,7 +38,7 @@ class JournalTests(SynchronousTestCase):
         for _ in range(MAX_ENTRIES + 5):
             self.journal.addCall(MEMBERS)
         self.assertEqual([EVENT, *[CALL] * MAX_ENTRIES], self.journal.entries())
-        self.assertEqual(5, self.journal.forgotten)
+        self.assertEqual(5, self.journal.discarded)
 
     def test_clear(self) -> None:
         """A cleared journal has no entries, and keeps its readers."""
@@ -46,7 +46,7 @@ class JournalTests(SynchronousTestCase):
         self.journal.readers.append(read.append)
         self.journal.addCall(MEMBERS)
         self.journal.clear()
-        self.assertEqual(([], 0), (self.journal.entries(), self.journal.forgotten))
+        self.assertEqual(([], 0), (self.journal.entries(), self.journal.discarded))
         self.journal.addEvent(EVENT)
         self.assertEqual([CALL, EVENT], read)
 

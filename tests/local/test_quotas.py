@@ -1,4 +1,4 @@
-"""AWS's quotas and rates, by themselves and in a whole local FleetIQ."""
+"""AWS's quotas and rates, alone and in a local FleetIQ."""
 
 from fractions import Fraction
 
@@ -24,15 +24,13 @@ class RateTests(SynchronousTestCase):
     def allows(self, operation: str, now: float) -> bool:
         try:
             self.quotas.checkRate(operation, now)
-        except FleetIQError as refusal:
-            self.assertEqual(
-                ("ThrottlingException", "Rate exceeded"), (refusal.code, refusal.message)
-            )
+        except FleetIQError as error:
+            self.assertEqual(("ThrottlingException", "Rate exceeded"), (error.code, error.message))
             return False
         return True
 
     def allowed(self, operation: str, now: float) -> int:
-        """How many calls are allowed at one moment."""
+        """Return how many calls are allowed at this time."""
         return sum(self.allows(operation, now) for _ in range(100))
 
     def test_documented(self) -> None:
@@ -48,21 +46,21 @@ class RateTests(SynchronousTestCase):
             self.assertEqual(perTenSeconds, later, operation)
 
     def test_allOperations(self) -> None:
-        """No operation is without a rate."""
+        """Every operation has a rate."""
         self.assertEqual(SERVED, set(RATES))
 
     def test_apart(self) -> None:
-        """Calls of one operation leave the others theirs."""
+        """Calls of one operation do not use the tokens of another."""
         self.allowed("ClaimGameServer", EPOCH)
         self.assertEqual(40, self.allowed("UpdateGameServer", EPOCH))
 
     def test_clockFarAhead(self) -> None:
-        """Where the time of day is so large that sums with it are rounded up, no token is lost."""
+        """At times so large that sums are rounded, no token is lost."""
         for now in (EPOCH * 2, EPOCH * 4, EPOCH * 8):
             self.assertEqual(40, self.allowed("UpdateGameServer", now))
 
     def test_clockSetBack(self) -> None:
-        """A clock that is set back by years finds full buckets."""
+        """After the clock is set back by years, the buckets are full."""
         self.allowed("UpdateGameServer", EPOCH)
         self.assertEqual(40, self.allowed("UpdateGameServer", EPOCH / 2))
 
@@ -75,7 +73,7 @@ class RateTests(SynchronousTestCase):
     @settings(deadline=None, max_examples=50)
     @given(st.sampled_from(sorted(RATES)), st.lists(st.integers(0, 200), max_size=60))
     def test_model(self, operation: str, gaps: list[int]) -> None:
-        """Calls at any moments are allowed as by a bucket that is counted token by token."""
+        """Calls at any times are allowed as in a model that counts exact tokens."""
         quotas, rate, now = Quotas(), RATES[operation], Fraction(0)
         tokens = Fraction(rate.burst)
         self.quotas = quotas
@@ -88,13 +86,13 @@ class RateTests(SynchronousTestCase):
 
 
 class QuotaTests(SynchronousTestCase):
-    """A whole local FleetIQ in memory, with quotas."""
+    """A local FleetIQ in memory, with quotas."""
 
     def setUp(self) -> None:
         self.fleetIQ = MemoryFleetIQ(quotas=True)
 
     def register(self, number: int) -> str:
-        """Register one, no faster than the rate; the outcome."""
+        """Register a game server, within the rate. Return the error code, or OK."""
         self.fleetIQ.clock.advance(0.05)
         response = self.fleetIQ.call(
             "RegisterGameServer",
@@ -106,7 +104,7 @@ class QuotaTests(SynchronousTestCase):
         return code
 
     def test_gameServers(self) -> None:
-        """A group takes 1,000 game servers, and another one when one of them has gone."""
+        """A group has at most 1,000 game servers. After a deregistration, one more can register."""
         for number in range(MAX_GAME_SERVERS):
             self.assertEqual("OK", self.register(number))
         self.assertEqual("LimitExceededException", self.register(1000))
@@ -115,7 +113,7 @@ class QuotaTests(SynchronousTestCase):
         self.assertEqual("OK", self.register(1000))
 
     def test_groups(self) -> None:
-        """There may be 20 groups."""
+        """There can be at most 20 groups."""
         request = VALID["CreateGameServerGroup"]
         outcomes = []
         for number in range(MAX_GROUPS):
@@ -126,7 +124,7 @@ class QuotaTests(SynchronousTestCase):
         self.assertIn("20 game server groups", response.json["Message"])
 
     def test_rate(self) -> None:
-        """A call too many is a ThrottlingException, until the local clock has gone on."""
+        """A call beyond the rate is a ThrottlingException, until the local clock advances."""
         claim = {"GameServerGroupName": "local"}
         codes = [self.fleetIQ.call("ClaimGameServer", **claim).json["__type"] for _ in range(41)]
         self.assertEqual(["OutOfCapacityException"] * 40 + ["ThrottlingException"], codes)
@@ -138,12 +136,12 @@ class QuotaTests(SynchronousTestCase):
         self.assertEqual("OutOfCapacityException", response.json["__type"])
 
     def test_wrongInput(self) -> None:
-        """Wrong input is told as such, quotas or not."""
+        """Invalid input is an InvalidRequestException, with quotas too."""
         response = self.fleetIQ.call("RegisterGameServer", GameServerGroupName=1)
         self.assertEqual("InvalidRequestException", response.json["__type"])
 
     def test_off(self) -> None:
-        """Without quotas nothing of this holds."""
+        """Without quotas there is no limit."""
         self.fleetIQ = MemoryFleetIQ()
         for number in range(MAX_GAME_SERVERS + 1):
             self.assertEqual("OK", self.register(number))

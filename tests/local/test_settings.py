@@ -1,4 +1,4 @@
-"""What AWS leaves undocumented: each setting, in its default and otherwise."""
+"""The settings for behavior that AWS does not document, with each value."""
 
 from typing import Any
 
@@ -9,14 +9,14 @@ from echoserver.local.model.values import instanceIdOf
 from tests.local.inmemory import MemoryFleetIQ, Response
 
 FIRST, SECOND = (instanceIdOf("local", index) for index in range(2))
-STRANGER = "i-00000000000000000"
+UNKNOWN_INSTANCE = "i-00000000000000000"
 
 
-class ReadingTests(SynchronousTestCase):
-    """NAME=VALUE."""
+class ApplySettingTests(SynchronousTestCase):
+    """Assignments NAME=VALUE."""
 
     def test_applySetting(self) -> None:
-        """One changes, by its name with hyphens; the rest stays."""
+        """An assignment changes one setting, named with hyphens."""
         settings = applySetting(applySetting(DEFAULTS, "unclaimed=blank"), "longest-page=7")
         self.assertEqual(
             ("blank", 7, 100),
@@ -26,7 +26,7 @@ class ReadingTests(SynchronousTestCase):
         self.assertEqual(DEFAULTS, settings)
 
     def test_wrong(self) -> None:
-        """What is none is told what there is."""
+        """The error of a wrong assignment lists the allowed names or values."""
         for assignment, sentence in (
             ("", "'': it must be NAME=VALUE. The names are unknown-group, available-again, "),
             ("unknownGroup=NotFoundException", "it must be NAME=VALUE"),
@@ -40,7 +40,7 @@ class ReadingTests(SynchronousTestCase):
 
 
 class SettingsTests(SynchronousTestCase):
-    """Whole local FleetIQs in memory, with one setting each and a game server."""
+    """A local FleetIQ in memory, with one setting and one game server."""
 
     def start(self, *assignments: str, **options: Any) -> None:
         settings = DEFAULTS
@@ -53,8 +53,8 @@ class SettingsTests(SynchronousTestCase):
         one = {"GameServerGroupName": "local", "GameServerId": "srv-1"}
         return self.fleetIQ.call(operation, **{**one, **request})
 
-    def refusal(self, operation: str, **request: Any) -> str | None:
-        """The code of a refusal; C{None} for a success."""
+    def errorOf(self, operation: str, **request: Any) -> str | None:
+        """Return the error code of a call; C{None} if it succeeds."""
         code: str | None = self.call(operation, **request).json.get("__type")
         return code
 
@@ -64,40 +64,40 @@ class SettingsTests(SynchronousTestCase):
         ).json
 
     def test_unknownGroup(self) -> None:
-        """It is for the operations whose errors in AWS's model have no NotFoundException."""
+        """It decides the error of operations whose model has no NotFoundException."""
         for assignments, code in (
             ((), "NotFoundException"),
             (("unknown-group=InvalidRequestException",), "InvalidRequestException"),
         ):
             self.start(*assignments, quotas=True)
             group = {"GameServerGroupName": "no-such"}
-            registered = self.refusal("RegisterGameServer", InstanceId=FIRST, **group)
+            registered = self.errorOf("RegisterGameServer", InstanceId=FIRST, **group)
             self.assertEqual(code, registered)
             self.assertEqual(code, self.list_(**group)["__type"])
-            self.assertEqual("NotFoundException", self.refusal("DescribeGameServer", **group))
+            self.assertEqual("NotFoundException", self.errorOf("DescribeGameServer", **group))
 
     def test_availableAgain(self) -> None:
-        """UTILIZED to AVAILABLE is refused, with either code."""
+        """An update from UTILIZED to AVAILABLE fails with the configured code."""
         for assignments, code in (
             ((), "InvalidRequestException"),
             (("available-again=ConflictException",), "ConflictException"),
         ):
             self.start(*assignments)
             self.call("UpdateGameServer", UtilizationStatus="UTILIZED")
-            again = self.refusal("UpdateGameServer", UtilizationStatus="AVAILABLE")
+            again = self.errorOf("UpdateGameServer", UtilizationStatus="AVAILABLE")
             self.assertEqual(code, again)
 
     def test_excludedTarget(self) -> None:
-        """The target's instance is refused so, and a target that is CLAIMED is a conflict still."""
+        """It decides the error for the instance; a CLAIMED target is always a conflict."""
         self.start("excluded-target=OutOfCapacityException")
-        self.assertIsNone(self.refusal("ClaimGameServer"))
-        self.assertEqual("ConflictException", self.refusal("ClaimGameServer"))
+        self.assertIsNone(self.errorOf("ClaimGameServer"))
+        self.assertEqual("ConflictException", self.errorOf("ClaimGameServer"))
         self.fleetIQ.clock.advance(60)
         self.fleetIQ.control("interrupt", {"InstanceId": FIRST})
-        self.assertEqual("OutOfCapacityException", self.refusal("ClaimGameServer"))
+        self.assertEqual("OutOfCapacityException", self.errorOf("ClaimGameServer"))
 
     def test_unclaimed(self) -> None:
-        """ClaimStatus is left out, or an empty string, where there is no claim."""
+        """Without a claim, ClaimStatus is omitted or an empty string."""
         self.start()
         self.assertNotIn("ClaimStatus", self.call("DescribeGameServer").json["GameServer"])
         self.start("unclaimed=blank")
@@ -109,7 +109,7 @@ class SettingsTests(SynchronousTestCase):
         self.assertEqual("CLAIMED", server["ClaimStatus"])
 
     def test_availableClaimed(self) -> None:
-        """AVAILABLE keeps a claim, or ends it: the next claim has its whole time."""
+        """AVAILABLE keeps a claim, or ends it; the next claim lasts 60 seconds."""
         for assignments, status in (((), "CLAIMED"), (("available-claimed=end",), None)):
             self.start(*assignments)
             self.call("ClaimGameServer")
@@ -117,7 +117,7 @@ class SettingsTests(SynchronousTestCase):
             self.call("UpdateGameServer", HealthCheck="HEALTHY")
             server = self.call("UpdateGameServer", UtilizationStatus="AVAILABLE").json["GameServer"]
             self.assertEqual(status, server.get("ClaimStatus"))
-        self.assertIsNone(self.refusal("ClaimGameServer"))
+        self.assertIsNone(self.errorOf("ClaimGameServer"))
         for _ in range(2):
             server = self.call("DescribeGameServer").json["GameServer"]
             self.assertEqual("CLAIMED", server["ClaimStatus"])
@@ -126,7 +126,7 @@ class SettingsTests(SynchronousTestCase):
         self.assertNotIn("ClaimStatus", server)
 
     def test_claimData(self) -> None:
-        """A claim's data stays when it expires, or what was there before, or came since, does."""
+        """The data of an expired claim stays, or is reverted if it was not updated since."""
         for assignments, since, data in (
             ((), None, "claim"),
             (("claim-data=revert",), None, "server"),
@@ -142,46 +142,46 @@ class SettingsTests(SynchronousTestCase):
             self.assertEqual(data, server["GameServerData"])
 
     def test_lateUtilized(self) -> None:
-        """UTILIZED without a claim is taken, or refused; with one, and again, it never is."""
+        """UTILIZED without a claim succeeds or fails; with a claim it always succeeds."""
         self.start()
-        self.assertIsNone(self.refusal("UpdateGameServer", UtilizationStatus="UTILIZED"))
+        self.assertIsNone(self.errorOf("UpdateGameServer", UtilizationStatus="UTILIZED"))
         self.start("late-utilized=refuse")
-        late = self.refusal("UpdateGameServer", UtilizationStatus="UTILIZED")
+        late = self.errorOf("UpdateGameServer", UtilizationStatus="UTILIZED")
         self.assertEqual("InvalidRequestException", late)
         self.call("ClaimGameServer")
         for _ in range(2):
-            self.assertIsNone(self.refusal("UpdateGameServer", UtilizationStatus="UTILIZED"))
+            self.assertIsNone(self.errorOf("UpdateGameServer", UtilizationStatus="UTILIZED"))
 
     def test_idReuse(self) -> None:
-        """An id comes back, or does not until a reset."""
+        """An id can be registered again, or only after a reset."""
         for assignments, code in (((), None), (("id-reuse=refuse",), "ConflictException")):
             self.start(*assignments)
             self.call("DeregisterGameServer")
-            again = self.refusal("RegisterGameServer", InstanceId=FIRST)
+            again = self.errorOf("RegisterGameServer", InstanceId=FIRST)
             self.assertEqual(code, again)
         self.fleetIQ.request("POST", "/_local/reset")
-        self.assertIsNone(self.refusal("RegisterGameServer", InstanceId=FIRST))
+        self.assertIsNone(self.errorOf("RegisterGameServer", InstanceId=FIRST))
 
     def test_strangeInstance(self) -> None:
-        """An instance of no group is refused, or becomes one of the group, with its metadata."""
+        """Registration on an instance of no group fails, or adds the instance to the group."""
         self.start()
-        other = {"GameServerId": "srv-2", "InstanceId": STRANGER}
-        self.assertEqual("InvalidRequestException", self.refusal("RegisterGameServer", **other))
+        other = {"GameServerId": "srv-2", "InstanceId": UNKNOWN_INSTANCE}
+        self.assertEqual("InvalidRequestException", self.errorOf("RegisterGameServer", **other))
         self.start("strange-instance=add")
         self.assertEqual(
-            "ConflictException", self.refusal("RegisterGameServer", InstanceId=STRANGER)
+            "ConflictException", self.errorOf("RegisterGameServer", InstanceId=UNKNOWN_INSTANCE)
         )
         self.assertEqual(2, len(self.fleetIQ.state()["instances"]))
-        self.assertIsNone(self.refusal("RegisterGameServer", **other))
-        self.assertEqual(STRANGER, self.fleetIQ.state()["instances"][-1]["InstanceId"])
-        path = f"/instances/{STRANGER}/latest/meta-data/instance-id"
-        self.assertEqual(STRANGER.encode(), self.fleetIQ.request("GET", path).body)
-        self.fleetIQ.control("interrupt", {"InstanceId": STRANGER})
+        self.assertIsNone(self.errorOf("RegisterGameServer", **other))
+        self.assertEqual(UNKNOWN_INSTANCE, self.fleetIQ.state()["instances"][-1]["InstanceId"])
+        path = f"/instances/{UNKNOWN_INSTANCE}/latest/meta-data/instance-id"
+        self.assertEqual(UNKNOWN_INSTANCE.encode(), self.fleetIQ.request("GET", path).body)
+        self.fleetIQ.control("interrupt", {"InstanceId": UNKNOWN_INSTANCE})
         self.fleetIQ.clock.advance(120)
         self.assertEqual(2, len(self.fleetIQ.state()["instances"]))
 
-    def test_retainedInstanceComesBack(self) -> None:
-        """An instance that outlived its group may join one: what was to end it no longer does."""
+    def test_retainedInstance(self) -> None:
+        """A retained instance can be added to a group, without its earlier interruption."""
         self.start("strange-instance=add", groups=("local", "other"))
         self.fleetIQ.control("interrupt", {"InstanceId": FIRST})
         self.fleetIQ.call(
@@ -189,16 +189,16 @@ class SettingsTests(SynchronousTestCase):
         )
         self.fleetIQ.clock.pump([1] * 5)
         again = {"GameServerGroupName": "other", "InstanceId": FIRST}
-        self.assertIsNone(self.refusal("RegisterGameServer", **again))
+        self.assertIsNone(self.errorOf("RegisterGameServer", **again))
         self.fleetIQ.clock.advance(120)
-        self.assertIsNone(self.refusal("DescribeGameServer", GameServerGroupName="other"))
+        self.assertIsNone(self.errorOf("DescribeGameServer", GameServerGroupName="other"))
         self.fleetIQ.control("interrupt", {"InstanceId": FIRST})
         self.fleetIQ.clock.advance(120)
         here = [each["InstanceId"] for each in self.fleetIQ.state()["instances"]]
         self.assertEqual([instanceIdOf("other", index) for index in range(2)], here)
 
     def test_pages(self) -> None:
-        """How long a page is without a Limit, and at most."""
+        """The default size of a page, and the largest."""
         self.start("default-page=2", "longest-page=3")
         for number in range(2, 6):
             self.call("RegisterGameServer", GameServerId=f"srv-{number}", InstanceId=SECOND)
@@ -208,9 +208,9 @@ class SettingsTests(SynchronousTestCase):
         self.assertEqual((100, 1000), (DEFAULTS.pageSize(None), DEFAULTS.pageSize(5000)))
 
     def test_throttling(self) -> None:
-        """Ordered throttling, and that of the quotas, has the same error."""
+        """A throttle fault and the quotas return the same error."""
         self.start("throttling=TooManyRequestsException", quotas=True)
         codes = [self.list_().get("__type") for _ in range(31)]
         self.assertEqual([None, "TooManyRequestsException"], codes[-2:])
         self.fleetIQ.control("faults", {"operation": "*", "kind": "throttle"})
-        self.assertEqual("TooManyRequestsException", self.refusal("DescribeGameServer"))
+        self.assertEqual("TooManyRequestsException", self.errorOf("DescribeGameServer"))

@@ -80,7 +80,7 @@ class ThreadTests(SynchronousTestCase):
         self.assertEqual([], client.list_game_servers(GameServerGroupName="local")["GameServers"])
 
     def test_clock(self) -> None:
-        """When its clock is advanced, what is due by then happens at once, as the journal shows."""
+        """After an advance, what is due expires at once, as the journal shows."""
         fleetIQ = self.running()
         client = fleetIQ.client()
         client.register_game_server(InstanceId=FIRST, **SERVER)
@@ -103,7 +103,7 @@ class ThreadTests(SynchronousTestCase):
         self.assertEqual("DRAINING", instance["InstanceStatus"])
 
     def test_reset(self) -> None:
-        """A reset restores the start, for an instance that many tests share."""
+        """A reset restores the state at the start."""
         fleetIQ = self.running()
         fleetIQ.client().register_game_server(InstanceId=FIRST, **SERVER)
         fleetIQ.reset()
@@ -257,16 +257,16 @@ class ChildTests(TestCase):
         self.addCleanup(child.kill)
         return child
 
-    def said(self, child: subprocess.Popen[str]) -> Any:
+    def announced(self, child: subprocess.Popen[str]) -> Any:
         assert child.stdout is not None
         return json.loads(child.stdout.readline())
 
     def test_standardInput(self) -> None:
-        """It says in one line where it is, whatever it is sent, until its input is closed."""
+        """It prints its URLs in one line, and ends when its standard input is closed."""
         child = self.start("--instances=3")
-        said = self.said(child)
-        self.assertEqual(FIRST, metadata(said["metadataUrl"], "instance-id"))
-        with urllib.request.urlopen(f"{said['endpointUrl']}/_local/state") as response:
+        urls = self.announced(child)
+        self.assertEqual(FIRST, metadata(urls["metadataUrl"], "instance-id"))
+        with urllib.request.urlopen(f"{urls['endpointUrl']}/_local/state") as response:
             self.assertEqual(3, len(json.load(response)["instances"]))
         self.assertEqual(("", ""), child.communicate("anything\n", timeout=30))
         self.assertEqual(0, child.returncode)
@@ -275,7 +275,7 @@ class ChildTests(TestCase):
         """SIGTERM ends it, and SIGINT, without a traceback."""
         for number in (signal.SIGTERM, signal.SIGINT):
             child = self.start()
-            self.said(child)
+            self.announced(child)
             child.send_signal(number)
             _, errors = child.communicate(timeout=30)
             self.assertEqual((-number, ""), (child.returncode, errors))

@@ -36,7 +36,7 @@ class JournalControl(Resource):
 
     def render_GET(self, request: LocalRequest) -> int:
         entries = [formatEntry(each) for each in self._journal.entries()]
-        return respondJSON(request, 200, {"entries": entries, "forgotten": self._journal.forgotten})
+        return respondJSON(request, 200, {"entries": entries, "forgotten": self._journal.discarded})
 
 
 class EventsControl(Resource):

@@ -42,7 +42,7 @@ class Fault:
 @dataclass(frozen=True, slots=True)
 class FaultOutcome:
     """
-    What the faults do to one call.
+    The effect of the faults on one call.
 
     @ivar seconds: the delay, in real seconds.
     @ivar kind: what happens after the delay. C{error} and C{throttle} make the call fail with
@@ -116,7 +116,10 @@ class Faults:
         return self._faults.items()
 
     def apply(self, operation: str) -> FaultOutcome:
-        """Return what the faults do to a new call, and count the call for each that applies."""
+        """
+        Return the effect of the faults on a new call, and count the call for each fault that
+        applies.
+        """
         outcome = NO_FAULT
         for faultId, fault in list(self._faults.items()):
             if fault.operation not in (EVERY_OPERATION, operation):

@@ -22,7 +22,7 @@ from echoserver.local.model.values import (
     instanceIdOf,
 )
 
-# How many seconds a group stays in a status. AWS documents no times; there it takes minutes.
+# How many seconds a group stays in a status. AWS documents no times. In AWS it takes minutes.
 # These are long enough to observe a status, and short enough for tests to wait.
 NEW_SECONDS = 1.0
 ACTIVATING_SECONDS = 4.0
@@ -160,7 +160,8 @@ class Groups:
     def suspend(self, nameOrArn: str, actions: Collection[str], now: float) -> GameServerGroup:
         """
         Suspend actions of a group, and return it. AWS does not document what happens if an action
-        is already suspended. Here the call succeeds, and so does L{resume} of an active one.
+        is already suspended. Here the call succeeds. So does L{resume} for an action that is not
+        suspended.
 
         @raise FleetIQError: The group does not exist.
         """

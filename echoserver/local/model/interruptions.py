@@ -76,7 +76,7 @@ class Interruptions:
         @param kind: one of L{KINDS}.
         @param seconds: the time until the instance ends. C{None} is 120 seconds if the kind ends
             the instance. It must be C{None} if it does not.
-        @raise FleetIQError: The instance cannot be interrupted so.
+        @raise FleetIQError: The instance does not run, or this interruption is not possible.
         """
         if kind not in KINDS:
             raise FleetIQError(

@@ -11,9 +11,9 @@ from typing import Any
 
 from echoserver.local.model.values import Event
 
-# Calls, and also events.
+# How many calls, and how many events, are kept.
 MAX_ENTRIES = 1000
-# Characters.
+# Characters of a text that is kept.
 MAX_LENGTH = 500
 _MAX_CALLER_LENGTH = 40
 
@@ -62,7 +62,7 @@ class Journal:
         self._events: deque[tuple[int, Event]] = deque(maxlen=MAX_ENTRIES)
 
     @property
-    def forgotten(self) -> int:
+    def discarded(self) -> int:
         """How many entries have been discarded."""
         return self._added - len(self._calls) - len(self._events)
 

@@ -119,6 +119,8 @@ class GameServer:
 
 @dataclass(frozen=True, slots=True)
 class InstanceDefinition:
+    """An instance type that a group can launch."""
+
     instanceType: str
     weightedCapacity: str | None = None
 
@@ -142,12 +144,12 @@ class GameServerGroup:
     @ivar minSize: how many instances it launches when it becomes ACTIVE.
     @ivar launch: identifies this group among all groups of its name, so that their instances have
         different ids.
-    @ivar isScaled: whether it has an Auto Scaling group. It has one when it was ACTIVE once.
+    @ivar isScaled: whether it has an Auto Scaling group. It gets one when it becomes ACTIVE.
     @ivar utilized: how many of its game servers are UTILIZED.
     @ivar deleteOption: the option of its deletion, if it is being deleted.
     @ivar waitsForUtilized: whether its deletion waits until no game server is UTILIZED.
     @ivar instanceIds: in the order of their launch.
-    @ivar serials: of its game servers.
+    @ivar serials: the serials of its game servers.
     """
 
     name: str
