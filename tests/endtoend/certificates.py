@@ -1,4 +1,4 @@
-"""Certificates made on the spot."""
+"""Certificates for the tests of TLS."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,7 +11,7 @@ from cryptography.x509.oid import NameOID
 
 
 def writeCertificate(path: Path) -> None:
-    """A key, and a certificate of its own for an hour, in one file."""
+    """Write a new key and its self-signed certificate into a file. It is valid for an hour."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     now = datetime.now(UTC)

@@ -1,4 +1,4 @@
-"""Our commands as real processes, the local FleetIQ as JSON, and players on real sockets."""
+"""Child processes of the commands, a client of the local FleetIQ, and players on real sockets."""
 
 from __future__ import annotations
 
@@ -27,61 +27,67 @@ T = TypeVar("T")
 DEADLINE = 30.0
 ANY_PORT = "tcp:0:interface=127.0.0.1"
 UVLOOP_POLICY = "asyncio with uvloop's policy"
-# twistd has no place to say so.
+# twistd has no option for the policy.
 _WITH_UVLOOP_POLICY = (
     "import asyncio, uvloop; asyncio.set_event_loop_policy(uvloop.EventLoopPolicy());"
     " from twisted.scripts.twistd import run; run()"
 )
 
 
-class Watched:
-    """Something that changes by itself, and whose changes can be waited for."""
+class Observed:
+    """An object that changes, with Deferreds that wait for a condition."""
 
     def __init__(self, clock: Any) -> None:
         self._clock = clock
-        self._looks: list[Callable[[], None]] = []
+        self._checks: list[Callable[[], None]] = []
 
     def until(
-        self, what: str, look: Callable[[], T | None], within: float = DEADLINE
+        self, what: str, find: Callable[[], T | None], within: float = DEADLINE
     ) -> Deferred[T]:
-        """Fires with what C{look} finds; fails if that raises, or finds nothing in time."""
-        found: Deferred[T] = Deferred()
+        """
+        Wait until C{find} returns a result other than None, and return the result.
 
-        def again() -> None:
-            if found.called:
+        Fails if C{find} raises AssertionError, or after C{within} seconds.
+
+        @param what: describes the result, for the error message.
+        """
+        waiting: Deferred[T] = Deferred()
+
+        def check() -> None:
+            if waiting.called:
                 return
             try:
-                seen = look()
+                found = find()
             except AssertionError:
-                found.errback()
+                waiting.errback()
             else:
-                if seen is not None:
-                    found.callback(seen)
+                if found is not None:
+                    waiting.callback(found)
 
         def tooLate(_: object, seconds: float) -> T:
-            raise AssertionError(f"Waited {seconds:.0f} s for {what}; there is: {self.story()}")
+            raise AssertionError(f"Waited {seconds:.0f} s for {what}: {self.describe()}")
 
-        found.addTimeout(within, self._clock, tooLate)
-        self._looks.append(again)
-        again()
-        return found
+        waiting.addTimeout(within, self._clock, tooLate)
+        self._checks.append(check)
+        check()
+        return waiting
 
     def changed(self) -> None:
-        """Have all who wait look again."""
-        for again in list(self._looks):
-            again()
+        """Check all conditions again."""
+        for check in list(self._checks):
+            check()
 
-    def story(self) -> str:
-        """All that is known, for people."""
+    def describe(self) -> str:
+        """Return the state, for the error message."""
         raise NotImplementedError
 
 
-class Child(Watched, ProcessProtocol):
+class Child(Observed, ProcessProtocol):
     """
-    A process.
+    A child process.
 
-    @ivar lines: what it has said, on standard output and error alike.
-    @ivar status: its exit status, or a signal's number, negative; None while it runs.
+    @ivar lines: the lines of its standard output and standard error.
+    @ivar status: its exit status, or the negative number of a signal; None while it runs.
     """
 
     transport: IProcessTransport
@@ -90,46 +96,46 @@ class Child(Watched, ProcessProtocol):
         super().__init__(clock)
         self.lines: list[str] = []
         self.status: int | None = None
-        self._heard = 0
+        self._searched = 0
         self._unfinished = b""
 
-    def says(self, pattern: str) -> Deferred[re.Match[str]]:
-        """Fires with the next line that has this in it; passes over those before it."""
+    def nextLine(self, pattern: str) -> Deferred[re.Match[str]]:
+        """Wait for the next line that matches. The next search starts after this line."""
 
-        def look() -> re.Match[str] | None:
-            while self._heard < len(self.lines):
-                self._heard += 1
-                found = re.search(pattern, self.lines[self._heard - 1])
+        def find() -> re.Match[str] | None:
+            while self._searched < len(self.lines):
+                self._searched += 1
+                found = re.search(pattern, self.lines[self._searched - 1])
                 if found:
                     return found
             if self.status is not None:
-                raise AssertionError(f"It ended without a line {pattern!r}: {self.story()}")
+                raise AssertionError(f"The process ended without {pattern!r}: {self.describe()}")
             return None
 
-        return self.until(f"a line {pattern!r}", look)
+        return self.until(f"a line {pattern!r}", find)
 
-    def said(self, pattern: str) -> Deferred[bool]:
-        """Fires when any line, of those before too, has this in it; passes over none."""
+    def anyLine(self, pattern: str) -> Deferred[bool]:
+        """Wait until any line matches, also an earlier one. L{nextLine} is not affected."""
         return self.until(
             f"a line {pattern!r}",
             lambda: any(re.search(pattern, line) for line in self.lines) or None,
         )
 
     def available(self) -> Deferred[str]:
-        """Fires with the id under which it says it is AVAILABLE, next."""
-        return self.says(r" AVAILABLE as (\S+)\.$").addCallback(lambda found: found[1])
+        """Wait for the next line with AVAILABLE, and return the game server id."""
+        return self.nextLine(r" AVAILABLE as (\S+)\.$").addCallback(lambda found: found[1])
 
-    def ends(self, within: float = DEADLINE) -> Deferred[int]:
-        """Fires with its status."""
-        return self.until("its end", lambda: self.status, within)
+    def exitStatus(self, within: float = DEADLINE) -> Deferred[int]:
+        """Wait for the end of the process, and return its status."""
+        return self.until("the end of the process", lambda: self.status, within)
 
     def kill(self) -> Deferred[int]:
-        """End it, if it has not ended; fires when it has."""
+        """Kill the process if it still runs, and return its status."""
         if self.status is None:
             self.transport.signalProcess("KILL")
-        return self.ends()
+        return self.exitStatus()
 
-    def story(self) -> str:
+    def describe(self) -> str:
         return "\n".join([f"(status {self.status})", *self.lines])
 
     def connectionMade(self) -> None:
@@ -150,11 +156,11 @@ class Child(Watched, ProcessProtocol):
         self.changed()
 
 
-class Player(Watched, Protocol):
+class Player(Observed, Protocol):
     """
     A player on a real socket.
 
-    @ivar received: all that has come back.
+    @ivar received: all received bytes.
     """
 
     transport: Any
@@ -165,32 +171,32 @@ class Player(Watched, Protocol):
         self._expected = b""
         self._closed = False
 
-    def say(self, data: bytes) -> None:
-        """Send this."""
+    def send(self, data: bytes) -> None:
+        """Send data."""
         self.transport.write(data)
 
     def abort(self) -> None:
-        """Vanish, unless the connection is closed."""
+        """Abort the connection if it is open."""
         if not self._closed:
             self.transport.abortConnection()
 
-    def hears(self, data: bytes) -> Deferred[bool]:
-        """Fires when this, and nothing else, has come back after what was heard before."""
+    def receives(self, data: bytes) -> Deferred[bool]:
+        """Wait until exactly this data was received after the data of earlier calls."""
         self._expected += data
         expected = self._expected
 
-        def look() -> bool | None:
+        def find() -> bool | None:
             if expected[: len(self.received)] != self.received or self._closed:
-                raise AssertionError(f"Not {expected!r} alone came back: {self.story()}")
+                raise AssertionError(f"Expected only {expected!r}: {self.describe()}")
             return self.received == expected or None
 
-        return self.until(repr(data), look)
+        return self.until(repr(data), find)
 
-    def isClosed(self) -> Deferred[bytes]:
-        """Fires when the connection is closed, with all that has ever come back."""
+    def whenClosed(self) -> Deferred[bytes]:
+        """Wait until the connection is closed, and return all received bytes."""
         return self.until("the close", lambda: bytes(self.received) if self._closed else None)
 
-    def story(self) -> str:
+    def describe(self) -> str:
         end = "closed" if self._closed else "open"
         return f"{len(self.received)} bytes, {bytes(self.received[:200])!r}, {end}"
 
@@ -204,7 +210,7 @@ class Player(Watched, Protocol):
 
 
 class LocalFleetIQ:
-    """A local FleetIQ, as anybody reaches it: JSON over HTTP."""
+    """A client of a local FleetIQ: JSON over HTTP."""
 
     def __init__(self, reactor: Any, url: str) -> None:
         self.url = url
@@ -212,13 +218,13 @@ class LocalFleetIQ:
         self._http = HTTPClient(Agent(reactor))
 
     async def claim(self) -> tuple[int, str]:
-        """Claim a server of the group C{local}; the port and the host of its ConnectionInfo."""
+        """Claim a game server of the group C{local}. Return port and host of its ConnectionInfo."""
         claimed = await self.call("ClaimGameServer")
         host, _, port = claimed["GameServer"]["ConnectionInfo"].partition(":")
         return int(port or 0), host
 
     async def call(self, operation: str, **members: str) -> Any:
-        """Call an operation on the group C{local}, as somebody else than the game servers."""
+        """Call an operation on the group C{local}."""
         return await self._send(
             "POST",
             "/",
@@ -227,40 +233,40 @@ class LocalFleetIQ:
             x_amz_target=f"GameLift.{operation}",
         )
 
-    async def control(self, name: str, **order: str | float) -> Any:
+    async def control(self, name: str, **fields: str | float) -> Any:
         """Use one of the controls below C{/_local}."""
-        return await self._send("POST", f"/_local/{name}", order)
+        return await self._send("POST", f"/_local/{name}", fields)
 
-    async def order(self, **fault: str | float) -> None:
-        """Order a fault."""
+    async def addFault(self, **fault: str | float) -> None:
+        """Add a fault."""
         await self.control("faults", **fault)
 
     async def state(self) -> Any:
-        """All there is."""
+        """Return the state of the local FleetIQ."""
         return await self._send("GET", "/_local/state")
 
     async def calls(self) -> dict[str, int]:
-        """How many calls of each operation have come in."""
+        """Return the number of calls of each operation."""
         return dict((await self.state())["calls"])
 
     async def gameServers(self) -> dict[str, str]:
-        """The utilization status of each game server, by id."""
+        """Return the utilization status of each game server, by id."""
         servers = (await self.state())["gameServers"]
         return {server["GameServerId"]: server["UtilizationStatus"] for server in servers}
 
     async def _send(self, method: str, path: str, body: object = None, **headers: str) -> Any:
         fields = Headers({name.replace("_", "-"): [value] for name, value in headers.items()})
         data = json.dumps(body).encode()
-        answer = self._http.request(method, self.url + path, headers=fields, data=data)
-        response = await answer.addTimeout(DEADLINE, self._reactor)
+        request = self._http.request(method, self.url + path, headers=fields, data=data)
+        response = await request.addTimeout(DEADLINE, self._reactor)
         content = json.loads(await response.text() or "{}")
         if response.code != 200:
-            raise AssertionError(f"{method} {path} {body} answers {response.code}: {content}")
+            raise AssertionError(f"{method} {path} {body} returned {response.code}: {content}")
         return content
 
 
 class EndToEndTestCase(TestCase):
-    """Starts processes in an empty folder, with nothing in their environment, and ends them."""
+    """Start processes in an empty folder and with an empty environment. Kill them at the end."""
 
     timeout = 120
 
@@ -274,24 +280,24 @@ class EndToEndTestCase(TestCase):
             path.mkdir()
 
     def start(self, *command: str, folder: Path | None = None, **environ: str) -> Child:
-        """Start a command: one of this environment, or of the machine."""
+        """Start a command of this Python environment or of the system."""
         path = os.pathsep.join([str(Path(sys.executable).parent), os.defpath])
         executable = shutil.which(command[0], path=path)
         assert executable is not None, command
-        measured = {key: os.environ[key] for key in os.environ if key.startswith("COVERAGE_")}
+        coverage = {key: os.environ[key] for key in os.environ if key.startswith("COVERAGE_")}
         child = Child(self.reactor)
         self.reactor.spawnProcess(
             child,
             executable,
             command,
-            env={"PATH": path, "HOME": str(self.home), **measured, **environ},
+            env={"PATH": path, "HOME": str(self.home), **coverage, **environ},
             path=str(folder or self.folder),
         )
         self.addCleanup(child.kill)
         return child
 
     def echo(self, *options: str, reactor: str = "default", **environ: str) -> Child:
-        """Start a game server on any port; C{UVLOOP_POLICY} is a reactor too."""
+        """Start the echo game server on a free port. The reactor can be L{UVLOOP_POLICY}."""
         twistd: tuple[str, ...] = ("twistd", f"--reactor={reactor}")
         if reactor == UVLOOP_POLICY:
             twistd = ("python", "-c", _WITH_UVLOOP_POLICY, "--reactor=asyncio")
@@ -301,20 +307,20 @@ class EndToEndTestCase(TestCase):
     async def embedded(
         self, *options: str, reactor: str = "default", **environ: str
     ) -> tuple[Child, LocalFleetIQ, int]:
-        """A game server with a FleetIQ of its own: the process, its FleetIQ, its game port."""
+        """Start a game server with an embedded FleetIQ. Return process, FleetIQ and game port."""
         child = self.echo(f"--local={ANY_PORT}", *options, reactor=reactor, **environ)
-        found = await child.says(r" LOCAL FleetIQ on (\S+), AWS is not contacted\.$")
+        found = await child.nextLine(r" LOCAL FleetIQ on (\S+), AWS is not contacted\.$")
         return child, LocalFleetIQ(self.reactor, found[1]), await self.gamePort(child)
 
     async def local(self) -> LocalFleetIQ:
-        """A FleetIQ in a process of its own."""
+        """Start a local FleetIQ in its own process."""
         child = self.start("twistd", "-n", "fleetiq-local", f"--listen={ANY_PORT}")
-        found = await child.says(r" FleetIQ for this machine on (\S+), ")
+        found = await child.nextLine(r" FleetIQ for this machine on (\S+), ")
         return LocalFleetIQ(self.reactor, found[1])
 
     async def gamePort(self, child: Child) -> int:
-        """The port on which a game server says, next, that it listens."""
-        return int((await child.says(r" Listening for players on 127\.0\.0\.1:(\d+)\.$"))[1])
+        """Wait for the next line with a game port, and return the port."""
+        return int((await child.nextLine(r" Listening for players on 127\.0\.0\.1:(\d+)\.$"))[1])
 
     async def player(self, port: int, host: str = "127.0.0.1") -> Player:
         """Connect a player over TCP."""
@@ -324,12 +330,12 @@ class EndToEndTestCase(TestCase):
         """Connect a player."""
         player = Player(self.reactor)
         await connectProtocol(endpoint, player)
-        self.addCleanup(player.isClosed)
+        self.addCleanup(player.whenClosed)
         self.addCleanup(player.abort)
         return player
 
-    def heldPort(self) -> int:
-        """A port that is taken, and on which connections are never answered."""
-        held = socket.create_server(("", 0))
-        self.addCleanup(held.close)
-        return int(held.getsockname()[1])
+    def busyPort(self) -> int:
+        """Return a port that is in use and does not respond to its connections."""
+        listening = socket.create_server(("", 0))
+        self.addCleanup(listening.close)
+        return int(listening.getsockname()[1])

@@ -1,4 +1,4 @@
-"""--admission claimed: FleetIQ decides on admission."""
+"""--admission claimed: players are admitted only after a claim."""
 
 from collections.abc import Awaitable, Callable
 
@@ -10,15 +10,15 @@ from tests.endtoend.processes import Child, EndToEndTestCase, LocalFleetIQ, Play
 
 
 class AdmissionTests(EndToEndTestCase):
-    """A game server with a FleetIQ of its own."""
+    """A game server with an embedded FleetIQ."""
 
     async def test_claimed(self) -> None:
-        """A claimed player is admitted, others join without a call; after the session none is."""
+        """After a claim, a player is admitted, and others join without a call. Then none is."""
         child, fleet, port = await self.embedded("--admission=claimed")
         await self.playThrough(child, fleet, lambda: self.player(port))
 
     async def test_claimedOverTLS(self) -> None:
-        """The same over TLS, where several pieces may arrive before the decision."""
+        """The same over TLS, where several pieces of data can arrive before the decision."""
         pem = self.folder / "echo.pem"
         writeCertificate(pem)
         listen = f"--listen=ssl:0:privateKey={pem}:interface=127.0.0.1"
@@ -29,19 +29,19 @@ class AdmissionTests(EndToEndTestCase):
     async def playThrough(
         self, child: Child, fleet: LocalFleetIQ, player: Callable[[], Awaitable[Player]]
     ) -> None:
-        """A claim, its session, and a player without a claim after it."""
+        """Claim, play a session with two players, then connect without a claim."""
         await child.available()
         await fleet.claim()
         much = b"hello\n" * 100_000
-        sent, joins = await player(), await player()
-        for one in (sent, joins):
-            one.say(much)
-            await one.hears(much)
-        for one in (sent, joins):
-            one.say(b"q\n")
-            await one.isClosed()
+        players = [await player(), await player()]
+        for each in players:
+            each.send(much)
+            await each.receives(much)
+        for each in players:
+            each.send(b"q\n")
+            await each.whenClosed()
         await child.available()
-        stranger = await player()
-        stranger.say(much)
-        self.assertEqual(await stranger.isClosed(), b"CLAIM FIRST\n")
+        unclaimed = await player()
+        unclaimed.send(much)
+        self.assertEqual(await unclaimed.whenClosed(), b"CLAIM FIRST\n")
         self.assertEqual((await fleet.calls())["DescribeGameServer"], 2)

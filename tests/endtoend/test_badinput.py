@@ -1,4 +1,4 @@
-"""What is wrong on the command line or around it: one sentence, and the right exit status."""
+"""Errors at the start: each gives one sentence and the documented exit status."""
 
 import re
 
@@ -8,25 +8,25 @@ _ERROR = re.compile(r"#(?:error|critical)\] (.*)$")
 
 
 class BadInputTestCase(EndToEndTestCase):
-    """Reads what a process that cannot go on has to say."""
+    """Read the error message of a process that does not start."""
 
     async def sentence(self, child: Child, status: int) -> str:
-        """The one sentence of a process that ends with this status."""
-        self.assertEqual(await child.ends(), status, child.story())
-        said = child.lines
-        if len(said) > 1:
-            said = [found[1] for line in child.lines if (found := _ERROR.search(line))]
-        self.assertEqual(len(said), 1, child.story())
+        """Return the only error message of a process that exits with this status."""
+        self.assertEqual(await child.exitStatus(), status, child.describe())
+        messages = child.lines
+        if len(messages) > 1:
+            messages = [found[1] for line in child.lines if (found := _ERROR.search(line))]
+        self.assertEqual(len(messages), 1, child.describe())
         for word in ("Traceback", "Usage:", "Failure", " object at "):
-            self.assertNotIn(word, child.story())
-        return said[0]
+            self.assertNotIn(word, child.describe())
+        return messages[0]
 
 
 class WrongSettingTests(BadInputTestCase):
-    """Settings that are refused before anything begins: exit status 1."""
+    """Wrong settings: exit status 1."""
 
     async def test_options(self) -> None:
-        """Each wrong option is named, with its value and what to write."""
+        """The message has the wrong option, its value, and what is allowed."""
         wrong = {
             ("--group=",): "--group is '': write 1 to 128",
             ("--group=g", f"--local={ANY_PORT}"): "--group is for AWS, and --local is for a local",
@@ -41,11 +41,11 @@ class WrongSettingTests(BadInputTestCase):
             sentence = await self.sentence(child, 1)
             self.assertTrue(sentence.startswith("twistd fleetiq-echo: "), sentence)
             self.assertIn(expected, sentence)
-            self.assertEqual(len(child.lines), 1, child.story())
+            self.assertEqual(len(child.lines), 1, child.describe())
 
     async def test_portsInUse(self) -> None:
-        """The port is named, and the option that chooses another: the next one."""
-        port = self.heldPort()
+        """The message has the port, and the option to choose another one."""
+        port = self.busyPort()
         players = self.echo(f"--listen=tcp:{port}", f"--local={ANY_PORT}")
         fleetIQ = self.echo(f"--listen={ANY_PORT}", f"--local=tcp:{port}:interface=127.0.0.1")
         sentence = await self.sentence(players, 1)
@@ -57,10 +57,10 @@ class WrongSettingTests(BadInputTestCase):
 
 
 class RefusedTests(BadInputTestCase):
-    """What only FleetIQ or the instance metadata can say: exit status 3."""
+    """FleetIQ or the instance metadata cannot be used: exit status 3."""
 
     async def test_noSuchGroup(self) -> None:
-        """The sentence names operation and group; many servers, refused at once, say it once."""
+        """The message has operation and group. It is logged once for all game servers."""
         fleet = await self.local()
         child = self.echo(
             "--group=nope",
@@ -74,28 +74,28 @@ class RefusedTests(BadInputTestCase):
         self.assertIn("RegisterGameServer was refused: NotFoundException: ", sentence)
         self.assertIn("nope", sentence)
 
-    async def test_nobodyThereToAsk(self) -> None:
-        """No credentials, a silent metadata service, no metadata service: how to go on."""
-        silent = f"http://127.0.0.1:{self.heldPort()}"
-        nobody = self.echo(
+    async def test_noIdentity(self) -> None:
+        """Without credentials or the metadata service, the message says what to do."""
+        silent = f"http://127.0.0.1:{self.busyPort()}"
+        noCredentials = self.echo(
             "--group=g",
             "--region=eu-west-1",
             "--instance-id=i-0123456789abcdef0",
             "--connection-info=example.org:{port}",
             AWS_EC2_METADATA_DISABLED="true",
         )
-        silence = self.echo("--group=g", AWS_EC2_METADATA_SERVICE_ENDPOINT=silent)
+        noResponse = self.echo("--group=g", AWS_EC2_METADATA_SERVICE_ENDPOINT=silent)
         disabled = self.echo("--group=g", AWS_EC2_METADATA_DISABLED="true")
         self.assertRegex(
-            await self.sentence(nobody, 3),
+            await self.sentence(noCredentials, 3),
             r"^RegisterGameServer was not sent: .* credentials\. .*AWS_PROFILE",
         )
-        for child, what in (
-            (silence, rf"^The instance metadata service at {silent} [^<>]+\."),
+        for child, message in (
+            (noResponse, rf"^The instance metadata service at {silent} [^<>]+\."),
             (disabled, "^AWS_EC2_METADATA_DISABLED is true: "),
         ):
             sentence = await self.sentence(child, 3)
-            self.assertRegex(sentence, what)
+            self.assertRegex(sentence, message)
             self.assertIn(
                 " Leave out --group to use the local FleetIQ, or give --region, --instance-id and"
                 " --connection-info.",

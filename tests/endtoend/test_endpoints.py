@@ -18,16 +18,16 @@ MANY = bytes(range(256)) * 4096
 
 
 def proxyHeader(host: str, port: int) -> bytes:
-    """A header of the PROXY protocol's version 2, for TCP over IPv4."""
+    """Return a header of version 2 of the PROXY protocol, for TCP over IPv4."""
     addresses = inet_aton(host) + inet_aton("198.51.100.1") + pack(">HH", port, 5000)
     return b"\r\n\r\n\x00\r\nQUIT\n" + pack(">BBH", 0x21, 0x11, len(addresses)) + addresses
 
 
 class EndpointTests(EndToEndTestCase):
-    """Echo behind each of them."""
+    """The echo server on each kind of endpoint."""
 
     async def test_tls(self) -> None:
-        """Over TLS all that stands before the goodbye comes back, and then the close."""
+        """Over TLS all data before the quit command is echoed. Then the connection is closed."""
         pem = self.folder / "echo.pem"
         writeCertificate(pem)
         listen = f"--listen=ssl:0:privateKey={pem}:interface=127.0.0.1"
@@ -35,22 +35,22 @@ class EndpointTests(EndToEndTestCase):
         player = await self.connect(
             SSL4ClientEndpoint(self.reactor, "127.0.0.1", port, CertificateOptions())
         )
-        player.say(MANY + b"\nq\n")
-        self.assertEqual(await player.isClosed(), MANY + b"\n")
-        await child.says(r" left: quit command; ")
-        self.assertNotIn("Traceback", child.story())
+        player.send(MANY + b"\nq\n")
+        self.assertEqual(await player.whenClosed(), MANY + b"\n")
+        await child.nextLine(r" left: quit command; ")
+        self.assertNotIn("Traceback", child.describe())
 
     async def test_proxy(self) -> None:
-        """Behind the PROXY protocol the hooks see the real peer."""
+        """Behind the PROXY protocol the hooks get the address of the player."""
         child, _, port = await self.embedded("--listen=haproxy:tcp:0:interface=127.0.0.1")
         player = await self.player(port)
-        player.say(b"PROXY TCP4 203.0.113.9 198.51.100.1 1111 5000\r\n")
-        player.say(b"hello\nq\n")
-        self.assertEqual(await player.isClosed(), b"hello\n")
-        await child.says(r" Player 203\.0\.113\.9:1111 joined ")
+        player.send(b"PROXY TCP4 203.0.113.9 198.51.100.1 1111 5000\r\n")
+        player.send(b"hello\nq\n")
+        self.assertEqual(await player.whenClosed(), b"hello\n")
+        await child.nextLine(r" Player 203\.0\.113\.9:1111 joined ")
 
     async def test_proxyOfManyPlayers(self) -> None:
-        """In both of its versions; the limit of an address counts the players', not the proxy's."""
+        """In both versions, the limit of an address applies to the players, not to the proxy."""
         child, _, port = await self.embedded(
             "--listen=haproxy:tcp:0:interface=127.0.0.1", "--max-players-per-address=1"
         )
@@ -60,40 +60,40 @@ class EndpointTests(EndToEndTestCase):
             (proxyHeader("203.0.113.10", 2222), r"203\.0\.113\.10:2222"),
         ):
             player = await self.player(port)
-            player.say(header + b"hello")
-            await player.hears(b"hello")
-            await child.says(rf" Player {peer} joined ")
+            player.send(header + b"hello")
+            await player.receives(b"hello")
+            await child.nextLine(rf" Player {peer} joined ")
         player = await self.player(port)
-        player.say(proxyHeader("203.0.113.9", 3333) + b"hello")
-        self.assertEqual(await player.isClosed(), b"FULL\n")
+        player.send(proxyHeader("203.0.113.9", 3333) + b"hello")
+        self.assertEqual(await player.whenClosed(), b"FULL\n")
 
     async def test_hostileBytes(self) -> None:
-        """Neither bytes that are shown nor a header's address reach the log unescaped."""
+        """Received data and the address of a PROXY header are escaped in the log."""
         child, _, port = await self.embedded(
             "--listen=haproxy:tcp:0:interface=127.0.0.1", "--show-bytes"
         )
         player = await self.player(port)
-        player.say(b"PROXY TCP4 \x1b[2J 198.51.100.1 1111 5000\r\n")
-        player.say(b"\x1b[2J\xc2\x9b\r\n\x00\nq\n")
-        await player.isClosed()
-        await child.says(r" left: quit command")
+        player.send(b"PROXY TCP4 \x1b[2J 198.51.100.1 1111 5000\r\n")
+        player.send(b"\x1b[2J\xc2\x9b\r\n\x00\nq\n")
+        await player.whenClosed()
+        await child.nextLine(r" left: quit command")
         self.assertTrue(all(line.isprintable() and line.isascii() for line in child.lines))
-        self.assertIn(r"sends \x1b[2J\xc2\x9b\r\n\x00\nq\n", child.story())
+        self.assertIn(r"sends \x1b[2J\xc2\x9b\r\n\x00\nq\n", child.describe())
 
     async def test_unix(self) -> None:
-        """A UNIX socket has no port to tell players: say how they reach it."""
-        # The path of a socket has 107 bytes at most: fewer than the test's own folder may have.
+        """A UNIX socket needs --connection-info, because it has no port."""
+        # The path of a socket has at most 107 bytes. The path of the test's folder can be longer.
         folder = mkdtemp()
         self.addCleanup(rmtree, folder)
         path = f"{folder}/players"
         listen = f"--listen=unix:{path}"
         child = self.start("twistd", "-n", "fleetiq-echo", f"--local={ANY_PORT}", listen)
-        await child.says(r"The --listen endpoint has no port for players")
-        self.assertEqual(await child.ends(), 3)
-        told = ("--connection-info=elsewhere:1", listen)
-        child = self.start("twistd", "-n", "fleetiq-echo", f"--local={ANY_PORT}", *told)
+        await child.nextLine(r"The --listen endpoint has no port for players")
+        self.assertEqual(await child.exitStatus(), 3)
+        options = ("--connection-info=elsewhere:1", listen)
+        child = self.start("twistd", "-n", "fleetiq-echo", f"--local={ANY_PORT}", *options)
         await child.available()
         player = await self.connect(UNIXClientEndpoint(self.reactor, path))
-        player.say(MANY + b"\nq\n")
-        self.assertEqual(await player.isClosed(), MANY + b"\n")
-        self.assertNotIn("Traceback", child.story())
+        player.send(MANY + b"\nq\n")
+        self.assertEqual(await player.whenClosed(), MANY + b"\n")
+        self.assertNotIn("Traceback", child.describe())

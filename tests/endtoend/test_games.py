@@ -60,13 +60,13 @@ shout = gameServiceMaker("shout", "shout.makeFactory", "Shout.")
 
 
 class GamesTestCase(EndToEndTestCase):
-    """Starts commands of games in a folder of their own."""
+    """Start commands of games in an empty folder."""
 
     async def game(self, *words: str) -> tuple[Child, LocalFleetIQ, int]:
-        """Start C{twistd -n} with these words and a FleetIQ of its own."""
+        """Start C{twistd -n} with an embedded FleetIQ. Return process, FleetIQ and game port."""
         command = ("twistd", "-n", *words, f"--listen={ANY_PORT}", f"--local={ANY_PORT}")
         child = self.start(*command, PYTHONPATH=str(self.folder))
-        found = await child.says(r" LOCAL FleetIQ on (\S+), AWS is not contacted\.$")
+        found = await child.nextLine(r" LOCAL FleetIQ on (\S+), AWS is not contacted\.$")
         return child, LocalFleetIQ(self.reactor, found[1]), await self.gamePort(child)
 
 
@@ -81,28 +81,28 @@ class OtherGameTests(GamesTestCase):
         (plugins / "shout_plugin.py").write_text(PLUGIN)
 
     async def play(self, *words: str) -> None:
-        """Claim, play a session, and see the game server registered again."""
+        """Claim, play a session, wait for the next registration, and play during the shutdown."""
         child, fleet, port = await self.game(*words)
         first = await child.available()
         await fleet.call("ClaimGameServer", GameServerId=first, GameServerData="map=7")
         player = await self.player(port)
-        player.say(b"hello\n")
-        await player.hears(b"HELLO\n")
-        await child.said(r"joined 127\.0\.0\.1:\d+$")
-        await child.said(r" UTILIZED: session 1\.$")
-        await child.said(r"claimed with map=7$")
-        player.say(b"bye\n")
-        self.assertEqual(b"HELLO\nBYE\n", await player.isClosed())
+        player.send(b"hello\n")
+        await player.receives(b"HELLO\n")
+        await child.anyLine(r"joined 127\.0\.0\.1:\d+$")
+        await child.anyLine(r" UTILIZED: session 1\.$")
+        await child.anyLine(r"claimed with map=7$")
+        player.send(b"bye\n")
+        self.assertEqual(b"HELLO\nBYE\n", await player.whenClosed())
         self.assertNotEqual(first, await child.available())
         another = await self.player(port)
-        another.say(b"hello\n")
-        await another.hears(b"HELLO\n")
+        another.send(b"hello\n")
+        await another.receives(b"HELLO\n")
         child.transport.signalProcess("TERM")
-        await child.said(r"draining, the process stops$")
-        another.say(b"bye\n")
-        await another.isClosed()
-        await child.ends()
-        await child.said(r" Deregistered ")
+        await child.anyLine(r"draining, the process stops$")
+        another.send(b"bye\n")
+        await another.whenClosed()
+        await child.exitStatus()
+        await child.anyLine(r" Deregistered ")
 
     async def test_plugin(self) -> None:
         """A plugin of one line makes a command."""
@@ -113,24 +113,24 @@ class OtherGameTests(GamesTestCase):
         await self.play("fleetiq-game", "--factory=shout.makeFactory")
 
     async def test_wireEcho(self) -> None:
-        """A factory that knows nothing of game servers has admission and sessions."""
+        """A factory that is not a L{Game} has admission and sessions."""
         child, _, port = await self.game(
             "fleetiq-game", "--factory=shout.makeWire", "--max-players=1"
         )
         await child.available()
         player, rejected = await self.player(port), await self.player(port)
-        player.say(b"hello")
-        await player.hears(b"hello")
-        rejected.say(b"hello")
-        self.assertEqual(b"FULL\n", await rejected.isClosed())
-        player.say(b"q\n")
-        await player.hears(b"q\n")
+        player.send(b"hello")
+        await player.receives(b"hello")
+        rejected.send(b"hello")
+        self.assertEqual(b"FULL\n", await rejected.whenClosed())
+        player.send(b"q\n")
+        await player.receives(b"q\n")
 
     async def test_unhealthy(self) -> None:
-        """A game that is not healthy is dropped after 180 s, and the log says why."""
+        """An unhealthy game server is dropped after 180 s, and the reason is logged."""
         child, fleet, _ = await self.game("shout", "--max-players=1", "--heartbeat=1")
         gameServerId = await child.available()
-        await child.said(r" Unhealthy: the game's health check failed \(it returned False\)\.")
+        await child.anyLine(r" Unhealthy: the game's health check failed \(it returned False\)\.")
         self.assertIn(gameServerId, await fleet.gameServers())
         await fleet.control("clock", advance=181)
         self.assertNotIn(gameServerId, await fleet.gameServers())
@@ -140,14 +140,14 @@ class OtherGameTests(GamesTestCase):
         """The game passes C{mypy --strict}."""
         mypy = ("python", "-m", "mypy", "--strict", "--follow-imports=silent", "shout.py")
         child = self.start(*mypy, PYTHONPATH=str(ROOT))
-        self.assertEqual(0, await child.ends(), child.story())
+        self.assertEqual(0, await child.exitStatus(), child.describe())
 
 
 class TicTacToeTests(GamesTestCase):
-    """The example."""
+    """The game in examples/tictactoe."""
 
     async def test_match(self) -> None:
-        """A claim, two players, a win; the session ends, and the server is registered again."""
+        """After a claim, two players and a win, the session ends. The server registers again."""
         copytree(
             ROOT / "examples/tictactoe",
             self.folder,
@@ -158,29 +158,29 @@ class TicTacToeTests(GamesTestCase):
         first = await child.available()
         await fleet.call("ClaimGameServer", GameServerId=first, GameServerData="room=blue")
         x = await self.player(port)
-        await child.said(r" joined session 1; ")
+        await child.anyLine(r" joined session 1; ")
         o = await self.player(port)
-        await child.said(r" UTILIZED: session 1\.$")
+        await child.anyLine(r" UTILIZED: session 1\.$")
         for turn, move in enumerate((1, 4, 2, 5, 3)):
             for player in (x, o):
                 await self.boards(player, turn + 1)
-            (x, o)[turn % 2].say(b"%d\n" % move)
+            (x, o)[turn % 2].send(b"%d\n" % move)
         for player in (x, o):
-            heard = await player.isClosed()
-            self.assertIn(b"X X X\nO O 6\n7 8 9\nX wins.\n", heard)
+            received = await player.whenClosed()
+            self.assertIn(b"X X X\nO O 6\n7 8 9\nX wins.\n", received)
         self.assertIn(b"This is room blue.\n", x.received)
         self.assertNotEqual(first, await child.available())
 
     async def boards(self, player: Player, count: int) -> None:
-        """Wait until the player has received this many boards."""
+        """Wait until the player has received a number of boards."""
         board = re.compile(rb"^(?:[1-9XO] [1-9XO] [1-9XO]\n){3}", re.MULTILINE)
         await player.until(
             f"{count} boards", lambda: len(board.findall(player.received)) >= count or None
         )
 
     async def test_ownTests(self) -> None:
-        """The example's own tests pass, as its README says."""
+        """The tests of the example pass with the command of its README."""
         folder = ROOT / "examples/tictactoe"
         trial = ("trial", f"--temp-directory={self.folder / 'trial'}", "test_tictactoe")
         child = self.start(*trial, PYTHONPATH=str(folder), PYTHONDONTWRITEBYTECODE="1")
-        self.assertEqual(0, await child.ends(), child.story())
+        self.assertEqual(0, await child.exitStatus(), child.describe())

@@ -1,45 +1,46 @@
-"""An instance that goes: from the metadata and FleetIQ to the end of the process."""
+"""Interruptions of an instance, from the notice to the end of the process."""
 
 from tests.endtoend.processes import EndToEndTestCase
 
 
 class InterruptionTests(EndToEndTestCase):
-    """Two instances are interrupted, each in its way, while people play."""
+    """Two instances are interrupted while players are connected."""
 
     async def test_spotAndDraining(self) -> None:
         """
-        After a Spot notice an idle server goes at once, one in play lets its player go 5 s before
-        the end, and the process ends with 0. EndpointConfig FleetIQ drains, an idle server stays
-        registered, and a session that ends is the last.
+        After a Spot notice an idle game server deregisters at once, one with a session disconnects
+        its player 5 s before the end, and the process exits with 0. On an instance that FleetIQ
+        drains, an idle game server stays registered, and the running session is the last.
         """
         fleet = await self.local()
         [first, second] = [each["InstanceId"] for each in (await fleet.state())["instances"]]
-        going = self.echo(f"--local={fleet.url}", "--servers=2", "--instance-status=0")
+        terminating = self.echo(f"--local={fleet.url}", "--servers=2", "--instance-status=0")
         draining = self.echo(
             f"--local={fleet.url}/instances/{second}", "--servers=2", "--instance-status=1"
         )
-        ports = [await self.gamePort(child) for child in (going, draining)]
+        ports = [await self.gamePort(child) for child in (terminating, draining)]
         players = [await self.player(port) for port in ports]
-        for child, player in zip((going, draining), players, strict=True):
-            player.say(b"hello\n")
-            await player.hears(b"hello\n")
-            await child.said(r" UTILIZED: session 1\.$")
-            await child.said(r" Ready\.")
+        for child, player in zip((terminating, draining), players, strict=True):
+            player.send(b"hello\n")
+            await player.receives(b"hello\n")
+            await child.anyLine(r" UTILIZED: session 1\.$")
+            await child.anyLine(r" Ready\.")
         await fleet.control("interrupt", InstanceId=first, kind="spot", seconds=11)
         await fleet.control("interrupt", InstanceId=second, kind="draining")
 
-        await draining.said(r" This session is the last one: FleetIQ is draining this instance\.$")
-        players[1].say(b"q\n")
-        self.assertEqual(await players[1].isClosed(), b"hello\n")
-        await draining.said(rf" Deregistered {second}-{ports[1]}-")
-        here = {
-            gone: status for gone, status in (await fleet.gameServers()).items() if second in gone
+        last = r" This session is the last one: FleetIQ is draining this instance\.$"
+        await draining.anyLine(last)
+        players[1].send(b"q\n")
+        self.assertEqual(await players[1].whenClosed(), b"hello\n")
+        await draining.anyLine(rf" Deregistered {second}-{ports[1]}-")
+        onSecond = {
+            name: status for name, status in (await fleet.gameServers()).items() if second in name
         }
-        self.assertEqual(list(here.values()), ["AVAILABLE"])
+        self.assertEqual(list(onSecond.values()), ["AVAILABLE"])
 
-        await going.said(r" EC2 will terminate this Spot instance at \S+, in \d+ s: ")
-        await going.said(r" This session is the last one and ends within \d+ s: ")
-        self.assertEqual(await players[0].isClosed(), b"hello\n")
-        self.assertEqual(await going.ends(), 0)
-        self.assertEqual(await fleet.gameServers(), here)
+        await terminating.anyLine(r" EC2 will terminate this Spot instance at \S+, in \d+ s: ")
+        await terminating.anyLine(r" This session is the last one and ends within \d+ s: ")
+        self.assertEqual(await players[0].whenClosed(), b"hello\n")
+        self.assertEqual(await terminating.exitStatus(), 0)
+        self.assertEqual(await fleet.gameServers(), onSecond)
         self.assertIsNone(draining.status)

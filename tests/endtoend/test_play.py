@@ -20,7 +20,7 @@ class WorkshopTests(EndToEndTestCase):
             AWS_ACCESS_KEY_ID="local",
             AWS_SECRET_ACCESS_KEY="local",
         )
-        match = await server.says(r"^TCP server waiting for Client on port (\d+)$")
+        match = await server.nextLine(r"^TCP server waiting for Client on port (\d+)$")
         return server, fleet, match[1]
 
     def fleetiq(self, fleet: LocalFleetIQ, *words: str) -> Child:
@@ -34,11 +34,11 @@ class WorkshopTests(EndToEndTestCase):
             play = self.fleetiq(
                 fleet, "play", "--port", port, "--wait", "20", "--send", "hello", "--send", "again"
             )
-            await play.says(r"^hello$")
-            await play.says(r"^again$")
-            self.assertEqual(await play.ends(), 0, play.story())
+            await play.nextLine(r"^hello$")
+            await play.nextLine(r"^again$")
+            self.assertEqual(await play.exitStatus(), 0, play.describe())
             for line in ("hello", "again", "q"):
-                await server.says(rf"^RECEIVED: {line}$")
+                await server.nextLine(rf"^RECEIVED: {line}$")
         calls = await fleet.calls()
         self.assertGreaterEqual(calls["DeregisterGameServer"], 1)
         self.assertGreaterEqual(calls["RegisterGameServer"], 2)
@@ -50,9 +50,9 @@ class WorkshopTests(EndToEndTestCase):
             *("sh", "-c", f"printf 'hello\\nagain' | fleetiq play --port {port} --wait 20"),
             AWS_ENDPOINT_URL_GAMELIFT=fleet.url,
         )
-        self.assertEqual(await play.ends(), 0, play.story())
+        self.assertEqual(await play.exitStatus(), 0, play.describe())
         for line in ("hello", "again", "q"):
-            await server.says(rf"^RECEIVED: {line}$")
+            await server.nextLine(rf"^RECEIVED: {line}$")
 
     async def test_outputClosed(self) -> None:
         """When its output is closed, play quits."""
@@ -61,18 +61,18 @@ class WorkshopTests(EndToEndTestCase):
             *("sh", "-c", f"yes hello | fleetiq play --port {port} --wait 20 | head -n 1"),
             AWS_ENDPOINT_URL_GAMELIFT=fleet.url,
         )
-        await play.says(r"^hello$")
-        self.assertEqual(await play.ends(), 0, play.story())
-        await server.says(r"^RECEIVED: q$")
+        await play.nextLine(r"^hello$")
+        self.assertEqual(await play.exitStatus(), 0, play.describe())
+        await server.nextLine(r"^RECEIVED: q$")
 
     async def test_interrupted(self) -> None:
         """Ctrl-C ends a command without a message, with the exit status of SIGINT."""
         fleet = await self.local()
         play = self.fleetiq(fleet, "play", "--wait", "600")
-        await play.says(r"^No game server is free; trying again")
+        await play.nextLine(r"^No game server is free; trying again")
         play.transport.signalProcess("INT")
-        self.assertEqual(await play.ends(), 128 + signal.SIGINT)
-        self.assertTrue(all("free" in line for line in play.lines[1:]), play.story())
+        self.assertEqual(await play.exitStatus(), 128 + signal.SIGINT)
+        self.assertTrue(all("free" in line for line in play.lines[1:]), play.describe())
 
 
 class ErrorTests(EndToEndTestCase):
@@ -81,14 +81,14 @@ class ErrorTests(EndToEndTestCase):
     async def test_notReached(self) -> None:
         """An endpoint without a listener gives a message and exit status 1."""
         listed = self.start("fleetiq", "--endpoint-url", "http://127.0.0.1:1", "list")
-        self.assertEqual(await listed.ends(), 1)
+        self.assertEqual(await listed.exitStatus(), 1)
         [message] = listed.lines
         self.assertIn("127.0.0.1:1", message)
 
     async def test_noRegion(self) -> None:
         """AWS without a region gives a message and exit status 2."""
         listed = self.start("fleetiq", "--group", "MyGroup", "list")
-        self.assertEqual(await listed.ends(), 2)
+        self.assertEqual(await listed.exitStatus(), 2)
         [message] = listed.lines
         self.assertIn("--region", message)
 
@@ -96,8 +96,8 @@ class ErrorTests(EndToEndTestCase):
         """Wrong usage gives exit status 2, and --help and --version 0, all without a traceback."""
         for words, status in ((("dance",), 2), (("play", "--help"), 0), (("--version",), 0)):
             command = self.start("fleetiq", *words)
-            self.assertEqual(await command.ends(), status, command.story())
-            self.assertNotIn("Traceback", command.story())
+            self.assertEqual(await command.exitStatus(), status, command.describe())
+            self.assertNotIn("Traceback", command.describe())
 
     async def test_writeError(self) -> None:
         """A write error gives a message and exit status 1; a closed pipe gives no message."""
@@ -106,6 +106,6 @@ class ErrorTests(EndToEndTestCase):
             listed = self.start(
                 "sh", "-c", f"fleetiq --endpoint-url {fleet.url} list {redirection}"
             )
-            self.assertEqual(await listed.ends(), messages, listed.story())
+            self.assertEqual(await listed.exitStatus(), messages, listed.describe())
             errors = [line for line in listed.lines if "Cannot write to" in line]
             self.assertEqual((len(errors), len(listed.lines)), (messages, 1 + messages))

@@ -1,4 +1,4 @@
-"""What signals do to a game server: at rest, in play, while it starts, while FleetIQ is slow."""
+"""Signals to a game server: idle, with a session, while it starts, while FleetIQ is slow."""
 
 import signal
 from importlib.util import find_spec
@@ -12,8 +12,8 @@ BY_SIGTERM = -signal.SIGTERM
 STOPPING = r" Stopping\. A second signal skips the grace period of running sessions\.$"
 
 
-class AtRestTests(EndToEndTestCase):
-    """Nobody plays."""
+class IdleTests(EndToEndTestCase):
+    """There is no player."""
 
     async def test_terminated(self) -> None:
         """See L{deregistersThenEnds}."""
@@ -25,95 +25,96 @@ class AtRestTests(EndToEndTestCase):
         await self.deregistersThenEnds("uvloop")
 
     async def deregistersThenEnds(self, reactor: str) -> None:
-        """The port is closed once nobody can be sent there; the process ends by the signal."""
+        """The port is closed after the deregistration, and the process ends by the signal."""
         child, _, port = await self.embedded("--grace=600", reactor=reactor)
         gameServerId = await child.available()
-        await child.says(r" Ready\.")
+        await child.nextLine(r" Ready\.")
         child.transport.signalProcess("TERM")
-        await child.says(STOPPING)
-        await child.says(rf" Deregistered {gameServerId}\.$")
-        await child.says(rf"\(TCP Port {port} Closed\)$")
-        self.assertEqual(await child.ends(), BY_SIGTERM)
+        await child.nextLine(STOPPING)
+        await child.nextLine(rf" Deregistered {gameServerId}\.$")
+        await child.nextLine(rf"\(TCP Port {port} Closed\)$")
+        self.assertEqual(await child.exitStatus(), BY_SIGTERM)
 
-    async def test_silentFleetIQ(self) -> None:
-        """The process ends all the same, and says what it leaves behind."""
+    async def test_fleetIQDoesNotRespond(self) -> None:
+        """The process ends, and logs the game server that can stay registered."""
         child, fleet, _ = await self.embedded(reactor="asyncio")
         gameServerId = await child.available()
-        await fleet.order(operation="*", kind="slow", seconds=60)
+        await fleet.addFault(operation="*", kind="slow", seconds=60)
         child.transport.signalProcess("TERM")
-        await child.says(rf" Not deregistered in time: {gameServerId} can stay registered until ")
-        self.assertEqual(await child.ends(), BY_SIGTERM)
+        left = rf" Not deregistered in time: {gameServerId} can stay registered until "
+        await child.nextLine(left)
+        self.assertEqual(await child.exitStatus(), BY_SIGTERM)
 
     async def test_whileStarting(self) -> None:
-        """No wait for a metadata service that is silent; a Register under way is undone."""
+        """A metadata service without a response delays nothing; a call to Register is undone."""
         fleet = await self.local()
-        await fleet.order(operation="RegisterGameServer", kind="slow", seconds=1)
-        asking = self.echo(f"--local=http://127.0.0.1:{self.heldPort()}", reactor="asyncio")
+        await fleet.addFault(operation="RegisterGameServer", kind="slow", seconds=1)
+        discovering = self.echo(f"--local=http://127.0.0.1:{self.busyPort()}", reactor="asyncio")
         registering = self.echo(f"--local={fleet.url}")
-        await self.gamePort(asking)
-        asking.transport.signalProcess("TERM")
-        gameServerId = (await registering.says(r" Registering (\S+)\.$"))[1]
+        await self.gamePort(discovering)
+        discovering.transport.signalProcess("TERM")
+        gameServerId = (await registering.nextLine(r" Registering (\S+)\.$"))[1]
         registering.transport.signalProcess("TERM")
-        await registering.says(rf" Deregistered {gameServerId}\.$")
-        self.assertEqual(await registering.ends(), BY_SIGTERM)
-        self.assertEqual(await asking.ends(), BY_SIGTERM)
+        await registering.nextLine(rf" Deregistered {gameServerId}\.$")
+        self.assertEqual(await registering.exitStatus(), BY_SIGTERM)
+        self.assertEqual(await discovering.exitStatus(), BY_SIGTERM)
         self.assertEqual(await fleet.gameServers(), {})
 
 
-class InPlayTests(EndToEndTestCase):
-    """A session runs."""
+class SessionTests(EndToEndTestCase):
+    """A session is running."""
 
     async def test_terminated(self) -> None:
-        """See L{endsTheGrace}."""
-        await self.endsTheGrace("TERM", "default")
+        """See L{skipsTheGracePeriod}."""
+        await self.skipsTheGracePeriod("TERM", "default")
 
     @skipUnless(find_spec("uvloop"), "uvloop is not installed")
     async def test_terminatedUnderUvloop(self) -> None:
-        """See L{endsTheGrace}."""
-        await self.endsTheGrace("TERM", "uvloop")
+        """See L{skipsTheGracePeriod}."""
+        await self.skipsTheGracePeriod("TERM", "uvloop")
 
     @skipUnless(find_spec("uvloop"), "uvloop is not installed")
-    async def test_interruptedUnderUvloopsPolicy(self) -> None:
-        """See L{endsTheGrace}."""
-        await self.endsTheGrace("INT", UVLOOP_POLICY)
+    async def test_interruptedUnderUvloopPolicy(self) -> None:
+        """See L{skipsTheGracePeriod}."""
+        await self.skipsTheGracePeriod("INT", UVLOOP_POLICY)
 
-    async def endsTheGrace(self, name: str, reactor: str) -> None:
-        """The first signal closes the port and leaves players the grace; the second ends it."""
+    async def skipsTheGracePeriod(self, name: str, reactor: str) -> None:
+        """The first signal closes the port; the second one ends the grace period."""
         child, fleet, port = await self.embedded("--grace=600", reactor=reactor)
         gameServerId = await child.available()
         player = await self.player(port)
-        player.say(b"before")
-        await player.hears(b"before")
-        await child.says(r" UTILIZED: session 1\.$")
+        player.send(b"before")
+        await player.receives(b"before")
+        await child.nextLine(r" UTILIZED: session 1\.$")
         child.transport.signalProcess(name)
-        await child.says(STOPPING)
-        await child.says(r" Waiting for the session to end, at most 600 s\.$")
+        await child.nextLine(STOPPING)
+        await child.nextLine(r" Waiting for the session to end, at most 600 s\.$")
         with self.assertRaises(ConnectionRefusedError):
             await self.player(port)
-        player.say(b"after")
-        await player.hears(b"after")
+        player.send(b"after")
+        await player.receives(b"after")
         self.assertEqual(await fleet.gameServers(), {gameServerId: "UTILIZED"})
         child.transport.signalProcess(name)
-        await child.says(r" Second signal received: skipping the grace period\.$")
-        self.assertEqual(await player.isClosed(), b"beforeafter")
-        await child.says(rf" Deregistered {gameServerId}\.$")
-        self.assertEqual(await child.ends(), -signal.Signals[f"SIG{name}"])
+        await child.nextLine(r" Second signal received: skipping the grace period\.$")
+        self.assertEqual(await player.whenClosed(), b"beforeafter")
+        await child.nextLine(rf" Deregistered {gameServerId}\.$")
+        self.assertEqual(await child.exitStatus(), -signal.Signals[f"SIG{name}"])
 
 
 class KilledTests(EndToEndTestCase):
-    """SIGKILL: nothing of ours runs any more."""
+    """The process is killed."""
 
-    async def test_leavesItsRegistration(self) -> None:
-        """Players see the end at once; FleetIQ, by the silence."""
+    async def test_staysRegistered(self) -> None:
+        """Players are disconnected at once. FleetIQ drops the game server after 180 s."""
         fleet = await self.local()
         child = self.echo(f"--local={fleet.url}")
         player = await self.player(await self.gamePort(child))
-        player.say(b"hello")
-        await player.hears(b"hello")
+        player.send(b"hello")
+        await player.receives(b"hello")
         gameServerId = await child.available()
-        await child.says(r" UTILIZED: session 1\.$")
+        await child.nextLine(r" UTILIZED: session 1\.$")
         self.assertEqual(await child.kill(), -signal.SIGKILL)
-        self.assertEqual(await player.isClosed(), b"hello")
+        self.assertEqual(await player.whenClosed(), b"hello")
         self.assertEqual(await fleet.gameServers(), {gameServerId: "UTILIZED"})
         await fleet.control("clock", advance=181)
         self.assertEqual(await fleet.gameServers(), {})

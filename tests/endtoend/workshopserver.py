@@ -1,9 +1,9 @@
 """
-The server of the FleetIQ workshop, completed as its text says. Only what it names comes from the
-command line: group, id, region, port, and the metadata's address, which urllib asks.
+The server of the FleetIQ workshop, completed as the text describes. Group, id, region, port and
+the URL of the instance metadata are arguments of the command line.
 """
 
-# The workshop's words, not ours:
+# The code of the workshop, unchanged:
 # ruff: noqa: E501, E712, E713, RET505, T201
 # mypy: ignore-errors
 # fmt: off
