@@ -1,8 +1,8 @@
 """
-Every operation of FleetIQ through boto3, which finds the local FleetIQ by its two variables.
+Call each operation of FleetIQ with boto3, which gets the URLs from its environment variables.
 
-Needs no package but boto3, so that it runs in an environment of any version of it. Ends with a
-traceback at the first answer that is not as boto3's own documentation has it.
+Imports only boto3, so that it runs with any version of it. Ends with a traceback at the first
+response that differs from boto3's documentation.
 """
 
 import sys
@@ -21,9 +21,9 @@ DATA = '{"map": "섬"}'
 
 
 def main(client: Any) -> None:
-    """Make the calls, in an order that a game could make them in."""
-    answers = client.describe_game_server_instances(**LOCAL)["GameServerInstances"]
-    instance = {"InstanceId": answers[0]["InstanceId"]}
+    """Make the calls in the order of a game."""
+    instances = client.describe_game_server_instances(**LOCAL)["GameServerInstances"]
+    instance = {"InstanceId": instances[0]["InstanceId"]}
     one, other = ({**LOCAL, "GameServerId": name} for name in ("srv-1", "srv-2"))
 
     server = client.register_game_server(
@@ -61,6 +61,7 @@ def main(client: Any) -> None:
 
 
 def groups(client: Any) -> None:
+    """Call the operations of groups and tags."""
     group = client.create_game_server_group(
         **CREATED,
         RoleArn="arn:aws:iam::000000000000:role/FleetIQ",
@@ -97,18 +98,19 @@ def groups(client: Any) -> None:
 
 
 def isNow(time: datetime) -> None:
+    """Check that the time is at most a minute from the current time."""
     assert abs(datetime.now(UTC) - time) < timedelta(minutes=1), time
 
 
 def fails(error: type[Exception], call: Callable[..., Any], **request: Any) -> None:
-    """The call must fail with this error, which has a sentence."""
+    """Check that the call fails with this error, and that the error has a message."""
     try:
         reply = call(**request)
     except error as failure:
         assert isinstance(failure, ClientError)
         assert failure.response["Error"]["Message"], failure.response
         return
-    raise AssertionError(f"Not refused with {error.__name__}: {reply}")
+    raise AssertionError(f"Did not fail with {error.__name__}: {reply}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-// Every operation of FleetIQ through the AWS SDK for JavaScript v3, which finds the local FleetIQ by its two variables.
-// It speaks AWS JSON, as GameLift's client does by itself, or CBOR: node calls_of_javascript.mjs cbor
-// Ends with an error at the first answer that is not as the SDK's own documentation has it.
+// Call each operation of FleetIQ with the AWS SDK for JavaScript v3, which gets the URLs from its environment variables.
+// The protocol is AWS JSON, the default of the client, or CBOR: node calls_of_javascript.mjs cbor
+// Ends with an error at the first response that differs from the documentation of the SDK.
 
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";
@@ -17,12 +17,12 @@ const actions = ["REPLACE_INSTANCE_TYPES"];
 const data = '{"map": "섬"}';
 
 const isNow = (time) => {
-  assert(time instanceof Date, `${time} is no date`);
+  assert(time instanceof Date, `${time} is not a date`);
   assert(Math.abs(Date.now() - time) < 60_000, `${time} is not now`);
 };
 const fails = (error, call) =>
   assert.rejects(call, (raised) => {
-    assert(raised instanceof error, `${raised} is no ${error.name}`);
+    assert(raised instanceof error, `${raised} is not ${error.name}`);
     assert(raised.message && raised.$metadata.requestId, raised);
     return true;
   });

@@ -1,9 +1,9 @@
 """
-Whether AWS's own SDKs drive every operation of the local FleetIQ: C{make sdks}.
+Call each operation of the local FleetIQ with AWS's own SDKs: C{make sdks}.
 
-Installs each into a folder of its own below C{.sdks}, from its package registry, and runs its
-C{calls_of_...} against a fresh local FleetIQ, with nothing but the variables that point there and
-name a region. C{.venv/bin/python -m tests.sdks.run javascript} runs one of them.
+Installs each SDK from its package registry into its own folder in C{.sdks}. Runs its
+C{calls_of_...} with a new local FleetIQ, and only with the environment variables for its URLs and
+a Region. C{.venv/bin/python -m tests.sdks.run javascript} runs one of them.
 """
 
 import os
@@ -22,15 +22,17 @@ from echoserver.local.testing import RunningFleetIQ
 HERE = Path(__file__).parent
 INSTALLED = Path(".sdks").absolute()
 OPERATIONS = 17
-# Repeating a call that failed by FleetIQ's fault is the SDK's work, and shows that it saw as much.
+# An SDK retries a call after this error. The number of calls shows that it did.
 FAULT = {"operation": "ListTagsForResource", "kind": "error", "code": "InternalServiceException"}
 
 
 @dataclass(frozen=True, slots=True)
 class Sdk:
     """
-    @ivar install: puts the SDK into a folder.
-    @ivar command: runs its calls, there.
+    How an SDK is installed and run.
+
+    @ivar install: installs the SDK into a folder.
+    @ivar command: the command that runs its calls in this folder.
     """
 
     install: Callable[[Path], None]
@@ -38,14 +40,16 @@ class Sdk:
 
 
 def withPip(requirement: str, folder: Path) -> None:
+    """Install a Python package into a virtual environment."""
     venv.create(folder, with_pip=True, symlinks=True)
     pip: list[str | Path] = [folder / "bin" / "pip", "install", "--quiet", "--upgrade", requirement]
     subprocess.run(pip, check=True)
 
 
 def withNpm(package: str, folder: Path) -> None:
+    """Install a JavaScript package, and copy the program beside it."""
     if shutil.which("npm") is None:
-        raise SystemExit("The JavaScript SDK needs Node.js: there is no npm on PATH.")
+        raise SystemExit("The JavaScript SDK needs Node.js: npm is not on PATH.")
     folder.mkdir(parents=True, exist_ok=True)
     # Node looks for packages beside the program.
     shutil.copy(HERE / "calls_of_javascript.mjs", folder)
@@ -75,25 +79,26 @@ SDKS = {
 
 
 def main(names: Sequence[str]) -> int:
-    """Run these, or all; 1 if one failed."""
+    """Run the named SDKs, by default all. Return 1 if one failed."""
     if unknown := set(names) - set(SDKS):
-        raise SystemExit(f"There is no {', '.join(unknown)}: choose of {', '.join(SDKS)}.")
+        raise SystemExit(f"Unknown SDK {', '.join(unknown)}: choose from {', '.join(SDKS)}.")
     return max([run(name, SDKS[name]) for name in names or SDKS])
 
 
 def run(name: str, sdk: Sdk) -> int:
+    """Install and run one SDK, and print the result. Return 1 if it failed."""
     folder = INSTALLED / name
     sdk.install(folder)
     with RunningFleetIQ() as fleetIQ:
         fleetIQ.fault(count=1, **FAULT)
-        # Credentials come from the instance metadata.
-        where = {name: value for name, value in fleetIQ.environment.items() if "KEY" not in name}
+        # The SDK gets its credentials from the instance metadata.
+        variables = {key: value for key, value in fleetIQ.environment.items() if "KEY" not in key}
         began = perf_counter()
         done = subprocess.run(
             [str(folder / part) if part.startswith("bin/") else part for part in sdk.command],
             cwd=folder,
             env={
-                **where,
+                **variables,
                 "HOME": str(folder),
                 "PATH": f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}",
             },
@@ -102,11 +107,11 @@ def run(name: str, sdk: Sdk) -> int:
             check=False,
         )
         calls = fleetIQ.state()["calls"]
-    repeated = calls.get(str(FAULT["operation"]), 0) > 2
-    passed = done.returncode == 0 and len(calls) == OPERATIONS and repeated
+    retried = calls.get(str(FAULT["operation"]), 0) > 2
+    passed = done.returncode == 0 and len(calls) == OPERATIONS and retried
     sys.stdout.write(
         f"{'passed' if passed else 'FAILED'}: {name}, {len(calls)} of {OPERATIONS} operations, "
-        f"{sum(calls.values())} calls{'' if repeated else ', nothing repeated'}, "
+        f"{sum(calls.values())} calls{'' if retried else ', without a retry'}, "
         f"{perf_counter() - began:.0f} s: {done.stdout}\n".replace("\n\n", "\n")
     )
     return int(not passed)
