@@ -72,7 +72,7 @@ build/benchmarks/%: benchmarks/%.c
 	$(CC) -std=c11 -O2 -Wall -Wextra -o $@ $<
 
 # A .venv is kept if its Python works, its scripts have the path of this clone (a moved clone has other paths), and its
-# installation was not killed.
+# installation was complete.
 kept := $(shell { .venv/bin/python -c 'import sys; assert sys.version_info >= (3, 11)' && \
     grep -qF "$$(pwd -P)/.venv/bin/" .venv/bin/pip && [ ! -e .venv/unfinished ] && echo yes; } 2>/dev/null)
 ifndef kept
@@ -92,13 +92,13 @@ endif
 	    [ "$$python" ] || fail "$$bare has no venv: $(call install,$$bare-venv)"; \
 	    echo "Making .venv with $$python ..."; \
 	    mkdir .venv && touch .venv/unfinished && $$python -m venv .venv \
-	        || fail "$$python could not make .venv, and says why above: $(call install,$$python-venv)"; \
+	        || fail "$$python could not make .venv, for the reason above: $(call install,$$python-venv)"; \
 	fi; \
-	echo "Installing into .venv what setup.cfg asks for ..."; \
+	echo "Installing into .venv the packages of setup.cfg ..."; \
 	touch .venv/unfinished; \
 	.venv/bin/python -m pip install --quiet --editable '.[dev]' >.venv/pip.log 2>&1 || { \
 	    rm .venv/unfinished; \
-	    fail "pip could not install into .venv (it needs a network); .venv/pip.log says why."; \
+	    fail "pip could not install into .venv (it needs a network); the reason is in .venv/pip.log."; \
 	}; \
 	mv .venv/unfinished .venv/made
 

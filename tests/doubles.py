@@ -1,4 +1,4 @@
-"""What stands in at the seams: a player's transport, who hears of players, FleetIQ, an endpoint."""
+"""Test doubles: a transport, an endpoint, a game server, a listener of connections, FleetIQ."""
 
 from __future__ import annotations
 
@@ -32,9 +32,10 @@ class PlayerTransport(StringTransport):
     """
     The server's side of a player's TCP connection, in memory.
 
-    @ivar flushed: whether all that is written is taken by the network at once.
-    @ivar ended: whether our side is closed, once all is written.
-    @ivar aborted: whether the connection was reset by us.
+    @ivar flushed: whether written data is sent at once.
+    @ivar ended: whether the server has half-closed the connection.
+    @ivar aborted: whether the server has aborted the connection.
+    @ivar closed: whether the connection is lost.
     """
 
     def __init__(self, protocol: Any, peer: IAddress, *, flushed: bool = True) -> None:
@@ -60,7 +61,7 @@ class PlayerTransport(StringTransport):
         self.lose(ConnectionAborted())
 
     def lose(self, why: Exception) -> None:
-        """The connection is gone."""
+        """Lose the connection, once."""
         if not self.closed:
             self.closed = True
             self.protocol.connectionLost(Failure(why))
@@ -68,7 +69,7 @@ class PlayerTransport(StringTransport):
 
 @implementer(IStreamServerEndpoint, IListeningPort)
 class MemoryEndpoint:
-    """An endpoint, and its port, that players reach in memory."""
+    """An endpoint in memory, which is also its port."""
 
     def __init__(self, fails: Exception | None = None) -> None:
         self._fails = fails
@@ -100,7 +101,7 @@ class MemoryEndpoint:
         return succeed(None)
 
     def connect(self, *, flushed: bool = True, host: str = "192.0.2.1") -> PlayerTransport:
-        """A player connects."""
+        """Connect a player, and return the server's side of the connection."""
         assert self.factory is not None and self.listening
         self._players += 1
         peer = IPv4Address("TCP", host, 40_000 + self._players)
@@ -109,15 +110,15 @@ class MemoryEndpoint:
         IProtocol(protocol).makeConnection(transport)
         return transport
 
-    def play(self, said: bytes = b"hello", host: str = "192.0.2.1") -> PlayerTransport:
-        """A player connects and joins."""
+    def play(self, data: bytes = b"hello", host: str = "192.0.2.1") -> PlayerTransport:
+        """Connect a player that sends data, and so joins."""
         transport = self.connect(host=host)
-        transport.protocol.dataReceived(said)
+        transport.protocol.dataReceived(data)
         return transport
 
 
 class StubGameServer:
-    """What a game sees of its game server, with these players and options."""
+    """The game server of a game, with the given options, and the players of the test."""
 
     gameServerId = "i-0123456789abcdef0-5000-abcdefghij"
     port = 5000
@@ -177,7 +178,7 @@ class RecordingListener:
 
 
 class LongRandom(Random):
-    """A random source that gives the longest pause and the shortest heartbeat."""
+    """A random source with the longest pause and the shortest heartbeat."""
 
     def uniform(self, a: float, b: float) -> float:
         return b
@@ -185,7 +186,7 @@ class LongRandom(Random):
 
 @dataclass
 class Call:
-    """One call to L{PendingFleet}, and its answer to come."""
+    """One call to L{PendingFleet}, and the Deferred of its reply."""
 
     operation: str
     gameServerId: str
@@ -195,9 +196,10 @@ class Call:
 
 class PendingFleet:
     """
-    A FleetIQ that answers when it is told to.
+    A FleetIQ whose replies are sent by the test.
 
-    @ivar made: every operation so far, in order.
+    @ivar made: the operations of all calls, in order.
+    @ivar waiting: the calls without a reply.
     """
 
     def __init__(self) -> None:
@@ -222,12 +224,12 @@ class PendingFleet:
         return self._call("deregister", gameServerId)
 
     def theCall(self) -> Call:
-        """The one call that is out; there never is a second."""
+        """Return the call without a reply. There is never more than one."""
         [call] = self.waiting
         return call
 
     def reply(self, **members: Any) -> Call:
-        """Answer the call that is out, with a game server as it asked for."""
+        """Reply to the call with the game server that it requests."""
         call = self.theCall()
         self.waiting = []
         if call.operation == "deregister":
@@ -238,7 +240,7 @@ class PendingFleet:
         return call
 
     def fail(self, error: Exception) -> Call:
-        """Fail the call that is out."""
+        """Fail the call without a reply."""
         call = self.theCall()
         self.waiting = []
         call.answer.errback(error)
@@ -252,7 +254,7 @@ class PendingFleet:
 
 
 def gameServer(gameServerId: str = "gs-1", **members: Any) -> GameServerDescription:
-    """A game server of ours, as FleetIQ replies with it."""
+    """Return a game server, as in a reply of FleetIQ."""
     usual: dict[str, Any] = {
         "group": "local",
         "gameServerId": gameServerId,
@@ -271,7 +273,7 @@ def gameServer(gameServerId: str = "gs-1", **members: Any) -> GameServerDescript
 def callFailed(
     kind: type[CallFailed] = CallFailed, *, retry: bool = True, mayHaveHappened: bool = False
 ) -> CallFailed:
-    """A failure of a call."""
+    """Return the error of a failed call."""
     return kind(
         "AnOperation",
         "SomeException",

@@ -81,7 +81,7 @@ class GameServerTestCase(SynchronousTestCase):
         """Ignore the first confirmation."""
 
     def refused(self, message: str) -> bool:
-        """Record the message, and go on."""
+        """Record the message. Return False: the process continues."""
         self.refusals.append(message)
         return False
 
@@ -91,7 +91,7 @@ class GameServerTestCase(SynchronousTestCase):
         return self.stopped
 
     def assertStopped(self) -> None:
-        """The game server has stopped, and nothing of it is left."""
+        """Check that the game server has stopped, without an open port or a delayed call."""
         self.successResultOf(self.stopped)
         self.assertFalse(self.endpoint.listening)
         self.assertEqual([], self.clock.getDelayedCalls())

@@ -1,4 +1,4 @@
-"""A program whose reactor, threads and parts are in memory."""
+"""A server process whose reactor, threads and services are in memory."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Reactor(MemoryReactorClock):
     """
     A reactor in memory.
 
-    @ivar fromThreads: what C{callFromThread} was given.
-    @ivar taken: ports and paths that are somebody else's.
+    @ivar fromThreads: the functions that were passed to C{callFromThread}.
+    @ivar taken: ports and paths that are in use.
     """
 
     def __init__(self) -> None:
@@ -77,14 +77,14 @@ class Pool:
     ) -> None:
         try:
             result = function(*args)
-        except Exception:  # noqa: BLE001 # as the real one
+        except Exception:  # noqa: BLE001 # as the real pool
             onResult(False, Failure())
         else:
             onResult(True, result)
 
 
 class Part:
-    """A service that writes down what it is told, and stops when told to."""
+    """A service that records calls. The test decides when it has stopped."""
 
     def __init__(self, name: str, order: list[str]) -> None:
         self._name = name
@@ -100,13 +100,15 @@ class Part:
 
 
 class ProgramTestCase(SynchronousTestCase):
+    """Make server processes, and record the order of their steps."""
+
     def setUp(self) -> None:
         self.reactor = Reactor()
         self.order: list[str] = []
         self.patch(os, "environ", {"HOME": self.mktemp()})
 
     def program(self, *words: str, **environ: str) -> ServerProcess:
-        """A program of these options and variables, whose threads are none."""
+        """Return a process with these options and environment variables, without threads."""
         os.environ.update(environ)
         options = EchoOptions(environ)
         options.parseOptions(words)
@@ -122,13 +124,14 @@ class ProgramTestCase(SynchronousTestCase):
         return program
 
     def started(self, *words: str, **environ: str) -> tuple[ServerProcess, list[str]]:
-        """The program, and what it told until it waited for something."""
+        """Start a process. Return it, and the messages that it logged."""
         program = self.program(*words, **environ)
         with capturedLogs() as events:
             program.startService()
         return program, told(events)
 
     def cannotStart(self, *words: str) -> str:
+        """Start a process that exits at once, and return its message."""
         exit = self.assertRaises(SystemExit, self.program(*words).startService)
         self.assertIsInstance(exit.code, str)
         return str(exit.code)

@@ -1,5 +1,4 @@
-"""A sleep that can be cut short.
-WallClock of times of a clock that counts from anywhere."""
+"""A sleep that can be ended early, and dates for the times of a clock."""
 
 from __future__ import annotations
 
@@ -12,11 +11,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from echoserver.clock import CancellableSleep, WallClock
 
 
-class AlarmTests(SynchronousTestCase):
-    """A sleep that can be cut short."""
+class CancellableSleepTests(SynchronousTestCase):
+    """A sleep that can be ended early."""
 
-    def test_sleeps(self) -> None:
-        """It ends after its time."""
+    def test_ends(self) -> None:
+        """The sleep ends after its time."""
         clock = Clock()
         slept = CancellableSleep(clock).sleep(5.0)
         clock.advance(4.9)
@@ -24,49 +23,49 @@ class AlarmTests(SynchronousTestCase):
         clock.advance(0.1)
         self.successResultOf(slept)
 
-    def test_sleepsUntilRung(self) -> None:
-        """Without a time only a ring ends it."""
+    def test_withoutTime(self) -> None:
+        """Without a time, only wake() ends the sleep."""
         clock = Clock()
-        alarm = CancellableSleep(clock)
-        slept = alarm.sleep(None)
+        sleep = CancellableSleep(clock)
+        slept = sleep.sleep(None)
         self.assertEqual([], clock.getDelayedCalls())
         self.assertNoResult(slept)
-        alarm.wake()
+        sleep.wake()
         self.successResultOf(slept)
 
-    def test_rings(self) -> None:
-        """It ends when it rings, and leaves nothing behind."""
+    def test_wake(self) -> None:
+        """wake() ends the sleep, and cancels the delayed call."""
         clock = Clock()
-        alarm = CancellableSleep(clock)
-        slept = alarm.sleep(5.0)
-        alarm.wake()
+        sleep = CancellableSleep(clock)
+        slept = sleep.sleep(5.0)
+        sleep.wake()
         self.successResultOf(slept)
         self.assertEqual([], clock.getDelayedCalls())
 
     def test_cancelled(self) -> None:
-        """Cancelled it leaves nothing behind either, and a later ring is nobody's."""
+        """Cancelling the Deferred cancels the delayed call. A later wake() has no effect."""
         clock = Clock()
-        alarm = CancellableSleep(clock)
-        slept = alarm.sleep(5.0)
+        sleep = CancellableSleep(clock)
+        slept = sleep.sleep(5.0)
         slept.cancel()
         self.failureResultOf(slept, CancelledError)
-        alarm.wake()
+        sleep.wake()
         self.assertEqual([], clock.getDelayedCalls())
 
 
-class DatesTests(SynchronousTestCase):
-    """Noon is the clock's 1000."""
+class WallClockTests(SynchronousTestCase):
+    """Dates for the times of a clock."""
 
-    def test_of(self) -> None:
-        """What was, is and will be, by the date that it is now."""
+    def test_format(self) -> None:
+        """Times before, at and after the current time are formatted as dates."""
         clock = Clock()
         clock.advance(1000.0)
-        dates = WallClock(clock, lambda: datetime(2026, 1, 1, 12, tzinfo=UTC))
-        self.assertEqual(dates.format(1000.0), "2026-01-01T12:00:00+00:00")
-        self.assertEqual(dates.format(940.0), "2026-01-01T11:59:00+00:00")
-        self.assertEqual(dates.format(87_400.0), "2026-01-02T12:00:00+00:00")
+        wallClock = WallClock(clock, lambda: datetime(2026, 1, 1, 12, tzinfo=UTC))
+        self.assertEqual(wallClock.format(1000.0), "2026-01-01T12:00:00+00:00")
+        self.assertEqual(wallClock.format(940.0), "2026-01-01T11:59:00+00:00")
+        self.assertEqual(wallClock.format(87_400.0), "2026-01-02T12:00:00+00:00")
 
     def test_now(self) -> None:
-        """Without a date given it is the machine's."""
-        said = datetime.fromisoformat(WallClock(Clock()).format(0.0))
-        self.assertLess(abs((datetime.now(UTC) - said).total_seconds()), 3600)
+        """The current date is by default that of the system."""
+        formatted = datetime.fromisoformat(WallClock(Clock()).format(0.0))
+        self.assertLess(abs((datetime.now(UTC) - formatted).total_seconds()), 3600)

@@ -1,4 +1,4 @@
-"""The echo game: any bytes come back, until the quit command."""
+"""The echo game: any bytes are echoed, until the quit command."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def cut(data: bytes, places: list[int]) -> list[bytes]:
     return [data[a:b] for a, b in pairwise(ends)]
 
 
-def lines(data: bytes) -> int:
-    """Return where the first quit command begins, found by splitting lines; -1 without one."""
+def quitIn(data: bytes) -> int:
+    """Split the data into lines, and return the index of the first quit command, or -1."""
     at = 0
     for line in data.split(b"\n")[:-1]:
         if line.removesuffix(b"\r") in (b"q", b"Q"):
@@ -40,24 +40,24 @@ class FindQuitTests(SynchronousTestCase):
 
     @settings(deadline=None, max_examples=500)
     @given(NEAR_QUIT, CUTS)
-    def test_likeSplittingLines(self, data: bytes, places: list[int]) -> None:
-        """It is found exactly where splitting the whole data into lines finds it."""
+    def test_sameAsLines(self, data: bytes, places: list[int]) -> None:
+        """The index is the same as in the whole data, split into lines."""
         line: bytes | None = b""
         consumed = 0
         for piece in cut(data, places):
             before, line = findQuit(line, piece)
             if before >= 0:
-                at = lines(data)
+                at = quitIn(data)
                 self.assertGreaterEqual(at, 0)
                 self.assertEqual(consumed + before, max(at, consumed))
                 self.assertLess(consumed, at + 3)
                 return
             consumed += len(piece)
-        self.assertEqual(-1, lines(data))
+        self.assertEqual(-1, quitIn(data))
 
 
 class EchoTests(ConnectionsTestCase):
-    """What a player sends, and what comes back."""
+    """The data that a player sends, and the data that it receives."""
 
     showBytes = False
 
@@ -74,9 +74,9 @@ class EchoTests(ConnectionsTestCase):
     @settings(deadline=None, max_examples=200)
     @given(st.binary(max_size=200) | NEAR_QUIT, CUTS, st.booleans())
     def test_anyBytes(self, data: bytes, places: list[int], showBytes: bool) -> None:
-        """Any bytes without a quit command, cut anywhere, come back in order, none lost."""
+        """All bytes without a quit command are echoed in order, however TCP splits them."""
         data = b"\n" + data
-        if lines(data) >= 0:
+        if quitIn(data) >= 0:
             return
         transport = self.echo(*cut(data, places), showBytes=showBytes)
         self.assertEqual(data, transport.value())
@@ -94,24 +94,24 @@ class EchoTests(ConnectionsTestCase):
     def test_quit(
         self, before: bytes, command: bytes, rest: bytes, places: list[int], showBytes: bool
     ) -> None:
-        """What precedes the command is echoed, at most its beginning, and nothing after it."""
+        """All data before the command is echoed, perhaps with the command's beginning."""
         data = b"\n" + before + b"\n" + command + rest
         transport = self.echo(*cut(data, places), showBytes=showBytes)
         written = transport.value()
-        at = lines(data)
+        at = quitIn(data)
         self.assertEqual(data[: len(written)], written)
         self.assertIn(len(written) - at, range(3))
         self.assertTrue(transport.ended)
         self.doCleanups()
 
     def test_notDelayed(self) -> None:
-        """A piece that may become a quit command is echoed at once."""
+        """Data that can become a quit command is echoed at once."""
         transport = self.echo(b"hello\nq")
         self.assertEqual(b"hello\nq", transport.value())
         self.assertEqual(b"hello\nqx", self.send(transport, b"x"))
 
     def test_lineEndsWithQ(self) -> None:
-        """A line that ends with q is no quit command, however it is cut; a q after it is one."""
+        """A line that ends with q is no quit command, however TCP splits it."""
         for showBytes in (True, False):
             for beginning in (b"abc", b"\r", b"a\nb"):
                 pieces = b"hello\n", beginning, b"q\n", beginning, b"Q\r\n"
@@ -121,7 +121,7 @@ class EchoTests(ConnectionsTestCase):
                 self.assertTrue(transport.ended)
 
     def test_workshopsClient(self) -> None:
-        """From a player that never ends a line, a chunk of q or Q alone is the quit command."""
+        """If a player sends no line ends, a chunk with only q or Q is the quit command."""
         for command in (b"q", b"Q"):
             for showBytes in (True, False):
                 transport = self.echo(b"hello", command, showBytes=showBytes)
@@ -133,32 +133,32 @@ class EchoTests(ConnectionsTestCase):
         self.assertTrue(self.echo(b"q").ended)
 
     def test_onlyWithoutLineEnds(self) -> None:
-        """From a player that has ended a line, a chunk of q alone only begins a line."""
+        """After a line end, a chunk with only q is the beginning of a line."""
         for showBytes in (True, False):
             transport = self.echo(b"a", b"bb", b"c\n", b"q", showBytes=showBytes)
             self.assertEqual(b"abbc\nq", transport.value())
             self.assertFalse(transport.ended)
 
     def test_lineOfPieces(self) -> None:
-        """A line that arrived in pieces ends with its line end: the next may be the command."""
+        """After a line that arrived in pieces, the next line can be the quit command."""
         for showBytes in (True, False):
             transport = self.echo(b"a", b"bb", b"c\n", b"q\n", showBytes=showBytes)
             self.assertEqual(b"abbc\n", transport.value())
             self.assertTrue(transport.ended)
 
     def test_reason(self) -> None:
-        """The quit command is the reason of the leave."""
+        """The reason for the end of the connection is the quit command."""
         self.echo(b"hello", b"q")
         self.assertEqual(("quit command", "6"), self.listener.calls[-1][2:])
 
     def test_showBytes(self) -> None:
-        """With --show-bytes each piece is logged, escaped, the quit command among them."""
+        """With --show-bytes all data is logged, escaped, also the quit command."""
         with capturedLogs() as events:
             self.echo(b"h\x1b", b"x" * 100, b"q", showBytes=True)
         self.assertEqual(["h\\x1b", "x" * 80, "q"], [event["data"] for event in events])
 
     def test_makeFactory(self) -> None:
-        """The option --show-bytes chooses the protocol."""
+        """The option --show-bytes selects the protocol."""
         for words in ([], ["--show-bytes"]):
             options = Options()
             options.parseOptions(words)

@@ -1,4 +1,4 @@
-"""The Makefile's bad days: what is missing or stale where make is typed, with acted Pythons."""
+"""The Makefile with a missing or outdated C{.venv}, with scripts that replace Python."""
 
 import os
 import shutil
@@ -10,10 +10,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 ROOT = Path(__file__).parent.parent
 
-# All that the Makefile and PYTHON run, alone on PATH: so this machine's Pythons are not found.
+# The commands of the Makefile and of PYTHON. Only these are on PATH, no Python of the system.
 TOOLS = ("make", "sh", "grep", "rm", "mv", "mkdir", "touch", "cp", "chmod")
 
-# Answers what the Makefile asks of a Python, and leaves what it looks for of a venv and an install.
+# Does what the Makefile needs from Python: it creates the files of a venv and an installation.
 PYTHON = """#!/bin/sh
 case "$*" in
 "-c import venv, ensurepip") {ensurepip} ;;
@@ -35,7 +35,7 @@ INSTALL_LINES = ("sudo apt install", "sudo dnf install python3.11", "brew instal
 
 
 class MakefileTests(SynchronousTestCase):
-    """Our Makefile in a folder of its own, and the Pythons that a test puts on PATH."""
+    """The Makefile in an empty folder, and the scripts for Python that a test puts on PATH."""
 
     def setUp(self) -> None:
         self.path = Path(self.mktemp()).absolute()
@@ -51,14 +51,14 @@ class MakefileTests(SynchronousTestCase):
             (self.clone / name).touch()
 
     def python(self, version: str, ensurepip: str = "exit 0", pip: str = ":") -> Path:
-        """Put a Python on PATH, with shell commands that act its ensurepip and its pip."""
+        """Put a script for Python on PATH, with shell commands for its ensurepip and its pip."""
         python = self.path / f"python{version}"
         python.write_text(PYTHON.format(version=version, ensurepip=ensurepip, pip=pip))
         python.chmod(0o755)
         return python
 
     def make(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Type make in the clone, where .venv is activated if there is one."""
+        """Run make in the clone. If there is a .venv, it is activated."""
         return subprocess.run(
             ["make", *arguments],
             cwd=self.clone,
@@ -70,7 +70,7 @@ class MakefileTests(SynchronousTestCase):
         )
 
     def change(self, name: str) -> None:
-        """Make this one file newer than .venv, however coarse the file system's clock is."""
+        """Make a file newer than .venv, also if the file system has coarse times."""
         for file, seconds in (
             ("setup.cfg", 1),
             ("pyproject.toml", 1),
@@ -80,68 +80,68 @@ class MakefileTests(SynchronousTestCase):
             os.utime(self.clone / file, (seconds, seconds))
 
     def assertMakes(self, version: str) -> None:
-        """C{make test} makes a .venv with this version, and runs the tests in it."""
+        """Check that C{make test} creates a .venv with this version, and runs the tests in it."""
         made = self.make("test")
         self.assertIn(f"Making .venv with python{version} ...\n", made.stdout)
         self.assertIn(f"{version} runs trial tests\n", made.stdout)
         self.assertEqual((made.returncode, made.stderr), (0, ""))
 
     def assertKeeps(self, version: str) -> None:
-        """C{make test} runs the tests, and nothing before them."""
+        """Check that C{make test} runs only the tests."""
         made = self.make("test")
         self.assertEqual(made.stdout, f".venv/bin/trial tests\n{version} runs trial tests\n")
         self.assertEqual((made.returncode, made.stderr), (0, ""))
 
     def assertRefuses(self, *words: str) -> None:
-        """C{make test} fails with one sentence that holds these words."""
+        """Check that C{make test} fails with one sentence that contains these words."""
         made = self.make("test")
         self.assertNotEqual(made.returncode, 0)
-        sentence, makesOwn = made.stderr.splitlines()
+        sentence, makeError = made.stderr.splitlines()
         for word in words:
             self.assertIn(word, sentence)
-        self.assertIn("make: ***", makesOwn)
+        self.assertIn("make: ***", makeError)
         self.assertNotIn("runs trial", made.stdout)
 
-    def test_firstAndSecondTime(self) -> None:
-        """The first make makes .venv, the second one has nothing to do."""
+    def test_twice(self) -> None:
+        """The first make creates .venv, the second one keeps it."""
         self.python("3.12")
         self.assertMakes("3.12")
         self.assertKeeps("3.12")
 
-    def test_newestWins(self) -> None:
-        """Of several Pythons the newest is taken."""
+    def test_newest(self) -> None:
+        """The newest of several versions is used."""
         for version in ("3.11", "3.13", "3.12", "3.10"):
             self.python(version)
         self.assertMakes("3.13")
 
     def test_shimThatFails(self) -> None:
-        """A pyenv shim of a version that is not switched on is no Python."""
+        """A pyenv shim of an inactive version is not used."""
         (self.path / "python3.14").write_text("#!/bin/sh\necho 'command not found' >&2\nexit 127\n")
         (self.path / "python3.14").chmod(0o755)
         self.python("3.11")
         self.assertMakes("3.11")
 
     def test_newestWithoutVenv(self) -> None:
-        """A Python that cannot make a venv stands back for an older one that can."""
+        """If a version cannot create a venv, an older one is used."""
         self.python("3.13", ensurepip="exit 1")
         self.python("3.12")
         self.assertMakes("3.12")
 
     def test_noPython(self) -> None:
-        """Without any Python a sentence says how to get one, and nothing is left."""
+        """Without Python, the message says how to install it, and no .venv is left."""
         self.python("3.10")
         self.assertRefuses("No python3.11 to python3.14", *INSTALL_LINES)
         self.assertFalse((self.clone / ".venv").exists())
 
     def test_noVenv(self) -> None:
-        """As on Debian: the sentence names the package that the newest Python lacks."""
+        """The message has the name of the missing package of Debian for the newest version."""
         self.python("3.11", ensurepip="exit 1")
         self.python("3.12", ensurepip="exit 1")
         self.assertRefuses("python3.12 has no venv", "python3.12-venv", *INSTALL_LINES)
         self.assertFalse((self.clone / ".venv").exists())
 
     def test_noNetwork(self) -> None:
-        """When pip fails, a sentence says where its words are; the next make finishes the work."""
+        """If pip fails, the message has the path of its log. The next make installs again."""
         self.python("3.12", pip="[ -e network ] || { echo no route >&2; exit 1; }")
         self.assertRefuses("pip could not install", ".venv/pip.log")
         self.assertEqual((self.clone / ".venv" / "pip.log").read_text(), "no route\n")
@@ -150,7 +150,7 @@ class MakefileTests(SynchronousTestCase):
         self.assertKeeps("3.12")
 
     def test_noNetworkLater(self) -> None:
-        """A change of setup.cfg without a network keeps the .venv until pip can work."""
+        """A change of setup.cfg without a network keeps the .venv for the next make."""
         self.python("3.12", pip="[ -e network ] || exit 1")
         (self.clone / "network").touch()
         self.assertMakes("3.12")
@@ -162,14 +162,14 @@ class MakefileTests(SynchronousTestCase):
         self.assertKeeps("3.12")
 
     def test_killed(self) -> None:
-        """What pip was killed in, half unpacked, is made anew."""
+        """If pip was killed, the next make creates a new .venv."""
         self.python("3.12", pip="[ -e alive ] || kill -KILL $PPID")
         self.assertNotEqual(self.make("test").returncode, 0)
         (self.clone / "alive").touch()
         self.assertMakes("3.12")
 
     def test_settingsNewer(self) -> None:
-        """New settings are installed into the .venv there is."""
+        """If the settings are newer, they are installed into the existing .venv."""
         self.python("3.12")
         for name in ("setup.cfg", "pyproject.toml"):
             self.make("test")
@@ -188,7 +188,7 @@ class MakefileTests(SynchronousTestCase):
         self.assertKeeps("3.12")
 
     def test_pythonGone(self) -> None:
-        """A .venv whose Python was removed is made anew with one that is there."""
+        """If the Python of a .venv was removed, a new .venv is created with another version."""
         self.python("3.12")
         self.assertMakes("3.12")
         (self.clone / ".venv" / "bin" / "python").unlink()
@@ -197,7 +197,7 @@ class MakefileTests(SynchronousTestCase):
         self.assertMakes("3.11")
 
     def test_arguments(self) -> None:
-        """C{ARGS} goes to the game server, the player and the tests."""
+        """C{ARGS} are passed to the game server, the player and the tests."""
         self.python("3.12")
         for target, command in (
             ("run", "twistd -n fleetiq-echo"),
@@ -207,19 +207,19 @@ class MakefileTests(SynchronousTestCase):
             made = self.make(target, "ARGS=--some thing")
             self.assertIn(f"3.12 runs {command} --some thing\n", made.stdout)
 
-    def test_nothingTyped(self) -> None:
-        """C{make} alone says what can be typed, and makes nothing."""
-        said = self.make().stdout
+    def test_help(self) -> None:
+        """C{make} without arguments prints the targets, and creates nothing."""
+        printed = self.make().stdout
         for target in ("run", "play", "test", "lint", "coverage"):
-            self.assertIn(f"make {target} ", said)
+            self.assertIn(f"make {target} ", printed)
         self.assertFalse((self.clone / ".venv").exists())
 
 
 class ActivatedTests(SynchronousTestCase):
-    """What C{. .venv/bin/activate} brings."""
+    """The commands after C{. .venv/bin/activate}."""
 
     def test_commandsAreFound(self) -> None:
-        """The README's commands are found by their bare names."""
+        """The commands of the README are found without their path."""
         bin = Path(sysconfig.get_path("scripts"))
         script = (
             f". '{bin}/activate' && command -v twistd && command -v trial && command -v fleetiq"

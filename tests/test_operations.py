@@ -1,4 +1,4 @@
-"""The sentences, metrics and options that docs/operations.md names are those that there are."""
+"""The messages, metrics and options in docs/operations.md exist in the code."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FIELD = "\0"
 
 
 def formats() -> list[str]:
-    """Return the format strings and other strings of our modules, with a mark for each field."""
+    """Return all strings of the modules, with a mark for each field."""
     found = []
     for path in (ROOT / "echoserver").rglob("*.py"):
         if {"cli", "local"} & set(path.parts):
@@ -44,8 +44,10 @@ def formats() -> list[str]:
 
 def isQuoted(sentence: str, strings: list[str]) -> bool:
     """
-    Return whether the pieces of a quote are in one string, in this order; or in two, of which the
-    first is the beginning of the message: the text of an error, and then its hint.
+    Return whether a quote is a message of the code.
+
+    The pieces of a quote must be in one string, in this order. Or they are in two strings: the text
+    of an error, and its hint.
     """
     pieces = [piece.strip(" .,;:(") for piece in re.split(r"…|: ", sentence)]
     pieces = [piece for piece in pieces if piece]
@@ -58,19 +60,19 @@ def isQuoted(sentence: str, strings: list[str]) -> bool:
 
 
 class OperationsTests(SynchronousTestCase):
-    """The guide against the code."""
+    """Compare the page with the code."""
 
     def test_sentences(self) -> None:
-        """Each quote of the log and of responses is a message of the code, or two joined ones."""
+        """Each quoted log line or response is a message of the code, or two joined messages."""
         strings = formats()
         sentences = [span for span in SPANS if " " in span and not COMMAND.match(span)]
-        # This one is put together; the test of signals has it whole.
+        # The code joins this line from parts; tests.endtoend.test_signals checks it.
         quoted = [each for each in sentences if not re.search(STOPPING, f" {each}")]
         self.assertGreater(len(quoted), 50)
         self.assertEqual([each for each in quoted if not isQuoted(each, strings)], [])
 
     def test_wrongOrder(self) -> None:
-        """Pieces of a message in another order, or of three messages, are not a quote of it."""
+        """Pieces in another order, or of three messages, are not a quote."""
         strings = [f"{FIELD} left: {FIELD}; players: {FIELD}.", "It is late.", "It is early."]
         self.assertTrue(isQuoted("… left: …; players: …", strings))
         self.assertTrue(isQuoted("… left: … It is late.", strings))
@@ -86,13 +88,13 @@ class OperationsTests(SynchronousTestCase):
         self.assertEqual(shown, [each for each in types if not each[0].endswith("_created")])
 
     def test_options(self) -> None:
-        """Each option that is named is one of the game server's, or of C{fleetiq}'s."""
-        there = {f"--{option[0]}" for option in Options.optParameters} | {"--instance", "--yes"}
+        """Each option is an option of the game server or of C{fleetiq}."""
+        existing = {f"--{option[0]}" for option in Options.optParameters} | {"--instance", "--yes"}
         named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", GUIDE))
-        self.assertEqual(named - there, set())
+        self.assertEqual(named - existing, set())
 
     def test_stopTimeouts(self) -> None:
-        """Each snippet leaves 15 s more than the grace that it gives."""
+        """The timeout of each example is 15 s longer than its grace period."""
         graces = re.findall(r'--grace"?,? "?(\d+)', GUIDE)
         stops = r'(?:TimeoutStopSec=|"stopTimeout": |terminationGracePeriodSeconds: )(\d+)'
         self.assertEqual(
@@ -101,7 +103,7 @@ class OperationsTests(SynchronousTestCase):
         self.assertEqual(len(graces), 3)
 
     def test_json(self) -> None:
-        """The policy and the container definition are JSON; the policy is that of docs/aws.md."""
+        """The policy and the container definition are JSON. docs/aws.md lists the same actions."""
         _, policy = (
             json.loads(each) for each in re.findall(r"```json\n(.*?)```", GUIDE, re.DOTALL)
         )

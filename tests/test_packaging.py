@@ -1,4 +1,4 @@
-"""What an install brings: a wheel and an editable one offer our twistd commands and C{fleetiq}."""
+"""The wheel and the editable installation: both have the twistd commands and C{fleetiq}."""
 
 import os
 import shutil
@@ -20,7 +20,7 @@ OURS = {"fleetiq-echo", "fleetiq-local"}
 
 
 def run(*command: str | Path, cwd: Path) -> str:
-    """The output of a command that must succeed, and whose environment knows no checkout."""
+    """Run a command without the variables of the environment, and return its output."""
     ended = subprocess.run(
         command,
         cwd=cwd,
@@ -37,10 +37,10 @@ def run(*command: str | Path, cwd: Path) -> str:
 
 
 class PluginTests(SynchronousTestCase):
-    """What twistd finds in C{twisted/plugins}."""
+    """The plugins of C{twisted/plugins}."""
 
     def test_everyPluginLoads(self) -> None:
-        """Each of our plugins is a service maker whose module and options can be imported."""
+        """Each plugin is a service maker whose module and options can be imported."""
         found = {p.tapname: p for p in getPlugins(IServiceMaker) if p.tapname in OURS}
         self.assertEqual(found.keys(), OURS)
         for plugin in found.values():
@@ -48,12 +48,12 @@ class PluginTests(SynchronousTestCase):
             plugin.options()
 
     def test_reactor(self) -> None:
-        """C{twistd --reactor=uvloop} is there, and listing it imports no uvloop."""
+        """C{twistd --reactor=uvloop} exists."""
         [installer] = [r for r in getPlugins(IReactorInstaller) if r.shortName == "uvloop"]
         verifyObject(IReactorInstaller, installer)
 
     def test_listingImportsNoServer(self) -> None:
-        """Each twistd and trial on the machine lists our plugins: that costs it nothing."""
+        """The list of plugins imports only C{echoserver.game}, no server and no boto3."""
         script = (
             "import sys; from twisted.application.service import IServiceMaker;"
             "from twisted.application.reactors import getReactorTypes;"
@@ -69,63 +69,63 @@ class PluginTests(SynchronousTestCase):
 
 
 class InstallTests(SynchronousTestCase):
-    """The real build backend and the real pip, in a fresh environment, without a network."""
+    """Build and install with setuptools and pip, in a new environment, without a network."""
 
     def setUp(self) -> None:
         self.folder = Path(self.mktemp()).absolute()
         self.source = self.folder / "source"
-        # A copy, because building leaves build/ and egg-info behind.
+        # A copy, because the build writes build/ and egg-info.
         unwanted = shutil.ignore_patterns(
             ".*", "_trial_temp*", "__pycache__", "*.egg-info", "build"
         )
         shutil.copytree(ROOT, self.source, ignore=unwanted)
 
     def build(self, hook: str) -> Path:
-        """The wheel that pip would install, by the build backend's C{hook}."""
+        """Build a wheel with a hook of the build backend, as pip does, and return its path."""
         script = f"from setuptools import build_meta; build_meta.{hook}('..')"
         run(sys.executable, "-c", script, cwd=self.source)
         [wheel] = self.folder.glob("*.whl")
         return wheel
 
     def install(self, wheel: Path) -> Path:
-        """The scripts of a fresh environment with C{wheel} in it and our dependencies in reach."""
+        """Install the wheel and the dependencies into a new environment. Return its scripts."""
         environment = self.folder / "environment"
         venv.create(environment)
         python = environment / "bin" / "python"
         pip = (sys.executable, "-m", "pip", "--python", python, "--isolated")
         run(*pip, "install", "--quiet", "--no-index", "--no-deps", wheel, cwd=self.folder)
-        # Only now, or pip would take the running environment's install for its own.
+        # After pip: otherwise it would find the installation of the running environment.
         [site] = environment.glob("lib/python*/site-packages")
         ours = sysconfig.get_path("purelib"), sysconfig.get_path("platlib")
         (site / "dependencies.pth").write_text("\n".join(ours))
         return python.parent
 
-    def assertOffersTheCommands(self, bin: Path) -> None:
-        """C{twistd} there knows both commands, and their options; C{fleetiq} starts."""
+    def assertHasCommands(self, bin: Path) -> None:
+        """Check that C{twistd} has both commands with their options, and that C{fleetiq} starts."""
         twistd = bin / "python", Path(sysconfig.get_path("scripts"), "twistd")
-        offered = run(*twistd, "--help", cwd=self.folder)
+        plugins = run(*twistd, "--help", cwd=self.folder)
         for name in OURS:
-            self.assertIn(f" {name} ", offered)
+            self.assertIn(f" {name} ", plugins)
             self.assertIn("--listen", run(*twistd, name, "--help", cwd=self.folder))
         self.assertIn("play", run(bin / "fleetiq", "--help", cwd=self.folder))
 
     def test_wheel(self) -> None:
-        """C{pip install .} offers the commands, from code that needs no checkout."""
+        """C{pip install .} installs the commands. They do not need the source folder."""
         wheel = self.build("build_wheel")
         shutil.rmtree(self.source)
-        self.assertOffersTheCommands(self.install(wheel))
+        self.assertHasCommands(self.install(wheel))
 
     def test_editable(self) -> None:
-        """C{pip install -e .} offers the commands: Twisted finds no plugins behind a finder."""
-        self.assertOffersTheCommands(self.install(self.build("build_editable")))
+        """C{pip install -e .} installs the commands, with a C{.pth} file that Twisted can read."""
+        self.assertHasCommands(self.install(self.build("build_editable")))
 
-    def test_wheelHoldsOurFilesAndNoOthers(self) -> None:
-        """All of C{echoserver/} and one plugin: a C{twisted/__init__.py} would hide Twisted."""
+    def test_filesOfTheWheel(self) -> None:
+        """It has C{echoserver/} and one plugin. C{twisted/__init__.py} would hide Twisted."""
         with ZipFile(self.build("build_wheel")) as wheel:
-            held = {name for name in wheel.namelist() if ".dist-info/" not in name}
+            files = {name for name in wheel.namelist() if ".dist-info/" not in name}
         ours = {
             str(path.relative_to(self.source))
             for path in (self.source / "echoserver").rglob("*")
             if path.is_file()
         }
-        self.assertEqual(held, ours | {"twisted/plugins/fleetiq_echo.py"})
+        self.assertEqual(files, ours | {"twisted/plugins/fleetiq_echo.py"})

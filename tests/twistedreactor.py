@@ -21,7 +21,7 @@ MODULES = [
     *("tcp", "threads", "time", "tls", "udp", "unix"),
 ]
 SUFFIX = "_AsyncioSelectorReactorTests"
-CHANGED_USER = "fails on Twisted's reactors too, where other users may not read root's Python"
+CHANGED_USER = "also fails on Twisted's reactors if other users may not read root's Python"
 EXPECTED_FAILURES = {
     "ProcessTestsBuilder.test_changeUID": CHANGED_USER,
     "PTYProcessTestsBuilder.test_changeUID": CHANGED_USER,
