@@ -5,7 +5,7 @@ Instances are interrupted too, and the clock jumps. All checks use FleetIQ and s
 
   - A player is rejected or disconnected only for a known reason, which is counted.
   - Each byte is echoed.
-  - The registration of each ended session is removed.
+  - After each session its registration is removed.
   - No game server is registered twice at a time.
   - At the end, each game server is registered once and AVAILABLE.
 
@@ -34,12 +34,12 @@ FAILING = (
     {"kind": "drop"},
     {"kind": "lost-reply"},
 )
-# Shorter than the start of a process. Otherwise a call of a killed process can register a server
-# after the next process has looked for registrations.
+# Shorter than the start of a process. Otherwise a call of a killed process could still register a
+# game server after the next process has removed the old registrations.
 SLOW = {"kind": "slow", "seconds": 0.2, "probability": 0.05}
 TICK = 2.0
 NOTICE = 25.0
-REST_WITHIN = 90.0
+AVAILABLE_DEADLINE = 90.0
 
 
 class Chaos:
@@ -70,9 +70,9 @@ class Chaos:
             disturbing = gather(self.disturb(), self.passTime())
             await players.play(settings.players)
             self._playing = False
-            await fleet.order("DELETE", "/_local/faults")
+            await fleet.control("DELETE", "/_local/faults")
             await disturbing
-            await self.rest()
+            await self.waitUntilAvailable()
             self._watching = False
             await watching
             await self.stopAll()
@@ -83,10 +83,10 @@ class Chaos:
         """Set the faults, so that the given share of the calls fails."""
         each = 1 - (1 - self.settings.failing) ** (1 / len(FAILING))
         for fault in FAILING:
-            await self.fleet.order(
+            await self.fleet.control(
                 "POST", "/_local/faults", {"operation": "*", "probability": each, **fault}
             )
-        await self.fleet.order("POST", "/_local/faults", {"operation": "*", **SLOW})
+        await self.fleet.control("POST", "/_local/faults", {"operation": "*", **SLOW})
 
     async def disturb(self) -> None:
         """Run one disturbance after another, until the players have finished."""
@@ -111,7 +111,7 @@ class Chaos:
 
     async def drop(self) -> None:
         """Advance the clock so far that FleetIQ drops every game server."""
-        self.events["clock jumps of 200 s, which drop every server"] += 1
+        self.events["clock jumps of 200 s, after which each server is dropped"] += 1
         await self.fleet.advance(200)
 
     async def kill(self) -> None:
@@ -126,11 +126,11 @@ class Chaos:
         servers = self.anyProcess()
         async with self._clock:
             if await self.fleet.interrupt(servers, kind, NOTICE):
-                self.events[f"{kind} interruptions before whose end the process stopped"] += 1
+                self.events[f"{kind} interruptions: the process stopped before the end"] += 1
 
     async def drain(self) -> None:
         """Set the instance to DRAINING, and stop its process."""
-        self.events["instances drained, then their process stopped"] += 1
+        self.events["instances drained, and their process stopped"] += 1
         await self.fleet.drain(self.anyProcess())
 
     async def rebalance(self) -> None:
@@ -140,7 +140,7 @@ class Chaos:
 
     def anyProcess(self) -> GameServers:
         """Return a random process."""
-        return self.rng.choice(self.fleet.living)
+        return self.rng.choice(self.fleet.running)
 
     async def watch(self) -> None:
         """Check the state repeatedly."""
@@ -165,11 +165,11 @@ class Chaos:
             if each["UtilizationStatus"] == "UTILIZED":
                 self._everUtilized.add(each["GameServerId"])
 
-    async def rest(self) -> None:
-        """Without players and faults, wait until each game server is AVAILABLE once."""
-        expected = sorted(f"localhost:{port}" for each in self.fleet.living for port in each.ports)
+    async def waitUntilAvailable(self) -> None:
+        """Wait until each game server is AVAILABLE once, without players and faults."""
+        expected = sorted(f"localhost:{port}" for each in self.fleet.running for port in each.ports)
         servers: list[dict[str, str]] = []
-        for _ in range(int(REST_WITHIN * 2)):
+        for _ in range(int(AVAILABLE_DEADLINE * 2)):
             servers = await self.fleet.gameServers()
             free = [each for each in servers if each["UtilizationStatus"] == "AVAILABLE"]
             if len(free) == len(servers) and sorted(at(servers)) == expected:
@@ -179,7 +179,7 @@ class Chaos:
             missing = sorted(set(expected) - set(at(servers)))
             unexpected = sorted(set(at(servers)) - set(expected))
             self.failures.append(
-                f"not all AVAILABLE after {REST_WITHIN:.0f} s: missing {missing}, "
+                f"not all AVAILABLE after {AVAILABLE_DEADLINE:.0f} s: missing {missing}, "
                 f"unexpected {unexpected}, "
                 f"{Counter(each['UtilizationStatus'] for each in servers)}"
             )
@@ -191,7 +191,7 @@ class Chaos:
 
     async def stopAll(self) -> None:
         """Stop all processes, and check that no registration is left."""
-        await gather(*(self.fleet.stop(each) for each in self.fleet.living))
+        await gather(*(self.fleet.stop(each) for each in self.fleet.running))
         left = at(await self.fleet.gameServers())
         if left:
             self.failures.append(f"still registered after their process was stopped: {left}")
@@ -200,9 +200,7 @@ class Chaos:
         """Print the report, and write it to the JSON file if there is one."""
         if self._doubles:
             self.failures.append(f"registered twice at a time: {sorted(self._doubles)}")
-        self.events["registrations left at a stop, until their health check expired"] = len(
-            self._left
-        )
+        self.events["registrations left after a stop"] = len(self._left)
         self.failures += players.failures + self.fleet.failures
         figures = {
             "seed": self.settings.seed,

@@ -19,9 +19,9 @@ from typing import Any
 
 TWISTD = str(Path(sys.executable).with_name("twistd"))
 # While a fifth of the calls fail, some of 40 starting servers back off for 30 s more than once.
-READY_WITHIN = 180.0
+READY_DEADLINE = 180.0
 # A stopping process has a grace period of 20 s, and then its last calls.
-STOPPED_WITHIN = 40.0
+STOP_DEADLINE = 40.0
 HEARTBEAT = 5
 GRACE = 20.0
 # Players are disconnected 5 s before the end of an instance, or later on a busy machine.
@@ -37,9 +37,9 @@ class GameServers:
     Times are in seconds of C{perf_counter}.
 
     @ivar base: the first port.
-    @ivar why: the reason of its end, as the report counts it.
-    @ivar refusesFrom: the time after which new players can be rejected because of its end.
-    @ivar cutsFrom: the time after which players can be disconnected because of its end.
+    @ivar reason: the reason of its end, as the report counts it.
+    @ivar rejectsFrom: the time after which new players can be rejected because of its end.
+    @ivar disconnectsFrom: the time after which players can be disconnected because of its end.
     @ivar replaced: the time when another process served its ports again.
     """
 
@@ -48,9 +48,9 @@ class GameServers:
     instanceId: str
     process: Process
     log: Path
-    why: str = ""
-    refusesFrom: float = NEVER
-    cutsFrom: float = NEVER
+    reason: str = ""
+    rejectsFrom: float = NEVER
+    disconnectsFrom: float = NEVER
     replaced: float = NEVER
 
     @property
@@ -58,14 +58,14 @@ class GameServers:
         """The ports of its game servers."""
         return range(self.base, self.base + self.count)
 
-    def ends(self, why: str, playFor: float = 0.0) -> None:
-        """Record the reason of its end. Players can play on for C{playFor} seconds."""
+    def recordEnd(self, reason: str, grace: float = 0.0) -> None:
+        """Record the reason of its end. Players stay connected for C{grace} seconds."""
         now = perf_counter()
-        self.why, self.refusesFrom, self.cutsFrom = why, now, now + playFor
+        self.reason, self.rejectsFrom, self.disconnectsFrom = reason, now, now + grace
 
-    def explains(self, port: int, began: float, *, cut: bool) -> bool:
+    def explains(self, port: int, began: float, *, connected: bool) -> bool:
         """Return whether its end explains that a player was disconnected or rejected just now."""
-        since = self.cutsFrom if cut else self.refusesFrom
+        since = self.disconnectsFrom if connected else self.rejectsFrom
         return port in self.ports and perf_counter() >= since and began <= self.replaced
 
 
@@ -73,14 +73,14 @@ class Fleet:
     """
     Start, kill and replace processes, and call the local FleetIQ.
 
-    @ivar living: the running processes.
+    @ivar running: the running processes.
     @ivar ended: the processes that served the same ports before.
     @ivar failures: a sentence for each failed check of a process.
     @ivar calls: the number of calls of each operation, at the end.
     """
 
     def __init__(self, folder: Path, seed: int, instances: int) -> None:
-        self.living: list[GameServers] = []
+        self.running: list[GameServers] = []
         self.ended: list[GameServers] = []
         self.failures: list[str] = []
         self.calls: dict[str, int] = {}
@@ -96,25 +96,25 @@ class Fleet:
         options = ("--listen=tcp:0:interface=127.0.0.1", f"--instances={self._instances}")
         self._local = await self._spawn(log, "fleetiq-local", *options, f"--seed={self._seed}")
         self._url = await self._waitForLine(log, self._local, r"FleetIQ for this machine on (\S+),")
-        state = await self.order("GET", "/_local/state")
+        state = await self.control("GET", "/_local/state")
         self._unused = [each["InstanceId"] for each in state["instances"]]
         return self
 
     async def __aexit__(
         self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None
     ) -> None:
-        for process in [each.process for each in self.living] + [self._local]:
+        for process in [each.process for each in self.running] + [self._local]:
             if process is not None and process.returncode is None:
                 process.kill()
                 await process.wait()
 
     async def start(self, base: int, count: int) -> None:
         """Start a process on a new instance."""
-        self.living.append(await self._serve(base, count, self._unused.pop()))
+        self.running.append(await self._serve(base, count, self._unused.pop()))
 
     async def kill(self, servers: GameServers) -> None:
         """Kill a process, and start it again on the same instance."""
-        servers.ends("their process was killed")
+        servers.recordEnd("their process was killed")
         servers.process.kill()
         await servers.process.wait()
         await self._replace(servers, servers.instanceId)
@@ -126,13 +126,15 @@ class Fleet:
         @return: whether the process stopped before the end of the instance.
         """
         await self.notice(servers.instanceId, kind, seconds=seconds)
-        servers.ends("their instance's end was near", seconds - DISCONNECTED_BEFORE_END)
+        servers.recordEnd("their instance was about to end", seconds - DISCONNECTED_BEFORE_END)
         inTime = await self._waited(servers.process, seconds)
         if not inTime:
             servers.process.kill()
             await servers.process.wait()
         elif servers.process.returncode != 0:
-            self.failures.append(f"interrupted, a process ended with {servers.process.returncode}")
+            self.failures.append(
+                f"after an interruption, a process exited with {servers.process.returncode}"
+            )
         await self._replace(servers, self._unused.pop())
         return inTime
 
@@ -144,36 +146,41 @@ class Fleet:
 
     async def stop(self, servers: GameServers) -> None:
         """Send SIGTERM to a process, and wait for its end."""
-        servers.ends("their process received SIGTERM", GRACE)
+        servers.recordEnd("their process received SIGTERM", GRACE)
         servers.process.terminate()
-        if not await self._waited(servers.process, STOPPED_WITHIN):
-            self.failures.append(f"after SIGTERM, a process ran for {STOPPED_WITHIN:.0f} s")
+        if not await self._waited(servers.process, STOP_DEADLINE):
+            self.failures.append(f"after SIGTERM, a process ran for {STOP_DEADLINE:.0f} s")
             servers.process.kill()
             await servers.process.wait()
         elif servers.process.returncode != -signal.SIGTERM:
             self.failures.append(
-                f"after SIGTERM, a process ended with {servers.process.returncode}"
+                f"after SIGTERM, a process exited with {servers.process.returncode}"
             )
 
-    def whyBroken(self, port: int, began: float, *, cut: bool) -> str | None:
-        """Return why a player was disconnected or rejected, or None without a known reason."""
-        for servers in (*self.living, *self.ended):
-            if servers.explains(port, began, cut=cut):
-                return servers.why
+    def reasonFor(self, port: int, began: float, *, connected: bool) -> str | None:
+        """
+        Return the reason why a player was disconnected or rejected, or None if it is not known.
+
+        @param began: the time of the player's connect().
+        @param connected: whether the player was already admitted.
+        """
+        for servers in (*self.running, *self.ended):
+            if servers.explains(port, began, connected=connected):
+                return servers.reason
         return None
 
     async def notice(self, instanceId: str, kind: str, **when: float) -> None:
         """Send an interruption notice to an instance."""
         body = {"InstanceId": instanceId, "kind": kind, **when}
-        await self.order("POST", "/_local/interrupt", body)
+        await self.control("POST", "/_local/interrupt", body)
 
     async def advance(self, seconds: float) -> None:
         """Advance the clock."""
-        await self.order("POST", "/_local/clock", {"advance": seconds})
+        await self.control("POST", "/_local/clock", {"advance": seconds})
 
     async def gameServers(self) -> list[dict[str, str]]:
         """Return all registered game servers."""
-        state = await self.order("GET", "/_local/state")
+        state = await self.control("GET", "/_local/state")
         self.calls = state["calls"]
         servers: list[dict[str, str]] = state["gameServers"]
         return servers
@@ -197,7 +204,7 @@ class Fleet:
         logged = (line for log in logs for line in log.splitlines())
         return sorted(line for line in logged if any(word in line for word in words))
 
-    async def order(self, method: str, path: str, body: object = None) -> Any:
+    async def control(self, method: str, path: str, body: object = None) -> Any:
         """Call a control of the local FleetIQ."""
         status, reply = await self._request(method, path, body, {})
         if status != 200:
@@ -205,10 +212,10 @@ class Fleet:
         return reply
 
     async def _replace(self, servers: GameServers, instanceId: str) -> None:
-        again = await self._serve(servers.base, servers.count, instanceId)
+        replacement = await self._serve(servers.base, servers.count, instanceId)
         self.ended.append(servers)
         servers.replaced = perf_counter()
-        self.living[self.living.index(servers)] = again
+        self.running[self.running.index(servers)] = replacement
 
     async def _serve(self, base: int, count: int, instanceId: str) -> GameServers:
         log = self._folder / f"{base}-{instanceId}-{len(self.ended)}.log"
@@ -232,7 +239,7 @@ class Fleet:
             )
 
     async def _waitForLine(self, log: Path, process: Process, pattern: str) -> str:
-        until = perf_counter() + READY_WITHIN
+        until = perf_counter() + READY_DEADLINE
         while perf_counter() < until and process.returncode is None:
             if found := re.search(pattern, log.read_text(errors="replace")):
                 return found[1]

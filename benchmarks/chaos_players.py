@@ -18,7 +18,7 @@ TIMEOUT = 30.0
 REFUSALS = (b"FULL\n", b"CLAIM FIRST\n")
 
 
-class Cut(Exception):
+class Disconnected(Exception):
     """The connection ended, or was rejected, before all bytes were echoed."""
 
 
@@ -43,9 +43,9 @@ class Players:
 
     async def play(self, atATime: int) -> None:
         """Play all sessions, C{atATime} of them concurrently."""
-        await asyncio.gather(*(self._one() for _ in range(atATime)))
+        await asyncio.gather(*(self._playSessions() for _ in range(atATime)))
 
-    async def _one(self) -> None:
+    async def _playSessions(self) -> None:
         while self._toPlay > 0:
             claimed = await self._fleet.claim()
             if claimed is None:
@@ -57,33 +57,34 @@ class Players:
             self._toPlay -= 1
             self.counted["sessions"] += 1
             port = int(claimed["ConnectionInfo"].rpartition(":")[2])
-            friends = self._rng.choice((1, 1, 1, 2, 3))
-            await asyncio.gather(*(self._visit(port) for _ in range(friends)))
+            players = self._rng.choice((1, 1, 1, 2, 3))
+            await asyncio.gather(*(self._playOne(port) for _ in range(players)))
 
-    async def _visit(self, port: int) -> None:
+    async def _playOne(self, port: int) -> None:
         began = perf_counter()
         self.counted["players"] += 1
-        # A connection in the accept queue of a closed port is reset: it counts as refused.
-        outcome = "refused"
+        # A connection in the accept queue of a closed port is reset: it counts as rejected.
+        outcome = "rejected"
         try:
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             try:
                 await self._sendAndCheck(reader, writer)
-                outcome = "cut"
-                await self._converse(reader, writer)
+                outcome = "disconnected"
+                await self._exchange(reader, writer)
             finally:
                 await close(writer)
-            self.counted["players that received every byte back"] += 1
-        except (OSError, EOFError, TimeoutError, Cut) as error:
-            why = self._fleet.whyBroken(port, began, cut=outcome == "cut")
-            if why is None:
+            self.counted["players that received all bytes"] += 1
+        except (OSError, EOFError, TimeoutError, Disconnected) as error:
+            connected = outcome == "disconnected"
+            reason = self._fleet.reasonFor(port, began, connected=connected)
+            if reason is None:
                 self.failures.append(f"a player of port {port} was {outcome}: {error!r}")
             else:
-                self.counted[f"{outcome}: {why}"] += 1
+                self.counted[f"{outcome}: {reason}"] += 1
         except WrongEcho as error:
             self.failures.append(f"a player of port {port}: {error}")
 
-    async def _converse(self, reader: StreamReader, writer: StreamWriter) -> None:
+    async def _exchange(self, reader: StreamReader, writer: StreamWriter) -> None:
         for _ in range(self._rng.randint(0, 3)):
             await asyncio.sleep(self._rng.uniform(0, 0.3))
             await self._sendAndCheck(reader, writer)
@@ -94,7 +95,7 @@ class Players:
         message = self._message()
         writer.write(message)
         await checkEcho(reader, message)
-        self.counted["bytes that came back"] += len(message)
+        self.counted["echoed bytes"] += len(message)
 
     def _message(self) -> bytes:
         """Return random bytes without a quit command."""
@@ -120,17 +121,17 @@ class Players:
 
 
 async def checkEcho(reader: StreamReader, message: bytes) -> None:
-    """Read as many bytes as the message has, and compare them."""
+    """Read the echo of a message, and compare it with the message."""
     back = b""
     while len(back) < len(message):
         data = await asyncio.wait_for(reader.read(65536), TIMEOUT)
         if not data:
-            raise Cut(f"of {len(message)} bytes {len(back)} came back")
+            raise Disconnected(f"{len(back)} of {len(message)} bytes were echoed")
         back += data
         if back in REFUSALS:
-            raise Cut(f"received {back!r}")
+            raise Disconnected(f"received {back!r}")
     if back != message:
-        raise WrongEcho(f"{len(back)} bytes came back, but not the bytes that were sent")
+        raise WrongEcho(f"the {len(back)} echoed bytes differ from the sent bytes")
 
 
 async def checkEnd(reader: StreamReader) -> None:

@@ -12,7 +12,7 @@ from benchmarks.load import players
 from benchmarks.plots import bars
 from benchmarks.processes import Server
 
-# The first players use memory that the start has left free.
+# The first players use memory that was freed after the start.
 FIRST = 8_000
 
 

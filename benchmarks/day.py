@@ -37,9 +37,9 @@ HOUR = 3600 / SCALE
 HEARTBEAT, HEALTH = "1", "600"
 SERVERS = PLAYERS = 20
 GROWTH = 5.0
-# The numbers change with each call: the most frequent one is the number at rest.
+# The numbers vary during calls. The most frequent one is the number between calls.
 SAMPLES, BETWEEN = 50, 0.1
-REST_WITHIN = 30.0
+AVAILABLE_DEADLINE = 30.0
 # Longer than the time between heartbeats, shorter than the time limit of a call.
 SLOW = 2.5
 
@@ -135,8 +135,8 @@ class Players:
         return int(info.rpartition(":")[2])
 
 
-def atRest(url: str, processes: dict[str, Server]) -> dict[str, Sample]:
-    """Measure each process at rest."""
+def measureIdle(url: str, processes: dict[str, Server]) -> dict[str, Sample]:
+    """Measure each process without players, when all game servers are AVAILABLE."""
     waitUntilAvailable(url)
     # One slow call of each game server.
     slow = {"operation": "UpdateGameServer", "kind": "slow", "seconds": SLOW, "count": SERVERS}
@@ -148,7 +148,7 @@ def atRest(url: str, processes: dict[str, Server]) -> dict[str, Sample]:
 
 def waitUntilAvailable(url: str) -> None:
     """Wait until every game server is registered and AVAILABLE."""
-    ends = perf_counter() + REST_WITHIN
+    ends = perf_counter() + AVAILABLE_DEADLINE
     while perf_counter() < ends:
         servers = call(f"{url}/_local/state")["gameServers"]
         free = [each for each in servers if each["UtilizationStatus"] == "AVAILABLE"]
@@ -156,7 +156,7 @@ def waitUntilAvailable(url: str) -> None:
             break
         pause(0.2)
     else:
-        raise SystemExit(f"Not all AVAILABLE after {REST_WITHIN:.0f} s: {servers}")
+        raise SystemExit(f"Not all AVAILABLE after {AVAILABLE_DEADLINE:.0f} s: {servers}")
 
 
 def sample(process: Server) -> Sample:
@@ -210,11 +210,11 @@ def watch(hours: int, url: str, processes: dict[str, Server]) -> dict[str, objec
             memory[name].append(round(process.memory(), 1))
         if hour == 1:
             players.pause()
-            first = atRest(url, processes)
+            first = measureIdle(url, processes)
             players.resume()
         sys.stderr.write(f"hour {hour}: {memory}, {players.sessions} sessions\n")
     players.pause()
-    last = atRest(url, processes)
+    last = measureIdle(url, processes)
     return {
         "machine": machine(),
         "hours": hours,

@@ -23,7 +23,7 @@ from tests.local.fuzzing import Call, drawCall
 from tests.local.inmemory import CBOR_HEADERS, callHeaders, requestBytes, rpcPath
 
 CALLS = 100_000
-# Imports and caches of the first calls are no leak.
+# The first calls import modules and fill caches. This is no leak.
 WARM_UP = CALLS // 10
 LARGEST_GROWTH_MIB = 8.0
 
@@ -51,6 +51,7 @@ def main() -> int:
 
 
 def portOf(log: IO[str]) -> int:
+    """Wait for the line with the port, and return the port."""
     for line in log:
         if found := re.search(r"FleetIQ for this machine on http://127.0.0.1:(\d+)", line):
             return int(found[1])
@@ -58,6 +59,7 @@ def portOf(log: IO[str]) -> int:
 
 
 def fuzz(rng: Random, port: int, pid: int) -> int:
+    """Send the calls, and print the figures. Return the exit code."""
     memory = [memoryOf(pid)]
     responses: Counter[str] = Counter()
     began = perf_counter()
@@ -82,7 +84,7 @@ def fuzz(rng: Random, port: int, pid: int) -> int:
     )
     responds = respondsInBoth(connection)
     sys.stdout.write(
-        f"It {'still responds' if responds else 'no longer responds'} in both protocols.\n"
+        f"The server {'still responds' if responds else 'does not respond'} in both protocols.\n"
     )
     known = all(re.match(r"incomplete|(JSON|CBOR) (200|400)", response) for response in responses)
     return int(not (responds and known and end - warm < LARGEST_GROWTH_MIB))
@@ -108,6 +110,7 @@ def sendHalf(rng: Random, port: int, call: Call) -> None:
 
 
 def respondsInBoth(connection: HTTPConnection) -> bool:
+    """Return whether a correct call succeeds in both protocols."""
     operation = "ListGameServerGroups"
     calls = (
         Call("/", callHeaders(operation), b"{}", inCbor=False),

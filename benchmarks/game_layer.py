@@ -1,4 +1,4 @@
-"""What the game layer costs: Twisted's Echo with C{twistd fleetiq-game}, and on a bare port."""
+"""The cost of the game layer: Twisted's Echo with C{twistd fleetiq-game}, and on a bare port."""
 
 from __future__ import annotations
 

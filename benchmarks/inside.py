@@ -1,7 +1,7 @@
 """
 Run C{twistd}, and print the number of the reactor's delayed calls on SIGUSR1.
 
-C{python -m benchmarks.inside -n fleetiq-echo} is C{twistd -n fleetiq-echo}.
+C{python -m benchmarks.inside -n fleetiq-echo} does the same as C{twistd -n fleetiq-echo}.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MOST_EVENTS = 1024 };
+enum { MAX_EVENTS = 1024 };
 
 struct player {
     int fd;
@@ -80,7 +80,7 @@ static float percentile(struct times *times, double share) {
     return times->count ? times->all[(size_t)(share * (double)(times->count - 1))] : 0;
 }
 
-static void watch(struct player *player, uint32_t events, int operation) {
+static void setEvents(struct player *player, uint32_t events, int operation) {
     struct epoll_event event = {.events = events, .data.ptr = player};
     if (epoll_ctl(poller, operation, player->fd, &event))
         die("epoll_ctl");
@@ -96,7 +96,7 @@ static void beginNext(void) {
     player->began = now();
     if (connect(player->fd, (struct sockaddr *)&server, sizeof server) && errno != EINPROGRESS)
         die("connect");
-    watch(player, EPOLLOUT, EPOLL_CTL_ADD);
+    setEvents(player, EPOLLOUT, EPOLL_CTL_ADD);
 }
 
 /* A player has had its first echo, or has failed: start the next. */
@@ -105,7 +105,7 @@ static void startNext(void) {
         beginNext();
 }
 
-static void lose(struct player *player) {
+static void fail(struct player *player) {
     failed++;
     if (!player->arrived)
         startNext();
@@ -116,15 +116,15 @@ static void lose(struct player *player) {
 static void sendRest(struct player *player) {
     ssize_t sent = send(player->fd, message + size - player->unsent, player->unsent, MSG_NOSIGNAL);
     if (sent < 0 && errno != EAGAIN) {
-        lose(player);
+        fail(player);
         return;
     }
     size_t before = player->unsent;
     player->unsent -= sent > 0 ? (size_t)sent : 0;
     if (player->unsent)
-        watch(player, EPOLLIN | EPOLLOUT, EPOLL_CTL_MOD);
+        setEvents(player, EPOLLIN | EPOLLOUT, EPOLL_CTL_MOD);
     else if (before < size || !player->arrived)
-        watch(player, EPOLLIN, EPOLL_CTL_MOD);
+        setEvents(player, EPOLLIN, EPOLL_CTL_MOD);
 }
 
 static void sendMessage(struct player *player) {
@@ -155,7 +155,7 @@ static void handle(struct player *player, uint32_t events) {
         socklen_t length = sizeof error;
         getsockopt(player->fd, SOL_SOCKET, SO_ERROR, &error, &length);
         if (error) {
-            lose(player);
+            fail(player);
             return;
         }
         player->connected = 1;
@@ -169,7 +169,7 @@ static void handle(struct player *player, uint32_t events) {
     ssize_t got = recv(player->fd, drain, size, 0);
     if (got <= 0) {
         if (got == 0 || errno != EAGAIN)
-            lose(player);
+            fail(player);
         return;
     }
     player->awaited -= (size_t)got < player->awaited ? (size_t)got : player->awaited;
@@ -178,8 +178,8 @@ static void handle(struct player *player, uint32_t events) {
 }
 
 static void pollOnce(int milliseconds) {
-    struct epoll_event events[MOST_EVENTS];
-    int count = epoll_wait(poller, events, MOST_EVENTS, milliseconds);
+    struct epoll_event events[MAX_EVENTS];
+    int count = epoll_wait(poller, events, MAX_EVENTS, milliseconds);
     for (int i = 0; i < count; i++)
         handle(events[i].data.ptr, events[i].events);
 }

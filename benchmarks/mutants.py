@@ -2,9 +2,9 @@
 Check that a test fails for each small change of the most critical modules: C{make mutants}.
 
 Cosmic Ray changes one thing at a time (an operator, a number, a keyword, a decorator) in a copy of
-the project below build/, and runs the tests of the module. Each mutant that survives must be in
-mutants.md, with the reason, and each mutant in mutants.md must survive. Otherwise the exit code is
-1. Takes 10 to 25 minutes.
+the project below build/, and runs the tests of the module. mutants.md must list each mutant that
+survives, with the reason, and no other mutant. Otherwise the exit code is 1. Takes 10 to 25
+minutes.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-The echo servers that fleetiq-echo is compared with, each as its documentation writes it.
+The echo servers for the comparison with fleetiq-echo, as in the documentation of each library.
 
 C{python -m benchmarks.peers NAME} starts one, and prints its port.
 """
@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-# The same as fleetiq-echo's: 10,000 players at once overflow Twisted's 50 and asyncio's 100.
+# As in fleetiq-echo. The defaults, 50 in Twisted and 100 in asyncio, are too short for a crowd.
 BACKLOG = 4096
 
 

@@ -58,7 +58,7 @@ def beating(quicker: int) -> Iterator[Server]:
 
 @contextmanager
 def slow(quicker: int) -> Iterator[Server]:
-    """Start the same while each call takes 5 s."""
+    """Start the same game servers while each call takes 5 s."""
     with beating(quicker) as server:
         call(f"{server.url}/_local/faults", {"operation": "*", "kind": "slow", "seconds": SLOW})
         yield server

@@ -1,5 +1,5 @@
 """
-The time until players are disconnected whose network drops all packets:
+The time until players are disconnected if their network drops all packets:
 
     .venv/bin/python -m benchmarks.vanish
 
