@@ -1,4 +1,4 @@
-"""The rules of the game, without a game server. Run C{PYTHONPATH=. trial test_tictactoe} here."""
+"""Test the rules without a game server: C{PYTHONPATH=. trial test_tictactoe} in this folder."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 
 class GameServer:
-    """The game server, as far as the game uses it."""
+    """A double for the game server, with the methods that the game uses."""
 
     def __init__(self) -> None:
         self.players: list[Any] = []
@@ -26,7 +26,7 @@ class GameServer:
 
 
 class TicTacToeTests(SynchronousTestCase):
-    """Two players, and a spectator."""
+    """A game with two players and a spectator."""
 
     def setUp(self) -> None:
         self.server = GameServer()
@@ -44,24 +44,24 @@ class TicTacToeTests(SynchronousTestCase):
         return protocol
 
     def play(self, *moves: int) -> str:
-        """Make these moves, X first, and return what the spectator saw."""
+        """Make these moves, X first, and return the text that the spectator received."""
         for turn, move in enumerate(moves):
             (self.x, self.o)[turn % 2].dataReceived(b"%d\n" % move)
-        seen: str = self.spectator.transport.value().decode()
-        return seen
+        received: str = self.spectator.transport.value().decode()
+        return received
 
     def test_win(self) -> None:
-        """Three in a row win, the session ends, and all are disconnected."""
+        """After three in a row, the session ends, and all are disconnected."""
         self.assertTrue(self.play(1, 4, 2, 5, 3).endswith("X X X\nO O 6\n7 8 9\nX wins.\n"))
         self.assertEqual("ended", self.server.sessions[-1])
         self.assertTrue(self.o.transport.disconnecting)
 
     def test_draw(self) -> None:
         """A full board without a row is a draw."""
-        self.assertTrue(self.play(1, 2, 3, 5, 4, 6, 8, 7, 9).endswith("Nobody wins.\n"))
+        self.assertTrue(self.play(1, 2, 3, 5, 4, 6, 8, 7, 9).endswith("The game is a draw.\n"))
 
     def test_wrongMoves(self) -> None:
-        """A field that is taken, a word and a move out of turn are rejected."""
+        """An occupied field, a word, and a move of the wrong player are rejected."""
         self.play(5)
         for protocol, line in ((self.o, b"5\n"), (self.o, b"X\n"), (self.x, b"1\n")):
             protocol.transport.clear()
@@ -71,7 +71,7 @@ class TicTacToeTests(SynchronousTestCase):
         self.assertIn(b"not your turn", self.spectator.transport.value())
 
     def test_claimAndDrain(self) -> None:
-        """The claim names the room; a shutdown is announced."""
+        """The name of the room comes from the claim. A shutdown is announced."""
         self.game.claimed("room=blue")
         self.game.draining(None, "Spot interruption")
         self.assertIn("room blue.\nThe server shuts down after this game", self.play())

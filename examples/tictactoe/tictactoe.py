@@ -1,4 +1,4 @@
-"""Tic-tac-toe for two players and any number of spectators, line by line."""
+"""Tic-tac-toe for two players and any number of spectators. Each line is a move."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ROWS = [(0, 1, 2), (3, 4, 5), (6, 7, 8), (0, 3, 6), (1, 4, 7), (2, 5, 8), (0, 4,
 
 
 class TicTacToe(LineReceiver):
-    """One connection: a line is a move, 1 to 9."""
+    """The connection of a player or spectator. A line is a move: the number of a field, 1 to 9."""
 
     delimiter = b"\n"
     factory: Any
@@ -23,7 +23,7 @@ class TicTacToe(LineReceiver):
 
 
 class TicTacToeFactory(Game, Factory):
-    """One game server: one board at a time. A session lasts from the first seat to the result."""
+    """The game of one game server. A session runs from the first player to the result."""
 
     protocol = TicTacToe
 
@@ -34,20 +34,20 @@ class TicTacToeFactory(Game, Factory):
         self.board = list("123456789")
         self.turn = "X"
 
-    # The hooks of the game server.
+    # The hooks of Game.
 
     def playerJoined(self, player: Player) -> None:
         protocol = cast(TicTacToe, player.protocol)
         free = [mark for mark in "XO" if mark not in self.seats.values()]
         if not free:
-            self.tell(protocol, "You watch.")
+            self.send(protocol, "You watch this game.")
             return
         self.seats[protocol] = free[0]
-        # From the first seat on: FleetIQ must not offer this server to another match.
+        # Now FleetIQ must not offer this game server to other players.
         self.gameServer.startSession()
-        self.tell(protocol, f"You play {free[0]}.")
+        self.send(protocol, f"You play {free[0]}.")
         if len(self.seats) == 2:
-            self.broadcast("\n" + self.drawing() + "\nX begins: send 1 to 9.")
+            self.broadcast("\n" + self.formatBoard() + "\nX begins: send 1 to 9.")
 
     def playerLeft(self, player: Player, reason: str) -> None:
         mark = self.seats.pop(cast(TicTacToe, player.protocol), None)
@@ -68,43 +68,43 @@ class TicTacToeFactory(Game, Factory):
     # The game.
 
     def move(self, protocol: TicTacToe, word: str) -> None:
-        """Make a move, or say what is wrong with it."""
+        """Make a move, or send the reason why it is not possible."""
         mark = self.seats.get(protocol)
         if mark is None or len(self.seats) < 2 or mark != self.turn:
-            self.tell(protocol, "It is not your turn.")
+            self.send(protocol, "It is not your turn.")
         elif word not in self.board or not word.isdigit():
-            self.tell(protocol, "Send the number of a free field.")
+            self.send(protocol, "Send the number of a free field.")
         else:
             self.board[int(word) - 1] = mark
             self.turn = "O" if mark == "X" else "X"
-            self.broadcast("\n" + self.drawing())
+            self.broadcast("\n" + self.formatBoard())
             if any(all(self.board[field] == mark for field in row) for row in ROWS):
                 self.finish(f"{mark} wins.")
             elif not any(field.isdigit() for field in self.board):
-                self.finish("Nobody wins.")
+                self.finish("The game is a draw.")
 
     def finish(self, result: str) -> None:
-        """End the game and its session: FleetIQ may offer this server again."""
+        """End the game and its session. Then the game server registers again."""
         self.broadcast(result)
         self.seats.clear()
         self.board, self.turn, self.room = list("123456789"), "X", "lobby"
         self.gameServer.endSession()
         super().closePlayers("the game is over")
 
-    def drawing(self) -> str:
+    def formatBoard(self) -> str:
         """Return the board as three lines."""
         return "\n".join(" ".join(self.board[at : at + 3]) for at in (0, 3, 6))
 
-    def tell(self, protocol: TicTacToe, text: str) -> None:
-        """Send text to one connection."""
+    def send(self, protocol: TicTacToe, text: str) -> None:
+        """Send a line to one connection."""
         protocol.sendLine(text.encode())
 
     def broadcast(self, text: str) -> None:
-        """Send text to all players and spectators."""
+        """Send a line to all players and spectators."""
         for player in self.gameServer.players:
-            self.tell(cast(TicTacToe, player.protocol), text)
+            self.send(cast(TicTacToe, player.protocol), text)
 
 
 def makeFactory(gameServer: GameServer) -> TicTacToeFactory:
-    """Make the game of one game server."""
+    """Return the game of one game server."""
     return TicTacToeFactory(gameServer)
