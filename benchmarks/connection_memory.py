@@ -6,7 +6,7 @@ import resource
 from collections.abc import Callable
 from statistics import median
 
-from benchmarks.contenders import OURS_UVLOOP, STOCK, STOCK_OURS, WORKSHOP, contenders
+from benchmarks.contenders import ECHO_UVLOOP, STOCK, STOCK_UVLOOP, WORKSHOP, contenders
 from benchmarks.figures import Goal, Result, alternate, spread
 from benchmarks.load import players
 from benchmarks.plots import bars
@@ -24,7 +24,7 @@ def measure(full: bool) -> Result:
     seen = alternate(list(starts), 3 if full else 1, lambda name: _each(starts[name], further))
     goals = [
         Goal(f"{name} x stock Twisted", median(seen[name]) / median(seen[STOCK]), 1.0, most=True)
-        for name in (OURS_UVLOOP, STOCK_OURS)
+        for name in (ECHO_UVLOOP, STOCK_UVLOOP)
         if name in seen
     ]
     return Result(

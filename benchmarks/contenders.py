@@ -10,10 +10,10 @@ from twisted.application.reactors import getReactorTypes
 
 from benchmarks.processes import Server, epollEcho, fleetiqEcho, gameServer, peer, workshop
 
-OURS = "fleetiq-echo"
-OURS_UVLOOP = "fleetiq-echo, uvloop reactor"
+ECHO = "fleetiq-echo"
+ECHO_UVLOOP = "fleetiq-echo, uvloop reactor"
 STOCK = "stock Twisted"
-STOCK_OURS = "Twisted's Echo, our uvloop reactor"
+STOCK_UVLOOP = "Twisted's Echo, our uvloop reactor"
 UVLOOP = "raw uvloop"
 EPOLL = "C, epoll"
 WORKSHOP = "the workshop's server"
@@ -21,7 +21,7 @@ LAYER = "wire.Echo behind the game layer"
 BARE = "wire.Echo on a bare port"
 
 
-def ours(reactor: str = "default") -> Server:
+def registeredEcho(reactor: str = "default") -> Server:
     """Start fleetiq-echo, and wait until it is registered."""
     server = fleetiqEcho(reactor=reactor)
     server.waitForLine("AVAILABLE as")
@@ -31,7 +31,7 @@ def ours(reactor: str = "default") -> Server:
 def reactors() -> dict[str, str]:
     """Return the reactor of each name of fleetiq-echo, for the reactors that are installed."""
     known = {each.shortName for each in getReactorTypes()}
-    both = {OURS: "default", OURS_UVLOOP: "uvloop"}
+    both = {ECHO: "default", ECHO_UVLOOP: "uvloop"}
     return {name: reactor for name, reactor in both.items() if reactor in {"default", *known}}
 
 
@@ -47,7 +47,7 @@ def layerContenders() -> dict[str, Callable[[], Server]]:
     """Return a function that starts each server of L{benchmarks.game_layer}."""
     found: dict[str, Callable[[], Server]] = {}
     for reactor in reactors().values():
-        bare = "twisted" if reactor == "default" else "twisted-our-reactor"
+        bare = "twisted" if reactor == "default" else "twisted-uvloop-reactor"
         found[f"{LAYER}, {reactor} reactor"] = partial(layered, reactor)
         found[f"{BARE}, {reactor} reactor"] = partial(peer, bare)
     return found
@@ -56,11 +56,11 @@ def layerContenders() -> dict[str, Callable[[], Server]]:
 def contenders() -> dict[str, Callable[[], Server]]:
     """Return a function that starts each server. Without uvloop, its servers are left out."""
     found: dict[str, Callable[[], Server]] = {
-        name: partial(ours, reactor) for name, reactor in reactors().items()
+        name: partial(registeredEcho, reactor) for name, reactor in reactors().items()
     }
     found[STOCK] = partial(peer, "twisted")
     if find_spec("uvloop"):
-        found[STOCK_OURS] = partial(peer, "twisted-our-reactor")
+        found[STOCK_UVLOOP] = partial(peer, "twisted-uvloop-reactor")
         found["stock Twisted, asyncio reactor over uvloop"] = partial(peer, "twisted-over-uvloop")
         found[UVLOOP] = partial(peer, "uvloop")
     found["asyncio, protocols"] = partial(peer, "asyncio-protocols")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 
-from benchmarks.contenders import EPOLL, OURS, STOCK, UVLOOP, contenders
+from benchmarks.contenders import ECHO, EPOLL, STOCK, UVLOOP, contenders
 from benchmarks.figures import Goal, Result, alternate, spread
 from benchmarks.load import Load, players
 from benchmarks.processes import Server, peer
@@ -20,7 +20,7 @@ def measure(full: bool) -> Result:
     """Take a minute, or three."""
     crowd = min(CROWD, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 100)
     known = contenders()
-    starts = {name: known[name] for name in known if name.startswith(OURS)}
+    starts = {name: known[name] for name in known if name.startswith(ECHO)}
     starts |= {name: known[name] for name in (STOCK, UVLOOP, EPOLL) if name in known}
     starts[SHORT_QUEUE] = partial(peer, "twisted-short-queue")
     seen = alternate(list(starts), 5 if full else 1, lambda name: _connect(starts[name], crowd))
@@ -45,7 +45,7 @@ def measure(full: bool) -> Result:
         goals=[
             Goal(f"players with an echo, {name}", min(load.present for load in loads), crowd)
             for name, loads in seen.items()
-            if name.startswith(OURS)
+            if name.startswith(ECHO)
         ],
     )
 

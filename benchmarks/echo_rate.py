@@ -10,11 +10,11 @@ from statistics import median
 from typing import Any, NamedTuple
 
 from benchmarks.contenders import (
+    ECHO,
+    ECHO_UVLOOP,
     EPOLL,
-    OURS,
-    OURS_UVLOOP,
     STOCK,
-    STOCK_OURS,
+    STOCK_UVLOOP,
     WORKSHOP,
     contenders,
 )
@@ -44,7 +44,7 @@ QUICK = (Setup(1, 64), Setup(100, 64), Setup(1000, 64), Setup(100, 16384))
 MAIN = Setup(100, 64)
 # A message without a line end makes fleetiq-echo search for the quit command in another way.
 BINARY = Setup(100, 64, "binary")
-BINARY_SERVERS = (OURS, OURS_UVLOOP, STOCK, STOCK_OURS)
+BINARY_SERVERS = (ECHO, ECHO_UVLOOP, STOCK, STOCK_UVLOOP)
 
 Seen = dict[str, list[Load]]
 
@@ -129,15 +129,15 @@ def _rows(setup: Setup, seen: Seen) -> list[list[str]]:
 
 
 def _goals(seen: Seen) -> list[Goal]:
-    stock, ours = seen[STOCK], seen[OURS]
+    stock, echo = seen[STOCK], seen[ECHO]
     goals = [
         Goal(
-            "default reactor x stock Twisted", pairedRatio(_rates(ours), _rates(stock)), 0.95, 0.90
+            "default reactor x stock Twisted", pairedRatio(_rates(echo), _rates(stock)), 0.95, 0.90
         ),
-        Goal("the same by time on a core", pairedRatio(_core(stock), _core(ours)), 0.95, 0.90),
+        Goal("the same by time on a core", pairedRatio(_core(stock), _core(echo)), 0.95, 0.90),
     ]
-    if OURS_UVLOOP in seen:
-        fast, same, epoll = seen[OURS_UVLOOP], seen[STOCK_OURS], seen[EPOLL]
+    if ECHO_UVLOOP in seen:
+        fast, same, epoll = seen[ECHO_UVLOOP], seen[STOCK_UVLOOP], seen[EPOLL]
         goals += [
             Goal(
                 "uvloop reactor x stock Twisted", pairedRatio(_rates(fast), _rates(stock)), 2.8, 2.3
@@ -153,10 +153,10 @@ def _goals(seen: Seen) -> list[Goal]:
 
 def _binaryGoals(seen: Seen) -> list[Goal]:
     goals = []
-    for ours, echo, reactor in ((OURS, STOCK, "default"), (OURS_UVLOOP, STOCK_OURS, "uvloop")):
-        if ours in seen:
+    for name, base, reactor in ((ECHO, STOCK, "default"), (ECHO_UVLOOP, STOCK_UVLOOP, "uvloop")):
+        if name in seen:
             what = f"binary messages x Twisted's Echo, {reactor} reactor, time on a core"
-            goals.append(Goal(what, pairedRatio(_core(seen[echo]), _core(seen[ours])), 0.95, 0.90))
+            goals.append(Goal(what, pairedRatio(_core(seen[base]), _core(seen[name])), 0.95, 0.90))
     return goals
 
 
@@ -169,7 +169,7 @@ def _bars(seen: Seen) -> str:
     return bars(
         "Echoes a second, 100 connections x 64 bytes (black line: minimum to maximum)",
         [(name, _rates(runs)) for name, runs in seen.items()],
-        emphasized=(OURS, OURS_UVLOOP),
+        emphasized=(ECHO, ECHO_UVLOOP),
     )
 
 
@@ -187,5 +187,5 @@ def _lines(seen: dict[Setup, Seen]) -> str:
         for name in names
     ]
     return lines(
-        "Echoes a second by connections, 64 bytes", "connections", series, (OURS, OURS_UVLOOP)
+        "Echoes a second by connections, 64 bytes", "connections", series, (ECHO, ECHO_UVLOOP)
     )

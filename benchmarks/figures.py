@@ -93,9 +93,9 @@ def alternate(contenders: Sequence[T], rounds: int, measure: Callable[[T], V]) -
     return seen
 
 
-def pairedRatio(ours: Sequence[float], base: Sequence[float]) -> float:
+def pairedRatio(values: Sequence[float], base: Sequence[float]) -> float:
     """Return the median of the ratios of all rounds."""
-    return median(a / b for a, b in zip(ours, base, strict=True))
+    return median(a / b for a, b in zip(values, base, strict=True))
 
 
 def spread(values: Sequence[float], form: str = "{:.3g}") -> str:

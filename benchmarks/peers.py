@@ -38,7 +38,7 @@ def makeFactory(_gameServer: object) -> Any:
     return Factory.forProtocol(Echo)
 
 
-def twistedOnOurs() -> None:
+def twistedOnUvloopReactor() -> None:
     """Serve Twisted's Echo on the uvloop reactor of this project."""
     from echoserver.uvreactor import install
 
@@ -99,7 +99,7 @@ def onUvloop() -> None:
 PEERS: dict[str, Callable[[], None]] = {
     "twisted": twistedEcho,
     "twisted-short-queue": lambda: twistedEcho(50),
-    "twisted-our-reactor": twistedOnOurs,
+    "twisted-uvloop-reactor": twistedOnUvloopReactor,
     "twisted-over-uvloop": twistedOverUvloop,
     "asyncio-protocols": lambda: asyncio.run(serveProtocols()),
     "asyncio-streams": lambda: asyncio.run(serveStreams()),

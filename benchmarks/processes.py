@@ -147,7 +147,7 @@ def pin(pid: int, core: int) -> None:
         os.sched_setaffinity(pid, {core})
 
 
-def beside(name: str) -> str:
+def commandPath(name: str) -> str:
     """Return the path of a command of this Python environment."""
     return str(Path(sys.executable).with_name(name))
 
@@ -177,7 +177,7 @@ def gameServer(*command: str, reactor: str = "default") -> Server:
     plugin, *options = command
     where = () if any("--local" in option for option in options) else (f"--local={ANY_PORT}",)
     listen = () if any("--listen" in option for option in options) else (f"--listen={ANY_PORT}",)
-    twistd = (beside("twistd"), f"--reactor={reactor}", "-n", plugin)
+    twistd = (commandPath("twistd"), f"--reactor={reactor}", "-n", plugin)
     server = Server([*twistd, *listen, *where, *options])
     server.url = server.waitForLine(r"LOCAL FleetIQ on (\S+),")[1][1]
     server.port = int(server.waitForLine(r"Listening for players on \S+:(\d+)")[1][1])
@@ -191,7 +191,9 @@ def fleetiqEcho(*options: str, reactor: str = "default") -> Server:
 
 def fleetiqLocal(*options: str) -> Server:
     """Start a local FleetIQ in its own process."""
-    server = Server([beside("twistd"), "-n", "fleetiq-local", f"--listen={ANY_PORT}", *options])
+    server = Server(
+        [commandPath("twistd"), "-n", "fleetiq-local", f"--listen={ANY_PORT}", *options]
+    )
     server.url = server.waitForLine(r"FleetIQ for this machine on (\S+),")[1][1]
     return server
 

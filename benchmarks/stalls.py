@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from statistics import median
 
-from benchmarks.contenders import ours
+from benchmarks.contenders import registeredEcho
 from benchmarks.figures import Goal, Result, alternate, spread
 from benchmarks.load import players
 from benchmarks.processes import Server, call, fleetiqEcho
@@ -29,7 +29,7 @@ STARTING_SECONDS = 3.0
 @contextmanager
 def idle() -> Iterator[Server]:
     """Start one idle game server: the delay that the machine itself causes."""
-    with ours() as server:
+    with registeredEcho() as server:
         yield server
 
 

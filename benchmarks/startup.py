@@ -11,7 +11,7 @@ from time import perf_counter
 from benchmarks.contenders import reactors
 from benchmarks.figures import Result, alternate, spread
 from benchmarks.plots import bars
-from benchmarks.processes import SERVER_CORE, Server, beside, fleetiqEcho, fleetiqLocal, pin
+from benchmarks.processes import SERVER_CORE, Server, commandPath, fleetiqEcho, fleetiqLocal, pin
 
 BARE = "python -c pass"
 HELP = "fleetiq --help"
@@ -28,7 +28,7 @@ def measure(full: bool) -> Result:
         BARE: [sys.executable, "-c", "pass"],
         REACTOR: [sys.executable, "-c", _REACTOR],
         BOTO3: [sys.executable, "-c", _BOTO3],
-        HELP: [beside("fleetiq"), "--help"],
+        HELP: [commandPath("fleetiq"), "--help"],
     }
     rounds = 15 if full else 5
     times = {

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from time import perf_counter
 
-from benchmarks.processes import Server, beside
+from benchmarks.processes import Server, commandPath
 
 WITHIN = 120.0
 NAMES = SERVER, ROUTER, PLAYERS = "echo-server", "echo-router", "echo-players"
@@ -76,7 +76,7 @@ def network() -> Iterator[str]:
 def main() -> int:
     """Measure. Return 1 if a player was disconnected too late."""
     with network() as host:
-        twistd = (beside("twistd"), "-n", "fleetiq-echo")
+        twistd = (commandPath("twistd"), "-n", "fleetiq-echo")
         options = (f"--listen=tcp:5000:interface={host}", "--local=tcp:0:interface=127.0.0.1")
         with Server(("ip", "netns", "exec", SERVER, *twistd, *options)) as server:
             server.waitForLine("Ready")

@@ -16,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 ROOT = Path(__file__).parent.parent
-OURS = {"fleetiq-echo", "fleetiq-local"}
+COMMANDS = {"fleetiq-echo", "fleetiq-local"}
 
 
 def run(*command: str | Path, cwd: Path) -> str:
@@ -41,8 +41,8 @@ class PluginTests(SynchronousTestCase):
 
     def test_everyPluginLoads(self) -> None:
         """Each plugin is a service maker whose module and options can be imported."""
-        found = {p.tapname: p for p in getPlugins(IServiceMaker) if p.tapname in OURS}
-        self.assertEqual(found.keys(), OURS)
+        found = {p.tapname: p for p in getPlugins(IServiceMaker) if p.tapname in COMMANDS}
+        self.assertEqual(found.keys(), COMMANDS)
         for plugin in found.values():
             verifyObject(IServiceMaker, plugin)
             plugin.options()
@@ -96,15 +96,15 @@ class InstallTests(SynchronousTestCase):
         run(*pip, "install", "--quiet", "--no-index", "--no-deps", wheel, cwd=self.folder)
         # After pip: otherwise it would find the installation of the running environment.
         [site] = environment.glob("lib/python*/site-packages")
-        ours = sysconfig.get_path("purelib"), sysconfig.get_path("platlib")
-        (site / "dependencies.pth").write_text("\n".join(ours))
+        folders = sysconfig.get_path("purelib"), sysconfig.get_path("platlib")
+        (site / "dependencies.pth").write_text("\n".join(folders))
         return python.parent
 
     def assertHasCommands(self, bin: Path) -> None:
         """Check that C{twistd} has both commands with their options, and that C{fleetiq} starts."""
         twistd = bin / "python", Path(sysconfig.get_path("scripts"), "twistd")
         plugins = run(*twistd, "--help", cwd=self.folder)
-        for name in OURS:
+        for name in COMMANDS:
             self.assertIn(f" {name} ", plugins)
             self.assertIn("--listen", run(*twistd, name, "--help", cwd=self.folder))
         self.assertIn("play", run(bin / "fleetiq", "--help", cwd=self.folder))
@@ -123,9 +123,9 @@ class InstallTests(SynchronousTestCase):
         """It has C{echoserver/} and one plugin. C{twisted/__init__.py} would hide Twisted."""
         with ZipFile(self.build("build_wheel")) as wheel:
             files = {name for name in wheel.namelist() if ".dist-info/" not in name}
-        ours = {
+        expected = {
             str(path.relative_to(self.source))
             for path in (self.source / "echoserver").rglob("*")
             if path.is_file()
         }
-        self.assertEqual(files, ours | {"twisted/plugins/fleetiq_echo.py"})
+        self.assertEqual(files, expected | {"twisted/plugins/fleetiq_echo.py"})
