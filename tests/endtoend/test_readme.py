@@ -59,7 +59,8 @@ class ReadmeTests(EndToEndTestCase):
 
     async def test_workshop(self) -> None:
         """The commands of the table work in their order."""
-        child, fleet, _ = await self.embedded()
+        # On a busy machine they take longer than the default, and a heartbeat is one more call.
+        child, fleet, _ = await self.embedded("--heartbeat=150")
         await child.available()
         commands = re.findall(r"^\| .*? \| `fleetiq (.*?)` \|", WORKSHOP, re.MULTILINE)
         self.assertEqual(7, len(commands))
