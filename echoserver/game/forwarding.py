@@ -7,7 +7,7 @@ from operator import attrgetter
 from typing import Any
 
 from twisted.protocols.policies import ProtocolWrapper
-from zope.interface import classImplements, providedBy
+from zope.interface import implementer, providedBy
 
 # Methods of a transport after which it may write in another way: over TLS, for instance.
 _CHANGE_WRITE = {"startTLS", "loseWriteConnection"}
@@ -40,9 +40,7 @@ def forwardingClass(base: type, transport: Any) -> type:
         for name in names & _CHANGE_WRITE:
             forwarded[name] = _thenChanged(name)
         forwarded |= {"__slots__": (), "__doc__": base.__doc__}
-        made = type(base.__name__, (base,), forwarded)
-        classImplements(made, provided)  # type: ignore[misc] # mypy-zope knows static classes only
-        _classes[key] = made
+        _classes[key] = implementer(provided)(type(base.__name__, (base,), forwarded))
     return _classes[key]
 
 
