@@ -134,7 +134,7 @@ class FleetIQ:
         def read(reply: Reply) -> GameServerDescription:
             members = reply.get("GameServer")
             if not members:
-                raise unreadable(operation, "it holds no GameServer")
+                raise unreadable(operation, "it has no GameServer")
             return GameServerDescription.fromReply(members)
 
         asked = self._gameLift.call(operation, GameServerGroupName=self.group, **request)

@@ -137,7 +137,7 @@ class FleetIQTests(SynchronousTestCase):
                 self.assertEqual((error.retry, error.mayHaveHappened), (True, True))
                 self.assertEqual(
                     str(error),
-                    f"{operation} brought an unreadable reply: it holds no GameServer.",
+                    f"{operation} returned an invalid reply: it has no GameServer.",
                 )
 
 
