@@ -15,6 +15,9 @@ from echoserver.gamelift.errors import unreadable
 
 Reply = dict[str, Any]
 
+_ALPHABET = ascii_lowercase + digits
+_RANDOM_LENGTH = 10
+
 
 class Calls(Protocol):
     """Where calls are made: L{echoserver.gamelift.client.GameLift}."""
@@ -168,8 +171,21 @@ class RegistrationRequest:
 
     def newId(self, rng: Random) -> str:
         """A game server id for one attempt to register."""
-        drawn = "".join(rng.choices(ascii_lowercase + digits, k=10))
-        return self.fixedId or f"{self.instanceId}-{self.port}-{drawn}"
+        random = "".join(rng.choices(_ALPHABET, k=_RANDOM_LENGTH))
+        return self.fixedId or f"{self._prefix}{random}"
+
+    def isDrawn(self, gameServerId: str) -> bool:
+        """Return whether this is an id of this request that was drawn at random."""
+        random = gameServerId.removeprefix(self._prefix)
+        return (
+            gameServerId.startswith(self._prefix)
+            and len(random) == _RANDOM_LENGTH
+            and set(random) <= set(_ALPHABET)
+        )
+
+    @property
+    def _prefix(self) -> str:
+        return f"{self.instanceId}-{self.port}-"
 
     def owns(self, seen: GameServerDescription) -> bool:
         """Whether a game server that FleetIQ describes is this one."""
