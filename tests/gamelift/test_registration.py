@@ -16,6 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from echoserver.clock import WallClock
 from echoserver.gamelift.degraded import Degraded
 from echoserver.gamelift.errors import CallFailed, ConflictException, NotFoundException
+from echoserver.gamelift.health import HEALTH_CHECK_TIMEOUT
 from echoserver.gamelift.lifecycle import (
     Absent,
     Available,
@@ -27,11 +28,7 @@ from echoserver.gamelift.lifecycle import (
     UtilizedExternally,
     Wanted,
 )
-from echoserver.gamelift.registration import (
-    HEALTH_CHECK_TIMEOUT,
-    LOWEST_PRIORITY,
-    Registration,
-)
+from echoserver.gamelift.registration import LOWEST_PRIORITY, Registration
 from echoserver.gamelift.service import RegistrationRequest
 from echoserver.ratelimit import RateLimiter, TokenBucket
 from tests.awsdoubles import INSTANCE_ID, told
