@@ -105,7 +105,7 @@ class IdStore:
             return None
         gameServerId = stored.gameServerId
         ours = StoredId(self._group, request.instanceId, request.connectionInfo, gameServerId)
-        if stored != ours or not request.isDrawn(gameServerId):
+        if stored != ours or not request.isRandomId(gameServerId):
             # An id that the user chose can be in use by another server now. Register detects that.
             _log.info("{path} is of another registration: it is ignored.", path=str(path))
             return None

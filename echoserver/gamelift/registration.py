@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import inf
 from random import Random
-from typing import Protocol as TypingProtocol
 from typing import TypeVar
 
 from twisted.internet.defer import Deferred
@@ -38,6 +37,7 @@ from echoserver.gamelift.lifecycle import (
     nextStep,
     settle,
 )
+from echoserver.gamelift.listener import RegistrationListener, notify
 from echoserver.gamelift.registrationlog import Claim, logStep
 from echoserver.gamelift.service import GameServerDescription, RegistrationRequest, checkData
 from echoserver.gamelift.stepcalls import FleetIQOperations, StepResult, callStep
@@ -60,29 +60,6 @@ _PRIORITIES = {
     Step.REGISTER: 4,
 }
 LOWEST_PRIORITY = 5
-
-
-class RegistrationListener(TypingProtocol):
-    """Is notified of one registration. An exception that it raises is logged."""
-
-    @property
-    def registered(self) -> Callable[[], None]:
-        """Called when FleetIQ has confirmed the first registration."""
-
-    @property
-    def refused(self) -> Callable[[str], bool]:
-        """
-        Called with a message if FleetIQ refuses permanently before the first registration. If it
-        returns True, the registration ends; else the call is repeated.
-        """
-
-    @property
-    def sessionConfirmed(self) -> Callable[[str], None]:
-        """Called with a claim's GameServerData once the session it was for is UTILIZED."""
-
-    @property
-    def claimChanged(self) -> Callable[[bool, str], None]:
-        """Called when a reply shows a new claim, or that a claim has expired unused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,9 +116,9 @@ class Registration:
         self._health = HealthCheck(clock, healthy, self._healthCheckEnded)
         self._idStore = idStore
         self.state = RegistrationState(request.newId(rng))
-        leftBehind = None if idStore is None else idStore.load(request)
-        if leftBehind is not None:
-            self.state = RegistrationState(leftBehind, NOBODYS)
+        storedId = None if idStore is None else idStore.load(request)
+        if storedId is not None:
+            self.state = RegistrationState(storedId, NOBODYS)
         self.desired = Desired(Absent())
         self.calling = False
         self.lastReport: float | None = None
@@ -304,7 +281,7 @@ class Registration:
         known = self.state.known
         if isinstance(known, Utilized) and known == wanted:
             if known.session != self._notifiedSession and self.claimData is not None:
-                self._notify(self._listener.sessionConfirmed, self.claimData)
+                notify(self._listener.sessionConfirmed, self.claimData)
             self._notifiedSession = known.session
 
     def _healthCheckEnded(self, succeeded: bool) -> None:
@@ -353,9 +330,9 @@ class Registration:
             self._updateClaim(result.description)
             if not self._confirmed:
                 self._confirmed = True
-                self._notify(self._listener.registered)
+                notify(self._listener.registered)
         elif result.permanent and not self._confirmed:
-            self._givenUp = bool(self._notify(self._listener.refused, result.message))
+            self._givenUp = bool(notify(self._listener.refused, result.message))
         return result
 
     def _scheduleReport(self, now: float) -> None:
@@ -384,12 +361,4 @@ class Registration:
     def _updateClaim(self, description: GameServerDescription) -> None:
         self._claim, claimed = self._claim.after(description)
         if claimed is not None:
-            self._notify(self._listener.claimChanged, claimed, self._claim.data or "")
-
-    def _notify(self, callback: Callable[..., object], *args: object) -> object:
-        """Call the listener, and return its result; None if it raises."""
-        try:
-            return callback(*args)
-        except Exception:  # noqa: BLE001 # the listener's error must not end the heartbeats
-            _log.failure("A listener of the registration failed.")
-            return None
+            notify(self._listener.claimChanged, claimed, self._claim.data or "")
