@@ -58,7 +58,7 @@ class Notice:
     A notice of the instance metadata.
 
     @ivar secondsLeft: seconds until the instance ends; None if the notice has no time.
-    @ivar reason: what happens and who causes it, as a clause for the log.
+    @ivar reason: the event and its cause, as a clause for the log.
     @ivar key: equal for the same notice in a later response.
     @ivar endsInstance: False if the programs of the instance keep running.
     """

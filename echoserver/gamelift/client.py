@@ -275,8 +275,8 @@ class GameLift:
 
         @param operation: as AWS spells it, C{"RegisterGameServer"}.
         @param request: its members, as AWS spells them; those that are None are left out.
-        @return: fires with the reply, without C{ResponseMetadata}; fails with L{CallFailed}, which
-            says whether to retry.
+        @return: fires with the reply, without C{ResponseMetadata}; fails with L{CallFailed}, whose
+            C{retry} is True if a retry can succeed.
         """
         members = {name: value for name, value in request.items() if value is not None}
         began = self._clock.seconds()

@@ -73,7 +73,7 @@ _START_HINTS = {
 
 
 class InvalidReply(Exception):
-    """A reply of FleetIQ is too long, or not as its service model says. The text is a clause."""
+    """A reply of FleetIQ is too long, or does not match its service model. The text is a clause."""
 
 
 class CallFailed(Exception):

@@ -26,7 +26,7 @@ _log = Logger(namespace="fleetiq.gamelift")
 WRITE_TIMEOUT = 1.0
 # In bytes. The longest ConnectionInfo has 512 characters, of 12 bytes each when escaped.
 MAX_FILE = 16_384
-# O_NONBLOCK is for a FIFO, which would block until somebody writes to it.
+# O_NONBLOCK is for a FIFO, which would block until another process writes to it.
 _READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _WRITE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _ID = re.compile(r"[a-zA-Z0-9.-]{3,128}")
@@ -222,7 +222,7 @@ def _read(path: Path) -> StoredId:
 def _replace(path: Path, text: str) -> None:
     """Write a new file for this user only, and rename it to C{path}."""
     new = path.with_suffix(".new")
-    # From a crash, or a link that somebody else made.
+    # It can be the file of a crashed process, or a link by another user.
     new.unlink(missing_ok=True)
     with os.fdopen(os.open(new, _WRITE_FLAGS, 0o600), "w") as file:
         file.write(text)

@@ -39,7 +39,7 @@ class Available:
 
 @dataclass(frozen=True, slots=True)
 class Utilized:
-    """FleetIQ knows that this session runs. L{NOBODYS} stands for a session without players."""
+    """FleetIQ knows that this session runs. L{NO_PLAYERS} stands for a session without players."""
 
     session: int
 
@@ -69,7 +69,7 @@ class Conflict:
 
 Wanted = Absent | Available | Utilized
 Known = Wanted | UtilizedExternally | Unknown | Conflict
-NOBODYS = Utilized(0)
+NO_PLAYERS = Utilized(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,13 +136,13 @@ def mayBeClaimed(known: Known) -> bool:
 def settle(known: Known, wanted: Wanted, now: float) -> Known:
     """
     Return the known state after time has passed. UTILIZED by a client service belongs to the
-    running session, or after L{ADOPT_WITHIN} seconds to L{NOBODYS}.
+    running session, or after L{ADOPT_WITHIN} seconds to L{NO_PLAYERS}.
     """
     match known, wanted:
         case UtilizedExternally(), Utilized():
             return wanted
         case UtilizedExternally(since=since), _ if now - since >= ADOPT_WITHIN:
-            return NOBODYS
+            return NO_PLAYERS
     return known
 
 

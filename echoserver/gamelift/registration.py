@@ -21,7 +21,7 @@ from echoserver.gamelift.health import HealthCheck
 from echoserver.gamelift.idstore import IdStore
 from echoserver.gamelift.lifecycle import (
     ADOPT_WITHIN,
-    NOBODYS,
+    NO_PLAYERS,
     Absent,
     Available,
     Confirmed,
@@ -118,7 +118,7 @@ class Registration:
         self.state = RegistrationState(request.newId(rng))
         storedId = None if idStore is None else idStore.load(request)
         if storedId is not None:
-            self.state = RegistrationState(storedId, NOBODYS)
+            self.state = RegistrationState(storedId, NO_PLAYERS)
         self.desired = Desired(Absent())
         self.calling = False
         self.lastReport: float | None = None
@@ -224,7 +224,8 @@ class Registration:
     async def _run(self) -> None:
         while not self._ended():
             now = self._clock.seconds()
-            wanted = self._adopt(self.desired.towards(self.state.known), now)
+            wanted = self._wanted()
+            self._settle(wanted, now)
             self._notifySession(wanted)
             step = nextStep(self.state.known, wanted)
             absent = self.state.known == Absent()
@@ -268,14 +269,13 @@ class Registration:
             return min(self.nextReportDue, known.since + ADOPT_WITHIN)
         return self.nextReportDue
 
-    def _adopt(self, wanted: Wanted, now: float) -> Wanted:
+    def _settle(self, wanted: Wanted, now: float) -> None:
         """Decide on a UTILIZED that another client has set: adopt it, or renew the registration."""
         known = settle(self.state.known, wanted, now)
         if known != self.state.known:
-            decision = "registering anew" if known == NOBODYS else "this session adopts it"
+            decision = "registering anew" if known == NO_PLAYERS else "this session adopts it"
             _log.info("UTILIZED was set by another client: {decision}.", decision=decision)
             self.state = replace(self.state, known=known)
-        return wanted
 
     def _notifySession(self, wanted: Wanted) -> None:
         known = self.state.known

@@ -66,7 +66,8 @@ class FleetIQ:
     """
     The operations of FleetIQ on one game server group. Each method makes one call. Its Deferred
     fires with a L{GameServerDescription} unless noted, and fails with
-    L{CallFailed<echoserver.gamelift.errors.CallFailed>}, which says whether to retry.
+    L{CallFailed<echoserver.gamelift.errors.CallFailed>}, whose C{retry} is True if a retry
+    can succeed.
     """
 
     def __init__(self, gameLift: Calls, group: str) -> None:

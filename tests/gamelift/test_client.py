@@ -446,7 +446,7 @@ class EnvironmentTests(SynchronousTestCase):
         self.assertEqual((error.retry, error.mayHaveHappened), (False, False))
 
     def test_noRegion(self) -> None:
-        """No region at all is a sentence that says how to give one."""
+        """Without a region, there is an error with a hint."""
         self.setEnvironment(AWS_ACCESS_KEY_ID="key", AWS_SECRET_ACCESS_KEY="secret")
         gameLift = GameLift(Clock(), atOnce, EndpointConfig())
         self.assertIsNone(self.successResultOf(gameLift.region()))
