@@ -150,9 +150,14 @@ def openClient(session: Session, where: EndpointConfig, region: str | None) -> C
         max_pool_connections=MOST_THREADS,
         **({"proxies": {}} if where.local else {}),
     )
-    client = session.client(
+    return session.client(
         "gamelift", region_name=region, endpoint_url=where.endpoint, config=config
     )
+
+
+def openCheckedClient(session: Session, where: EndpointConfig, region: str | None) -> Client:
+    """Make a client as L{openClient} does, which limits and checks replies."""
+    client = openClient(session, where, region)
     checkReplies(client)
     return client
 
@@ -195,7 +200,7 @@ class GameLift:
         where: EndpointConfig,
         *,
         session: Callable[[EndpointConfig], Session] = openSession,
-        client: Callable[[Session, EndpointConfig, str | None], Client] = openClient,
+        client: Callable[[Session, EndpointConfig, str | None], Client] = openCheckedClient,
         ended: Callable[[str, str, float], None] = lambda *_: None,
     ) -> None:
         self._clock = clock

@@ -39,8 +39,8 @@ def checkReplies(client: Any) -> None:
     """
     events = client.meta.events
     endpoint = client.meta.endpoint_url
-    # botocore has no public name for the session; the hook that replaces the sending is public.
-    events.register("before-send.gamelift", partial(_send, client._endpoint.http_session))
+    # The hook that replaces the sending is public; the session that it uses has no public name.
+    events.register("before-send.gamelift", partial(_send, client._endpoint))
     events.register("before-parse.gamelift", partial(_checkBody, endpoint))
     events.register("after-call.gamelift", partial(_checkParsed, endpoint))
 
@@ -55,12 +55,12 @@ class _Body:
         return [self._data]
 
 
-def _send(session: Any, request: Any, **_: object) -> Any:
+def _send(sender: Any, request: Any, **_: object) -> Any:
     """Send the request, and read at most L{MAX_REPLY} bytes of the body."""
     from botocore.awsrequest import AWSResponse
 
     request.stream_output = True  # or the session reads the whole body
-    response = session.send(request)
+    response = sender.http_session.send(request)
     body = _Body(_read(response.raw, request))
     return AWSResponse(response.url, response.status_code, response.headers, body)
 

@@ -9,7 +9,7 @@ from botocore import exceptions
 from botocore.config import Config
 from twisted.trial.unittest import SynchronousTestCase
 
-from echoserver.gamelift.client import EndpointConfig, openClient
+from echoserver.gamelift.client import EndpointConfig, openCheckedClient
 from echoserver.gamelift.errors import (
     ERROR_CODES,
     CallFailed,
@@ -31,7 +31,7 @@ class OutcomeTests(SynchronousTestCase):
         self.addCleanup(self.endpoint.close)
         self.session = localSession()
         where = EndpointConfig(endpoint=self.endpoint.url, local=True)
-        self.client = openClient(self.session, where, "us-east-1")
+        self.client = openCheckedClient(self.session, where, "us-east-1")
 
     def failed(self, client: object | None = None, **members: Any) -> CallFailed:
         gameLift = gameLiftWith(client or self.client)
@@ -189,7 +189,7 @@ class OutcomeTests(SynchronousTestCase):
         deaf.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{deaf.getsockname()[1]}"
         where = EndpointConfig(endpoint=url, local=True)
-        error = self.failed(openClient(self.session, where, "us-east-1"))
+        error = self.failed(openCheckedClient(self.session, where, "us-east-1"))
         self.assertMeans(error, retry=True, mayHaveHappened=False)
         self.assertEqual(error.code, "EndpointConnectionError")
         self.assertIn(url, str(error))

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from echoserver.gamelift.client import EndpointConfig, openClient
+from echoserver.gamelift.client import EndpointConfig, openCheckedClient
 from echoserver.gamelift.errors import CallFailed
 from echoserver.gamelift.replies import MAX_REPLY
 from tests.awsdoubles import ONE, LoopbackEndpoint, gameLiftWith, localSession
@@ -25,7 +25,7 @@ class RepliesTestCase(SynchronousTestCase):
         self.endpoint = LoopbackEndpoint()
         self.addCleanup(self.endpoint.close)
         where = EndpointConfig(endpoint=self.endpoint.url, local=True)
-        self.client = openClient(localSession(), where, "us-east-1")
+        self.client = openCheckedClient(localSession(), where, "us-east-1")
 
     def call(self, operation: str = "DescribeGameServer", **members: Any) -> Any:
         call = gameLiftWith(self.client).call(operation, **members)
