@@ -1,4 +1,4 @@
-"""Time: a sleep that can be cancelled, and wall-clock dates of reactor times."""
+"""A sleep that can be cancelled, and the dates of reactor times."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 
 class CancellableSleep:
-    """A sleep that can be cut short."""
+    """A sleep that can be ended early, and cancelled. One at a time."""
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
@@ -18,14 +18,19 @@ class CancellableSleep:
         self._sleeping: Deferred[None] | None = None
 
     def sleep(self, seconds: float | None) -> Deferred[None]:
-        """Fires after C{seconds}, or when L{wake} is called; with None, only then."""
+        """
+        Return a Deferred that fires after C{seconds}, or when L{wake} is called. It may be
+        cancelled.
+
+        @param seconds: None for a sleep without an end.
+        """
         self._sleeping = Deferred(lambda _: self._stop())
         if seconds is not None:
             self._call = self._clock.callLater(max(0.0, seconds), self.wake)
         return self._sleeping
 
     def wake(self) -> None:
-        """End the sleep, if there is one."""
+        """End the sleep, if one is in progress."""
         sleeping = self._sleeping
         self._stop()
         if sleeping is not None:
@@ -39,9 +44,9 @@ class CancellableSleep:
 
 class WallClock:
     """
-    Says when something was, or will be.
+    Converts times of the reactor's clock to dates.
 
-    @param today: the date and time now, with a zone.
+    @param today: returns the date and time now, with a time zone.
     """
 
     def __init__(
@@ -51,6 +56,6 @@ class WallClock:
         self._today = today
 
     def format(self, when: float) -> str:
-        """C{when}, in seconds of the clock, as people and programs read it, to the second."""
+        """Return the date of C{when}, which is in seconds of the clock, in ISO 8601."""
         date = self._today() + timedelta(seconds=when - self._clock.seconds())
         return date.isoformat(timespec="seconds")

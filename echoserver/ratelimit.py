@@ -9,16 +9,16 @@ from math import inf
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-# Timers are not more precise, and floats lose as much when they are added to the time of day.
+# In seconds. Timers and the time of day as a float are not more precise.
 _NO_DELAY = 0.001
 
 
 @dataclass(frozen=True, slots=True)
 class TokenBucket:
     """
-    A token bucket, as a value: C{burst} tokens at first, C{rate} more a second, at most C{burst}.
+    A token bucket. It starts with C{burst} tokens, its maximum, and gets C{rate} more each second.
 
-    Times are seconds of one clock that is never set back.
+    Times are seconds of one monotonic clock.
 
     @ivar rate: tokens a second, over 0.
     @ivar burst: the capacity in tokens, 1 or more.
@@ -41,10 +41,11 @@ class TokenBucket:
 
 class Waiter:
     """
-    A caller of a L{RateLimiter}. It keeps its place from the first refusal until it may call, or
-    gives up.
+    A caller of a L{RateLimiter}. It is in the queue from the first time that it may not call, until
+    it may call or gives up.
 
     @param retry: called when L{mayCall} should be called again.
+    @ivar ticket: its number in the queue; 0 if it is not there.
     """
 
     def __init__(self, limiter: RateLimiter, retry: Callable[[], None]) -> None:
@@ -65,7 +66,7 @@ class Waiter:
         return self._limiter.mayCall(self)
 
     def giveUp(self) -> None:
-        """Leave the queue: no call is wanted now."""
+        """Leave the queue, because there is nothing to call."""
         self._limiter.giveUp(self)
 
 
@@ -73,7 +74,7 @@ class RateLimiter:
     """
     Limits the calls of one process, by one token bucket.
 
-    @param bucket: None is no limit.
+    @param bucket: None for no limit.
     """
 
     def __init__(self, clock: IReactorTime, bucket: TokenBucket | None = None) -> None:
@@ -136,7 +137,7 @@ class RateLimiter:
 
     def _retry(self) -> None:
         self._timer = None
-        # It joins the queue again, with its ticket, if it still wants to call.
+        # If it still has a call to make, it joins the queue again with the same ticket.
         first = self._first(self._clock.seconds())
         self._queue.discard(first)
         first.retry()

@@ -1,4 +1,4 @@
-"""What stands in for AWS: its endpoint, its client, its calls, the instance metadata, a thread."""
+"""Doubles of AWS: an endpoint, a client, a session, calls, and the instance metadata service."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ REGISTER = {
 
 
 def atOnce(function: Callable[[], T], /) -> Deferred[T]:
-    """An C{InThread} that needs no thread."""
+    """Run the function now: an C{InThread} without a thread."""
     return execute(function)
 
 
 def told(events: Sequence[LogEvent]) -> list[str]:
-    """Log events as a person reads them."""
+    """Return the log lines of the events."""
     return [formatEvent(event) for event in events]
 
 
 class RecordedCalls:
-    """Where calls are made: each is written down, and answered with C{reply}."""
+    """Records each call, and returns C{reply}."""
 
     def __init__(self, reply: dict[str, Any] | None = None) -> None:
         self.reply = reply or {}
@@ -58,16 +58,20 @@ class RecordedCalls:
 
 class LoopbackEndpoint:
     """
-    An HTTP endpoint with a thread of its own, that answers every request as it is told.
+    An HTTP endpoint in its own thread. It sends the same response to each request.
 
-    @ivar answer: the bytes.
-    @ivar resets: whether a reset follows the answer, instead of an orderly end.
-    @ivar silent: whether nothing is answered at all, until L{close}.
-    @ivar requests: the heads of the requests seen.
+    @ivar answer: the bytes of the response.
+    @ivar endless: sent after the response again and again, until the client closes.
+    @ivar endlessBytes: the number of bytes of it that were sent.
+    @ivar resets: if True, the connection is reset after the response.
+    @ivar silent: if True, no response is sent until L{close}.
+    @ivar requests: the heads of all requests.
     """
 
     def __init__(self) -> None:
         self.answer = b""
+        self.endless = b""
+        self.endlessBytes = 0
         self.resets = False
         self.silent = False
         self.requests: list[bytes] = []
@@ -78,7 +82,7 @@ class LoopbackEndpoint:
         self._thread.start()
 
     def says(self, status: int, body: bytes | dict[str, Any], *, short: int = 0) -> None:
-        """Answer so; the body lacks the last C{short} bytes of what is announced."""
+        """Set the response. Its Content-Length is C{short} bytes more than the body has."""
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         self.answer = (
             f"HTTP/1.1 {status} Said\r\nx-amzn-RequestId: an-id\r\nConnection: close\r\n"
@@ -86,7 +90,7 @@ class LoopbackEndpoint:
         ).encode() + data
 
     def refuses(self, status: int, code: str, message: str = "so it is") -> None:
-        """Answer with one of AWS's errors."""
+        """Set an error of AWS as the response."""
         self.says(status, {"__type": code, "message": message})
 
     def close(self) -> None:
@@ -118,6 +122,9 @@ class LoopbackEndpoint:
         if self.silent:
             self._closing.wait(5)
         connection.sendall(self.answer)
+        while self.endless and not self._closing.is_set():
+            connection.sendall(self.endless)
+            self.endlessBytes += len(self.endless)
         if self.resets:
             linger = struct.pack("ii", 1, 0)
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
@@ -125,13 +132,14 @@ class LoopbackEndpoint:
 
 class MetadataService(Resource):
     """
-    Version 2 of the instance metadata. An item may be a value, a status, or None, which is silence.
+    An instance metadata service, version 2. An item is a value, a status, or None for no response.
 
-    @ivar tokens: how many were given out.
+    @ivar tokens: the number of tokens that were issued.
+    @ivar token: the text of each token, before its number.
     @ivar asked: the method and path of each request.
-    @ivar refusing: how many of the next GETs are told that their token is not known.
-    @ivar tokenStatus: the status of the answer to who asks for a token.
-    @ivar date: what its clock says, as HTTP words it; empty for nothing.
+    @ivar refusing: the number of GET requests that are now rejected with 401.
+    @ivar tokenStatus: the status of the response to a request for a token.
+    @ivar date: the C{Date} of each response; empty for none.
     """
 
     isLeaf = True
@@ -142,18 +150,19 @@ class MetadataService(Resource):
         self.date = "Mon, 18 Sep 2017 08:20:00 GMT"
         self.below = below
         self.tokens = 0
+        self.token = "token-"
         self.asked: list[tuple[str, str]] = []
         self.refusing = 0
         self.tokenStatus = 200
 
     @property
     def got(self) -> list[str]:
-        """The items asked for, in order."""
+        """The requested items, in order."""
         mark = "/latest/meta-data/"
         return [path.partition(mark)[2] for method, path in self.asked if method == "GET"]
 
     def http(self) -> Any:
-        """A client of this service alone."""
+        """Return an HTTP client of this service."""
         return StubTreq(self)
 
     def render(self, request: Request) -> Any:
@@ -170,9 +179,9 @@ class MetadataService(Resource):
             if self.tokenStatus != 200 or not (ttl or "").isdecimal():
                 return self._page(request, 400 if self.tokenStatus == 200 else self.tokenStatus)
             self.tokens += 1
-            return f"token-{self.tokens}".encode()
+            return f"{self.token}{self.tokens}".encode()
         given = request.getHeader("X-aws-ec2-metadata-token")
-        if given != f"token-{self.tokens}" or self.refusing:
+        if given != f"{self.token}{self.tokens}" or self.refusing:
             self.refusing = max(0, self.refusing - 1)
             return self._page(request, 401)
         item = self.items.get(path.removeprefix("meta-data/"), 404)
@@ -187,7 +196,7 @@ class MetadataService(Resource):
 
 
 class FakeClient:
-    """A client that writes down each call and its thread, and answers with C{reply}."""
+    """A boto3 client that records each call and its thread, and returns C{reply}."""
 
     def __init__(self, reply: dict[str, Any] | None = None) -> None:
         self.reply = reply or {}
@@ -204,7 +213,7 @@ class FakeClient:
 
 
 class FakeSession:
-    """A session whose every use is written down by its thread."""
+    """A boto3 session that records the threads in which it is used."""
 
     def __init__(self, client: FakeClient) -> None:
         self.made = client
@@ -221,7 +230,7 @@ class FakeSession:
 
 
 def gameLiftWith(client: object) -> GameLift:
-    """An open GameLift that calls this client, at once."""
+    """Return an open L{GameLift} that calls this client without a thread."""
     session = cast(Session, FakeSession(FakeClient()))
     gameLift = GameLift(
         Clock(),
@@ -237,5 +246,5 @@ def gameLiftWith(client: object) -> GameLift:
 
 @cache
 def localSession() -> Session:
-    """One for many tests: it keeps what it has read of GameLift's model."""
+    """Return a session for many tests, which has read GameLift's model once."""
     return openSession(EndpointConfig(local=True))

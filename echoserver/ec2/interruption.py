@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from random import Random
@@ -18,18 +18,22 @@ from twisted.python.failure import Failure
 from echoserver.clock import CancellableSleep
 from echoserver.ec2.metadata import InstanceMetadata, NoMetadata
 from echoserver.ec2.notices import (
+    MAINTENANCE_PATH,
     PATHS,
     InstanceStatus,
     InvalidNotice,
     Notice,
     NoticeKind,
-    parseNotice,
+    parseNotices,
 )
 
 _log = Logger(namespace="fleetiq.ec2")
 
 METADATA_INTERVAL = 5.0
 MAX_INTERVAL = 600.0
+# Seconds before scheduled maintenance at which game servers drain. EC2 announces it up to weeks
+# ahead; until then the instance is as good as any. Most sessions end within an hour.
+MAINTENANCE_LEAD = 3600.0
 _JITTER = 0.1
 
 
@@ -95,7 +99,10 @@ class InterruptionPoller:
         self._statusError = statusError
         self._servers = servers
         self._config = config
-        self._seen: set[bytes] = set()
+        # By a digest of the notice: whether it was handled, or is still far ahead.
+        self._handled: dict[bytes, bool] = {}
+        # The reason of each maintenance event in the last response, by the same digest.
+        self._scheduled: dict[bytes, str] = {}
         self._everResponded = False
         self._metadataWorks = True
         self._loops: list[Deferred[None]] = []
@@ -153,18 +160,24 @@ class InterruptionPoller:
     async def _checkPath(self, path: str) -> None:
         item = await self._metadata.item(path)
         self._everResponded = True
-        if item is None:
-            return
         try:
-            notice = parseNotice(path, item.text, item.date)
+            notices = [] if item is None else parseNotices(path, item.text, item.date)
         except InvalidNotice as error:
             raise NoMetadata(
                 f"The instance metadata service returned no valid notice for {path}: {error}."
             ) from error
-        digest = sha256(f"{path} {item.text}".encode()).digest()
-        if notice is not None and digest not in self._seen:
-            self._seen.add(digest)
-            await self._handleNotice(notice)
+        found = {sha256(f"{path} {each.key}".encode()).digest(): each for each in notices}
+        if path == MAINTENANCE_PATH:
+            self._logCanceled(found)
+        for digest, notice in found.items():
+            if not self._handled.get(digest):
+                await self._handleNotice(digest, notice)
+
+    def _logCanceled(self, found: Mapping[bytes, Notice]) -> None:
+        for digest, reason in self._scheduled.items():
+            if digest not in found:
+                _log.info("No longer scheduled: {reason}.", reason=reason)
+        self._scheduled = {digest: each.reason for digest, each in found.items()}
 
     def _logMetadataState(self, error: str | None) -> None:
         works = error is None
@@ -183,12 +196,38 @@ class InterruptionPoller:
                 "{error} Interruption notices are not seen until the service responds.", error=error
             )
 
-    async def _handleNotice(self, notice: Notice) -> None:
-        self.notices[notice.kind] += 1
-        if notice.kind is NoticeKind.REBALANCE and not self._config.drainOnRebalance:
+    async def _handleNotice(self, digest: bytes, notice: Notice) -> None:
+        isNew = digest not in self._handled
+        self.notices[notice.kind] += isNew
+        self._handled[digest] = True
+        if notice.kind is NoticeKind.MAINTENANCE:
+            self._handled[digest] = await self._handleMaintenance(notice, isNew)
+        elif notice.kind is NoticeKind.REBALANCE and not self._config.drainOnRebalance:
             _log.info("{reason}. No action is taken (--on-rebalance log).", reason=notice.reason)
-            return
-        await self._terminateAll(notice.secondsLeft, notice.reason)
+        else:
+            await self._terminateAll(notice.secondsLeft, notice.reason)
+
+    async def _handleMaintenance(self, notice: Notice, isNew: bool) -> bool:
+        """Drain, or log why not. Return False if the maintenance is still far ahead."""
+        left = notice.secondsLeft or 0.0
+        # A process that starts after the time can be that of the rebooted instance: EC2 shows the
+        # event for a while. If this process shut down then, nothing would start it again.
+        hasPassed = isNew and left <= 0.0
+        if hasPassed or not notice.endsInstance:
+            reason = "this time has passed" if hasPassed else "the instance keeps running"
+            _log.warn("{event}. No action is taken: {reason}.", event=notice.reason, reason=reason)
+            return True
+        if left > MAINTENANCE_LEAD:
+            if isNew:
+                _log.warn(
+                    "{event}, in {left:.0f} s: game servers drain {lead:.0f} s before.",
+                    event=notice.reason,
+                    left=left,
+                    lead=MAINTENANCE_LEAD,
+                )
+            return False
+        await self._terminateAll(left, notice.reason)
+        return True
 
     async def _terminateAll(self, secondsLeft: float | None, reason: str) -> None:
         when = "" if secondsLeft is None else f", in {secondsLeft:.0f} s"

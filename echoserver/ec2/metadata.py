@@ -15,6 +15,8 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from twisted.web.http_headers import Headers
 
+from echoserver.printable import printable
+
 if TYPE_CHECKING:
     from treq.client import HTTPClient
 
@@ -24,7 +26,9 @@ TOKEN_TTL = 21600
 # In bytes. An item has one or two lines.
 MAX_RESPONSE = 65_536
 
-_VALUE = re.compile("[A-Za-z0-9.:_-]+")
+# The longest value is a host name.
+_VALUE = re.compile("[A-Za-z0-9.:_-]{1,255}")
+_TOKEN = re.compile("[!-~]{1,1024}")
 _IPV4 = "http://169.254.169.254"
 _IPV6 = "http://[fd00:ec2::254]"
 
@@ -96,7 +100,7 @@ class _Response:
 class _Body(Protocol):
     """
     Reads a response body. If C{whole} is cancelled or the body is longer than L{MAX_RESPONSE}, the
-    connection is closed.
+    connection is closed, and data that still arrives is dropped.
     """
 
     def __init__(self) -> None:
@@ -104,8 +108,12 @@ class _Body(Protocol):
         self._data = b""
 
     def dataReceived(self, data: bytes) -> None:
+        if self.whole.called:
+            return
         self._data += data
         if len(self._data) > MAX_RESPONSE:
+            self._data = b""
+            self.whole.errback(ValueError(f"its response has more than {MAX_RESPONSE} bytes"))
             self._close()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
@@ -184,6 +192,10 @@ class InstanceMetadata:
                     f"The instance metadata service at {self._url()} returned no token, but status"
                     f" {response.status}."
                 )
+            if not _TOKEN.fullmatch(response.body):
+                raise NoMetadata(
+                    f"The instance metadata service at {self._url()} returned an invalid token."
+                )
             self._token = response.body
         headers = {"X-aws-ec2-metadata-token": [self._token]}
         return await self._request("GET", f"/latest/meta-data/{path}", headers)
@@ -197,7 +209,7 @@ class InstanceMetadata:
             cause = _cause(error)
             if isinstance(cause, CancelledError):
                 raise cause from error
-            reason = str(cause).rstrip(".") or type(cause).__name__
+            reason = printable(cause).rstrip(".") or type(cause).__name__
             raise NoMetadata(
                 f"The instance metadata service at {url} does not respond: {reason}."
             ) from error
@@ -214,7 +226,7 @@ class InstanceMetadata:
 def _parseDate(date: str) -> float | None:
     try:
         return parsedate_to_datetime(date).timestamp()
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 

@@ -1,27 +1,30 @@
 """
-The one door to boto3: session, client, time limits, threads.
+The client of GameLift's API: session, client, time limits, threads. Only it calls boto3.
 
-boto3 is imported, its session and client are made, and every call runs, in the threads of one pool
-of our own: never on the reactor thread, where making a client would block on the network, nor in
-the reactor's pool, where names are looked up.
+boto3 is imported, its session and client are made, and each call runs in the threads of our own
+pool. On the reactor thread, making the client would block on the network. The reactor's pool looks
+up host names.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from threading import Thread
 from typing import Any, ParamSpec, Protocol, TypeVar
+from urllib.parse import urlsplit
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
 from echoserver.gamelift.errors import CallFailed, notOpened, overdue, translate
+from echoserver.gamelift.replies import checkReplies
+from echoserver.printable import printable
 
 _log = Logger(namespace="fleetiq.gamelift")
 
@@ -33,19 +36,19 @@ CONNECT_TIMEOUT = 3.0
 READ_TIMEOUT = 5.0
 WHOLE_CALL = 10.0
 THREADS = 10
-# Many calls that return at once take turns on the one core that players wait for. 50 are enough
+# Many threads that return at once delay the players' data, which needs the same core. 50 are enough
 # for the heartbeats of 500 game servers while each call takes 5 s.
 MOST_THREADS = 50
 
 
 class Client(Protocol):
-    """What is used of a boto3 client: a method an operation, in snake case."""
+    """The used part of a boto3 client: one method for each operation, in snake case."""
 
     def __getattr__(self, name: str) -> Callable[..., Reply]: ...
 
 
 class Session(Protocol):
-    """What is used of a C{boto3.session.Session}. Not thread-safe: one call at a time."""
+    """The used part of a C{boto3.session.Session}. It is not thread-safe: one call at a time."""
 
     region_name: str | None
 
@@ -60,11 +63,11 @@ class InThread(Protocol):
 
 class IdleExitThreadPool(ThreadPool):
     """
-    A pool whose threads never keep the process alive: a call that hangs holds up no exit. They end
-    when no call waits for them: beside another thread each system call takes longer, and so each
-    player's bytes.
+    A thread pool for calls. Its threads are daemons, so that a call that hangs does not delay the
+    exit. A thread ends when no call waits, because each further thread makes every system call of
+    the process slower.
 
-    @param gameServers: how many will call; none but slow calls need a thread for each.
+    @param gameServers: the number of game servers that will call.
     """
 
     threadFactory = staticmethod(partial(Thread, daemon=True))  # type: ignore[assignment] # a factory
@@ -86,13 +89,13 @@ class IdleExitThreadPool(ThreadPool):
             self.stopAWorker()
 
     def widen(self, gameServers: int) -> None:
-        """From now on so many may call at once: none waits in vain for a thread to leave with."""
+        """Allow this number of calls at the same time, so that each game server can deregister."""
         self.adjustPoolsize(maxthreads=max(self.max, gameServers))
 
     def stopIfIdle(self) -> None:
         """
-        Join the threads, unless one is in a call: the call may wait for the very reactor thread
-        that would wait for it here.
+        Join the threads, unless a call runs. Such a call can wait for the reactor thread, which
+        would wait for the call here.
         """
         if not self.working:
             self.stop()
@@ -101,12 +104,12 @@ class IdleExitThreadPool(ThreadPool):
 @dataclass(frozen=True, slots=True)
 class EndpointConfig:
     """
-    EndpointConfig FleetIQ is.
+    The endpoint to call.
 
-    @ivar region: None leaves it to the profile.
-    @ivar endpoint: a URL; None leaves it to AWS_ENDPOINT_URL_GAMELIFT, then to AWS's own.
-    @ivar local: a FleetIQ of this machine: dummy credentials, and no AWS variable, profile or
-        proxy is read.
+    @ivar region: None for the region of the profile.
+    @ivar endpoint: a URL; None for AWS_ENDPOINT_URL_GAMELIFT, or else the endpoint of AWS.
+    @ivar local: True for a local FleetIQ. Then the credentials are dummies, and no AWS variable,
+        profile or proxy is read.
     """
 
     region: str | None = None
@@ -115,7 +118,7 @@ class EndpointConfig:
 
 
 def openSession(where: EndpointConfig) -> Session:
-    """Import boto3 and make its session: some 150 ms. In a thread of the pool, once a process."""
+    """Import boto3 and make its session, in some 150 ms. In a thread of the pool, once."""
     import boto3.session
     import botocore.session
 
@@ -137,7 +140,7 @@ def openSession(where: EndpointConfig) -> Session:
 
 
 def openClient(session: Session, where: EndpointConfig, region: str | None) -> Client:
-    """Make the client, some 60 ms, and look for the credentials. In a thread of the pool."""
+    """Make the client, in some 60 ms, and look for credentials. In a thread of the pool."""
     from botocore.config import Config
 
     config = Config(
@@ -152,15 +155,42 @@ def openClient(session: Session, where: EndpointConfig, region: str | None) -> C
     )
 
 
+def openCheckedClient(session: Session, where: EndpointConfig, region: str | None) -> Client:
+    """Make a client as L{openClient} does, which limits and checks replies."""
+    client = openClient(session, where, region)
+    checkReplies(client)
+    return client
+
+
+def hostsOf(where: EndpointConfig, region: str | None, environ: Mapping[str, str]) -> list[str]:
+    """Return the hosts that boto3 connects to: the metadata service, and the endpoint."""
+    ipv6 = environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE", "").lower() == "ipv6"
+    metadata = environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT")
+    endpoint = (
+        where.endpoint
+        or environ.get("AWS_ENDPOINT_URL_GAMELIFT")
+        or environ.get("AWS_ENDPOINT_URL")
+        or f"https://gamelift.{region}.amazonaws.com"
+    )
+    urls = (metadata or ("http://[fd00:ec2::254]" if ipv6 else "http://169.254.169.254"), endpoint)
+    hosts = []
+    for url in urls:
+        try:
+            hosts.append(urlsplit(url).hostname)
+        except ValueError:
+            continue
+    return list(dict.fromkeys(host for host in hosts if host))
+
+
 class GameLift:
     """
-    GameLift's API, an operation a Deferred. All methods on the reactor thread.
+    GameLift's API. Each call of an operation returns a Deferred. All on the reactor thread.
 
-    @param inThread: where boto3 runs: C{partial(deferToThreadPool, reactor, pool)}.
+    @param inThread: runs boto3 in a thread: C{partial(deferToThreadPool, reactor, pool)}.
     @param session: makes the session, in such a thread.
     @param client: makes the client of that session, in such a thread.
-    @param ended: called as each call ends: with its operation, C{"ok"} or the error's code, and the
-        seconds it took.
+    @param ended: called when a call has ended, with its operation, C{"ok"} or the label of the
+        error (L{CallFailed.label}), and its duration in seconds.
     """
 
     def __init__(
@@ -170,7 +200,7 @@ class GameLift:
         where: EndpointConfig,
         *,
         session: Callable[[EndpointConfig], Session] = openSession,
-        client: Callable[[Session, EndpointConfig, str | None], Client] = openClient,
+        client: Callable[[Session, EndpointConfig, str | None], Client] = openCheckedClient,
         ended: Callable[[str, str, float], None] = lambda *_: None,
     ) -> None:
         self._clock = clock
@@ -181,9 +211,16 @@ class GameLift:
         self._ended = ended
         self._session: Session | None = None
         self._client: Client | None = None
+        self._region: str | None = None
+        self._hosts: list[str] = []
+        # While the client is being made: the calls that wait for it.
+        self._waiting: list[Deferred[Client]] | None = None
 
     def region(self) -> Deferred[str | None]:
-        """Open the session; fires with the region the settings name. Fails with L{CallFailed}."""
+        """
+        Open the session. Fires with the region in the settings; fails with L{CallFailed}: do not
+        retry.
+        """
 
         def opening() -> tuple[Session, str | None]:
             session = self._makeSession(self.where)
@@ -196,37 +233,69 @@ class GameLift:
         return self._try(notOpened, "session", opening).addCallback(opened)
 
     def open(self, region: str | None) -> Deferred[None]:
-        """Make the client, after L{region} has fired. Fails with L{CallFailed}; do not retry."""
+        """
+        Make the client, after L{region} has fired. If the network fails meanwhile, for example a
+        proxy that is down, this is logged, and each call tries again.
 
-        def opened(client: Client) -> None:
-            self._client = client
+        @return: fires with None; fails with L{CallFailed} if a setting is wrong: do not retry.
+        """
+        self._region = region
+        self._hosts = hostsOf(self.where, region, os.environ)
 
-        assert self._session is not None, "region() comes first"
-        made = self._try(notOpened, "client", self._makeClient, self._session, self.where, region)
-        return made.addCallback(opened)
+        def failed(failure: Failure) -> None:
+            error = failure.value
+            if not (isinstance(error, CallFailed) and error.retry):
+                failure.raiseException()
+            _log.warn("{reason} Each call to FleetIQ tries again.", reason=str(error))
+
+        return self._opened().addCallbacks(lambda _: None, failed)
+
+    def _opened(self) -> Deferred[Client]:
+        """Make the client, or wait for the attempt in progress. Fails with L{CallFailed}."""
+        client: Deferred[Client] = Deferred()
+        if self._waiting is not None:
+            self._waiting.append(client)
+            return client
+        assert self._session is not None, "call region() first"
+        self._waiting = [client]
+        made = self._try(
+            notOpened, "client", self._makeClient, self._session, self.where, self._region
+        )
+        made.addBoth(self._made)
+        return client
+
+    def _made(self, result: Client | Failure) -> None:
+        waiting, self._waiting = self._waiting or [], None
+        if not isinstance(result, Failure):
+            self._client = result
+        for each in waiting:
+            each.callback(result)
 
     def call(self, operation: str, **request: Any) -> Deferred[Reply]:
         """
-        Call one operation, once: no repeating, at most 3 s to connect, 5 s of silence, and 10 s in
-        all, the wait for a thread included. Cancelled, it is not sent if it has not been yet; a
-        late reply is ignored. Only a peer that sends a byte now and then can keep the thread.
+        Call one operation, once. The limits are 3 s to connect, 5 s without data, and 10 s for
+        all, which includes the wait for a thread. A cancelled call is not sent if no thread has
+        begun it; a late reply is ignored. A peer that keeps sending single bytes can occupy the
+        thread for longer.
 
         @param operation: as AWS spells it, C{"RegisterGameServer"}.
-        @param request: its members, as AWS spells them; None leaves one out.
-        @return: fires with the reply, without C{ResponseMetadata}; fails with L{CallFailed}, which
-            says whether to retry.
+        @param request: its members, as AWS spells them; those that are None are left out.
+        @return: fires with the reply, without C{ResponseMetadata}; fails with L{CallFailed}, whose
+            C{retry} is True if a retry can succeed.
         """
         members = {name: value for name, value in request.items() if value is not None}
-        client, began = self._client, self._clock.seconds()
-        assert client is not None, "open() comes first"
+        began = self._clock.seconds()
         sent = abandoned = False
 
-        def send() -> Reply:
-            nonlocal sent
-            if abandoned:
-                return {}  # nobody hears of it
-            sent = True
-            return _send(client, operation, members)
+        def send(client: Client) -> Deferred[Reply]:
+            def run() -> Reply:
+                nonlocal sent
+                if abandoned:
+                    return {}  # the result is ignored
+                sent = True
+                return _send(client, operation, members)
+
+            return self._try(translate, operation, run)
 
         def cancelled(failure: Failure) -> Failure:
             nonlocal abandoned
@@ -236,15 +305,32 @@ class GameLift:
         def tooLate(*_: object) -> Reply:
             raise overdue(operation, WHOLE_CALL, sent=sent)
 
-        done = self._try(translate, operation, send).addErrback(cancelled)
+        done = self._clientFor(operation).addCallback(send).addErrback(cancelled)
         done.addTimeout(WHOLE_CALL, self._clock, tooLate)
         return done.addCallbacks(
             self._replied, self._failed, (operation, began), {}, (operation, began)
         )
 
+    def _clientFor(self, operation: str) -> Deferred[Client]:
+        if self._client is not None:
+            return succeed(self._client)
+
+        def failed(failure: Failure) -> Client:
+            failure.trap(CallFailed)
+            error: Any = failure.value
+            raise CallFailed(
+                operation,
+                error.code,
+                f"{operation} was not sent: {error}",
+                retry=error.retry,
+                mayHaveHappened=False,
+            )
+
+        return self._opened().addErrback(failed)
+
     def _try(
         self,
-        meaning: Callable[[str, Exception], CallFailed],
+        meaning: Callable[[str, Exception, Sequence[str]], CallFailed],
         what: str,
         work: Callable[..., T],
         *args: Any,
@@ -253,7 +339,7 @@ class GameLift:
             try:
                 return work(*args)
             except Exception as error:
-                raise meaning(what, error) from error
+                raise meaning(what, error, self._hosts) from error
 
         return self._inThread(run)
 
@@ -264,21 +350,23 @@ class GameLift:
             "{operation} took {ms:.0f} ms, request id {requestId}.",
             operation=operation,
             ms=took * 1000,
-            requestId=requestId,
+            requestId=printable(requestId, 100),
         )
         self._ended(operation, "ok", took)
         return reply
 
     def _failed(self, failure: Failure, operation: str, began: float) -> Failure:
         took = self._clock.seconds() - began
-        code = getattr(failure.value, "code", type(failure.value).__name__)
+        error = failure.value
+        name = type(error).__name__
+        code, label = (error.code, error.label) if isinstance(error, CallFailed) else (name, name)
         _log.warn(
             "{operation} failed after {ms:.0f} ms: {code}.",
             operation=operation,
             ms=took * 1000,
             code=code,
         )
-        self._ended(operation, code, took)
+        self._ended(operation, label, took)
         return failure
 
 

@@ -1,4 +1,4 @@
-"""Record since when calls to FleetIQ fail, for all game servers of a process."""
+"""Record and log since when calls to FleetIQ fail, for all game servers of a process."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Degraded:
             )
 
     def ended(self, gameServer: Hashable) -> None:
-        """Forget this game server, because it makes no calls any more."""
+        """Remove this game server, which makes no more calls."""
         self._failing.discard(gameServer)
         if not self._failing:
             self.since, self._logged = None, False

@@ -1,9 +1,11 @@
-"""The ids held, kept in a folder: a restart learns what a crash left with FleetIQ."""
+"""Persist game server ids, so that a restart after a crash can deregister them."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
+import stat
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,8 +18,18 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from echoserver.gamelift.service import RegistrationRequest
+from echoserver.printable import printable
 
 _log = Logger(namespace="fleetiq.gamelift")
+
+# Seconds. A disk that hangs delays a registration for no longer.
+WRITE_TIMEOUT = 1.0
+# In bytes. The longest ConnectionInfo has 512 characters, of 12 bytes each when escaped.
+MAX_FILE = 16_384
+# O_NONBLOCK is for a FIFO, which would block until another process writes to it.
+_READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_WRITE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_ID = re.compile(r"[a-zA-Z0-9.-]{3,128}")
 
 
 class InThread(TypingProtocol):
@@ -26,13 +38,9 @@ class InThread(TypingProtocol):
     def __call__(self, function: Callable[[], None], /) -> Deferred[None]: ...
 
 
-# A disk that hangs holds nobody back for longer.
-LONGEST_WRITE = 1.0
-
-
 @dataclass(frozen=True, slots=True)
 class StoredId:
-    """What a file says: this id is registered, or may be."""
+    """The content of a file: a game server id that is registered, or may be."""
 
     group: str
     instanceId: str
@@ -42,28 +50,30 @@ class StoredId:
 
 def prepare(folder: Path) -> None:
     """
-    Have the folder, and be able to write there. Blocks.
+    Make the folder, and check that files can be written there. Blocks.
 
-    @raise ValueError: with a sentence.
+    @raise ValueError: with a sentence, if not.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with TemporaryFile(dir=folder):
             pass
     except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or error
+        reason = getattr(error, "strerror", None) or error
         raise ValueError(
-            f"cannot write in '{folder}' ({why}): name a folder that this user may write in, or"
+            f"cannot write in '{folder}' ({reason}): name a folder that this user may write in, or"
             " leave it out."
         ) from error
 
 
 class IdStore:
     """
-    One file for each port, C{5000.json}, so that processes may share the folder: who holds the port
-    owns the file. Files are replaced at once or not at all, without waiting for the disk.
+    Stores one file for each port, for example C{5000.json}. Processes can share the folder, because
+    only the process that has bound the port uses its file. A file is replaced in one step. There is
+    no C{fsync}.
 
-    @param inThread: where files are written; read they are on the calling thread, at the start.
+    @param inThread: runs a function in a thread, to write files. C{load} reads on the calling
+        thread.
     """
 
     def __init__(self, clock: IReactorTime, folder: Path, group: str, inThread: InThread) -> None:
@@ -71,52 +81,58 @@ class IdStore:
         self._folder = folder
         self._group = group
         self._inThread = inThread
+        # To be written next, by port. None removes the file.
         self._due: dict[int, StoredId | None] = {}
         self._writing = False
-        # Who waits for what is written now, and for what is due then.
+        # Fire when the current write ends, and when the next one does.
         self._waiting: list[Deferred[None]] = []
         self._waitingNext: list[Deferred[None]] = []
 
     def load(self, request: RegistrationRequest) -> str | None:
-        """The id that a former owner of the port left registered as us, drawn by it. Blocks."""
+        """
+        Return the id that an earlier process on this port left registered. Blocks.
+
+        @return: None if there is none, if it belongs to another registration, or if the file is
+            damaged. A damaged file is renamed, and logged.
+        """
         path = self._path(request.port)
         try:
-            held = StoredId(**json.loads(path.read_bytes()))
-            gameServerId = held.gameServerId
-            ours = held == StoredId(
-                self._group, request.instanceId, request.connectionInfo, gameServerId
-            )
-            drawn = gameServerId.startswith(f"{request.instanceId}-{request.port}-")
+            stored = _read(path)
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, TypeError, AttributeError) as error:
+        except (OSError, ValueError) as error:
             self._setAside(path, error)
             return None
-        if not (ours and drawn):
-            # A fixed id may be somebody else's by now; Register finds out.
-            _log.info("{path} is of another registration: left alone.", path=str(path))
+        gameServerId = stored.gameServerId
+        ours = StoredId(self._group, request.instanceId, request.connectionInfo, gameServerId)
+        if stored != ours or not request.isRandomId(gameServerId):
+            # An id that the user chose can be in use by another server now. Register detects that.
+            _log.info("{path} is of another registration: it is ignored.", path=str(path))
             return None
-        _log.warn("{id} was left behind: it is deregistered first.", id=gameServerId)
+        _log.warn(
+            "{id} was left registered by an earlier process: it is deregistered first.",
+            id=gameServerId,
+        )
         return gameServerId
 
     def save(self, request: RegistrationRequest, gameServerId: str | None) -> Deferred[None]:
         """
-        From now on this id is held, or none. A file that cannot be written is a log line.
+        Store the id of this registration; None removes it. An error of the disk is logged.
 
-        @return: fires when it is written, or cannot be, or after 1 s; never fails.
+        @return: fires when this is done or has failed, or after L{WRITE_TIMEOUT}; never fails.
         """
-        held = gameServerId and StoredId(
+        stored = gameServerId and StoredId(
             self._group, request.instanceId, request.connectionInfo, gameServerId
         )
-        self._due[request.port] = held or None
+        self._due[request.port] = stored or None
         written: Deferred[None] = Deferred()
         self._waitingNext.append(written)
         if not self._writing:
             self._write()
-        return written.addTimeout(LONGEST_WRITE, self._clock).addErrback(_goOn)
+        return written.addTimeout(WRITE_TIMEOUT, self._clock).addErrback(_ignoreTimeout)
 
     def flushed(self) -> Deferred[None]:
-        """Fires when all that was to be kept is."""
+        """Return a Deferred that fires when nothing is left to write."""
         if not self._writing:
             return succeed(None)
         written: Deferred[None] = Deferred()
@@ -124,32 +140,30 @@ class IdStore:
         return written
 
     def _write(self) -> None:
-        # One thread at a time, however many wait: a disk that hangs takes no other from FleetIQ.
+        # At most one thread writes, so that a disk that hangs leaves the others for calls.
         due, self._due = self._due, {}
         self._waiting, self._waitingNext = self._waitingNext, []
         self._writing = True
-        done = self._inThread(lambda: self._put(due))
-        done.addErrback(self._failed).addCallback(self._wrote)
+        done = self._inThread(lambda: self._writeFiles(due))
+        done.addErrback(self._failed).addCallback(self._written)
 
-    def _put(self, due: dict[int, StoredId | None]) -> None:
-        for port, held in due.items():
+    def _writeFiles(self, due: dict[int, StoredId | None]) -> None:
+        for port, stored in due.items():
             path = self._path(port)
-            if held is None:
+            if stored is None:
                 path.unlink(missing_ok=True)
             else:
-                new = path.with_suffix(".new")
-                new.write_text(json.dumps(asdict(held)))
-                new.replace(path)
+                _replace(path, json.dumps(asdict(stored)))
 
     def _failed(self, failure: Failure) -> None:
         _log.warn(
-            "Ids held could not be kept in {folder}: {why}. After a crash they would stay"
-            " registered until their health lapses.",
+            "Cannot store game server ids in {folder}: {reason}. After a crash, game servers stay"
+            " registered until their health check expires.",
             folder=str(self._folder),
-            why=failure.getErrorMessage(),
+            reason=printable(failure.getErrorMessage()),
         )
 
-    def _wrote(self, _: None) -> None:
+    def _written(self, _: None) -> None:
         written, self._waiting = self._waiting, []
         self._writing = False
         if self._due:
@@ -158,22 +172,62 @@ class IdStore:
             each.callback(None)
 
     def _setAside(self, path: Path, error: Exception) -> None:
-        aside = path.with_suffix(".unreadable")
+        damaged = path.with_suffix(".damaged")
         try:
-            os.replace(path, aside)
+            os.replace(path, damaged)
         except OSError:
-            aside = path
+            damaged = path
         _log.warn(
-            "{path} does not say which id was held ({why}), and is {aside} now. If a crash left"
-            " one, 'fleetiq deregister --instance ID' cleans.",
+            "{path} has no valid game server id ({reason}); it is {damaged} now. If a crash has"
+            " left one registered, 'fleetiq deregister --instance ID' removes it.",
             path=str(path),
-            why=repr(error),
-            aside=str(aside),
+            reason=printable(error),
+            damaged=str(damaged),
         )
 
     def _path(self, port: int) -> Path:
         return self._folder / f"{port}.json"
 
 
-def _goOn(failure: Failure) -> None:
+def _read(path: Path) -> StoredId:
+    """
+    Read a file.
+
+    @raise OSError: if it cannot be opened, also if it is a symbolic link.
+    @raise ValueError: if it is not a regular file of this user, or damaged.
+    """
+    descriptor = os.open(path, _READ_FLAGS)
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError("it is not a regular file")
+        if status.st_uid != os.geteuid():
+            raise ValueError(f"it belongs to user {status.st_uid}")
+        data = os.read(descriptor, MAX_FILE + 1)
+    finally:
+        os.close(descriptor)
+    if len(data) > MAX_FILE:
+        raise ValueError(f"it has more than {MAX_FILE} bytes")
+    try:
+        stored = StoredId(**json.loads(data))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ValueError(repr(error)) from error
+    if not all(isinstance(value, str) for value in asdict(stored).values()):
+        raise ValueError("a value is not a string")
+    if not _ID.fullmatch(stored.gameServerId):
+        raise ValueError(f"the id is {printable(stored.gameServerId, 40)!r}")
+    return stored
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write a new file for this user only, and rename it to C{path}."""
+    new = path.with_suffix(".new")
+    # It can be the file of a crashed process, or a link by another user.
+    new.unlink(missing_ok=True)
+    with os.fdopen(os.open(new, _WRITE_FLAGS, 0o600), "w") as file:
+        file.write(text)
+    new.replace(path)
+
+
+def _ignoreTimeout(failure: Failure) -> None:
     failure.trap(TimeoutError)

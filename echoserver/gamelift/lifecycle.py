@@ -1,9 +1,9 @@
 """
-Pure: what FleetIQ should know of us, and the one next step towards it.
+Pure: the known and the wanted state of a game server in FleetIQ, and the next step.
 
-The lifecycle is a level, not a chain of edges. C{known} is what FleetIQ last confirmed, C{wanted}
-what it should know; L{nextStep} names the one step from here, L{after} what is known once it has
-brought something, whatever that is. Times are seconds of any one clock.
+The lifecycle is level-triggered. C{known} is the state that FleetIQ last confirmed, C{wanted} the
+state that it should have. L{nextStep} returns the next step, L{after} the known state after its
+result. Times are seconds of one clock.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 ADOPT_WITHIN = 60.0
-_LONGEST = 30.0
+_MAX_PAUSE = 30.0
 _MANY_FAILURES = 6
 
 
 class Step(Enum):
-    """What the worker does next."""
+    """The next action of a registration."""
 
     REST = "rest"
     REGISTER = "register"
@@ -34,64 +34,72 @@ class Absent:
 
 @dataclass(frozen=True, slots=True)
 class Available:
-    """FleetIQ may hand us to players."""
+    """FleetIQ can offer the game server to players."""
 
 
 @dataclass(frozen=True, slots=True)
 class Utilized:
-    """FleetIQ knows that this session runs. C{NOBODYS} is a session that nobody joined."""
+    """FleetIQ knows that this session runs. L{NO_PLAYERS} stands for a session without players."""
 
     session: int
 
 
 @dataclass(frozen=True, slots=True)
 class UtilizedExternally:
-    """UTILIZED, but not by us: a client service's claim, waiting for its players."""
+    """UTILIZED, set by a client service that sends players. C{since} is when this was seen."""
 
     since: float
 
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """The id is ours; whether the last step happened is not known. C{ifUtilized}: what if it is."""
+    """
+    The id is ours, but the result of the last step is unknown.
+
+    @ivar ifUtilized: the state if FleetIQ has UTILIZED.
+    """
 
     ifUtilized: Utilized | UtilizedExternally | None
 
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """A Register was lost or answered ConflictException: is the id ours?"""
+    """The result of Register is unknown, or a conflict: the id may be ours or another server's."""
 
 
 Wanted = Absent | Available | Utilized
 Known = Wanted | UtilizedExternally | Unknown | Conflict
-NOBODYS = Utilized(0)
+NO_PLAYERS = Utilized(0)
 
 
 @dataclass(frozen=True, slots=True)
 class Confirmed:
-    """A reply that carries a game server. C{ours}: it has our InstanceId and our ConnectionInfo."""
+    """
+    A reply with a game server.
+
+    @ivar ours: whether it has our InstanceId and our ConnectionInfo.
+    """
 
     utilized: bool
     ours: bool = True
 
 
 class Outcome(Enum):
-    """What else a step may bring."""
+    """The result of a step without a game server in the reply."""
 
     GONE = "FleetIQ does not have the id"
     CONFLICT = "FleetIQ has the id already"
-    REFUSED = "it did not happen, and may next time"
-    FORBIDDEN = "it did not happen, and will not until somebody mends something"
+    REFUSED = "it did not happen, and can succeed later"
+    FORBIDDEN = "it did not happen, and cannot succeed until a person changes something"
     LOST = "it may have happened"
 
 
 @dataclass(frozen=True, slots=True)
 class RegistrationState:
     """
-    One attempt to be registered, and what became of it.
+    The state of one attempt to register.
 
-    @ivar failures: failed steps since all was last at rest.
+    @ivar failures: the number of failed steps since the known state was the wanted one.
     @ivar since: when Register was confirmed; None before.
     """
 
@@ -121,22 +129,25 @@ class Desired:
 
 
 def mayBeClaimed(known: Known) -> bool:
-    """Whether somebody may have been sent here: not before Register, nor once a session began."""
+    """Return whether a claim is possible: after Register, and before a session."""
     return not isinstance(known, Absent | Utilized)
 
 
 def settle(known: Known, wanted: Wanted, now: float) -> Known:
-    """What a claim taken without us has become: the running session's, or, in time, nobody's."""
+    """
+    Return the known state after time has passed. UTILIZED by a client service belongs to the
+    running session, or after L{ADOPT_WITHIN} seconds to L{NO_PLAYERS}.
+    """
     match known, wanted:
         case UtilizedExternally(), Utilized():
             return wanted
         case UtilizedExternally(since=since), _ if now - since >= ADOPT_WITHIN:
-            return NOBODYS
+            return NO_PLAYERS
     return known
 
 
 def nextStep(known: Known, wanted: Wanted) -> Step:
-    """The one next step. This is the whole table."""
+    """Return the next step. This is the whole table."""
     match known, wanted:
         case Conflict(), _:
             return Step.INSPECT
@@ -165,15 +176,15 @@ def after(
     freshId: str,
 ) -> RegistrationState:
     """
-    The registration once a step has brought an outcome. Its failures have grown if the step failed.
+    Return the registration after a step. Its C{failures} are more than before if the step failed.
 
-    @param towards: what was wanted when the step was taken.
-    @param heartbeat: seconds; a registration that is gone before it is that old has failed.
-    @param freshId: the id of the next attempt, taken only where FleetIQ confirmed that the present
-        one is gone, or it proved a stranger's.
+    @param towards: the wanted state when the step began.
+    @param heartbeat: seconds; if FleetIQ loses a registration before this age, that is a failure.
+    @param freshId: the id of the next attempt. It is used only if FleetIQ has confirmed that it
+        does not have the present id, or that another server has it.
     """
     if isinstance(outcome, Confirmed):
-        return _answered(registration, step, towards, outcome, now, freshId)
+        return _afterReply(registration, step, towards, outcome, now, freshId)
     known = registration.known
     match step, outcome:
         case Step.DEREGISTER, Outcome.GONE:
@@ -182,7 +193,7 @@ def after(
         case Step.REGISTER, Outcome.GONE:
             return _failed(registration, _MANY_FAILURES)
         case Step.INSPECT, Outcome.GONE:
-            # A lost Register may still land: the same id until FleetIQ has said yes or no to it.
+            # The lost Register can still take effect, so the id stays until FleetIQ responds to it.
             return _failed(replace(registration, known=Absent()))
         case _, Outcome.GONE:
             young = registration.since is not None and now - registration.since < heartbeat
@@ -199,15 +210,19 @@ def after(
 
 
 def backoff(failures: int, rng: float) -> float:
-    """Seconds of pause after that many failures, with full jitter: C{rng} is from 0 to 1."""
-    return rng * min(_LONGEST, 2.0 ** min(failures - 1, _MANY_FAILURES))
+    """
+    Return the seconds to pause after this number of failures, with full jitter.
+
+    @param rng: a random number from 0 to 1.
+    """
+    return rng * min(_MAX_PAUSE, 2.0 ** min(failures - 1, _MANY_FAILURES))
 
 
 def _failed(registration: RegistrationState, atLeast: int = 1) -> RegistrationState:
     return replace(registration, failures=max(registration.failures + 1, atLeast))
 
 
-def _answered(
+def _afterReply(
     registration: RegistrationState,
     step: Step,
     towards: Wanted,

@@ -7,33 +7,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime
 from math import inf
 from random import Random
-from typing import Any, TypeVar
-from typing import Protocol as TypingProtocol
+from typing import TypeVar
 
-from twisted.internet.defer import CancelledError, Deferred, TimeoutError, maybeDeferred
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from echoserver.clock import CancellableSleep
 from echoserver.gamelift.degraded import Degraded
-from echoserver.gamelift.errors import CallFailed, ConflictException, NotFoundException
+from echoserver.gamelift.health import HealthCheck
 from echoserver.gamelift.idstore import IdStore
 from echoserver.gamelift.lifecycle import (
     ADOPT_WITHIN,
-    NOBODYS,
+    NO_PLAYERS,
     Absent,
     Available,
     Confirmed,
-    Conflict,
     Desired,
-    Outcome,
     RegistrationState,
     Step,
-    Unknown,
     Utilized,
     UtilizedExternally,
     Wanted,
@@ -43,7 +37,10 @@ from echoserver.gamelift.lifecycle import (
     nextStep,
     settle,
 )
+from echoserver.gamelift.listener import RegistrationListener, notify
+from echoserver.gamelift.registrationlog import Claim, logStep
 from echoserver.gamelift.service import GameServerDescription, RegistrationRequest, checkData
+from echoserver.gamelift.stepcalls import FleetIQOperations, StepResult, callStep
 from echoserver.ratelimit import RateLimiter
 
 T = TypeVar("T")
@@ -51,7 +48,6 @@ T = TypeVar("T")
 _log = Logger(namespace="fleetiq.gamelift")
 
 _JITTER = 0.1
-HEALTH_CHECK_TIMEOUT = 5.0
 # A heartbeat that is this late, in seconds, goes before all other calls of the process.
 _URGENT_AFTER = 2.0
 _HEALTH_REPORTS = (Step.REGISTER, Step.UTILIZE, Step.HEARTBEAT)
@@ -66,43 +62,6 @@ _PRIORITIES = {
 LOWEST_PRIORITY = 5
 
 
-class FleetIQOperations(TypingProtocol):
-    """The operations that are used of L{echoserver.gamelift.service.FleetIQ}."""
-
-    def register(
-        self, gameServerId: str, instanceId: str, connectionInfo: str, data: str | None
-    ) -> Deferred[GameServerDescription]: ...
-    def utilize(self, gameServerId: str) -> Deferred[GameServerDescription]: ...
-    def heartbeat(
-        self, gameServerId: str, data: str | None = None
-    ) -> Deferred[GameServerDescription]: ...
-    def describe(self, gameServerId: str) -> Deferred[GameServerDescription]: ...
-    def deregister(self, gameServerId: str) -> Deferred[None]: ...
-
-
-class RegistrationListener(TypingProtocol):
-    """Is notified of one registration. An exception that it raises is logged."""
-
-    @property
-    def registered(self) -> Callable[[], None]:
-        """Called when FleetIQ has confirmed the first registration."""
-
-    @property
-    def refused(self) -> Callable[[str], bool]:
-        """
-        Called with a message if FleetIQ refuses permanently before the first registration. If it
-        returns True, the registration ends; else the call is repeated.
-        """
-
-    @property
-    def sessionConfirmed(self) -> Callable[[str], None]:
-        """Called with a claim's GameServerData once the session it was for is UTILIZED."""
-
-    @property
-    def claimChanged(self) -> Callable[[bool, str], None]:
-        """Called when a reply shows a new claim, or that a claim has expired unused."""
-
-
 @dataclass(frozen=True, slots=True)
 class RegistrationError:
     """
@@ -113,22 +72,6 @@ class RegistrationError:
 
     time: float
     message: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Result:
-    """
-    The result of a step.
-
-    @ivar description: the game server in the reply.
-    @ivar message: what failed.
-    @ivar permanent: whether repeating cannot help before somebody changes something.
-    """
-
-    outcome: Confirmed | Outcome
-    description: GameServerDescription | None = None
-    message: str = "FleetIQ returned an unexpected UtilizationStatus."
-    permanent: bool = False
 
 
 class Registration:
@@ -147,8 +90,6 @@ class Registration:
     @ivar nextReportDue: when the next one is due.
     @ivar lastError: the last call that failed.
     @ivar degradedSince: when the first call failed of those that no success has followed.
-    @ivar unhealthySince: since when the health check fails.
-    @ivar claimData: the GameServerData of the last claim; None before one. It is never logged.
     """
 
     def __init__(
@@ -172,33 +113,38 @@ class Registration:
         self._degraded = degraded
         self._heartbeat = heartbeat
         self._listener = listener
-        self._healthy = healthy
+        self._health = HealthCheck(clock, healthy, self._healthCheckEnded)
         self._idStore = idStore
         self.state = RegistrationState(request.newId(rng))
-        leftBehind = None if idStore is None else idStore.load(request)
-        if leftBehind is not None:
-            self.state = RegistrationState(leftBehind, NOBODYS)
+        storedId = None if idStore is None else idStore.load(request)
+        if storedId is not None:
+            self.state = RegistrationState(storedId, NO_PLAYERS)
         self.desired = Desired(Absent())
         self.calling = False
         self.lastReport: float | None = None
         self.nextReportDue = clock.seconds()
         self.lastError: RegistrationError | None = None
         self.degradedSince: float | None = None
-        self.unhealthySince: float | None = None
-        self.claimData: str | None = None
-        self._claimTime: datetime | None = None
+        self._claim = Claim()
         self._dataToSend: str | None = None
-        self._dataSent: str | None = None
         self._confirmed = False
         self._givenUp = False
         self._notifiedSession = 0
-        self._check: Deferred[None] | None = None
-        self._checkSucceeded = False
         self._wait = CancellableSleep(clock)
         self._waiter = limiter.waiter(self._wait.wake)
         self._acquire = limiter.acquire
         self._pausing = False
         self._callDone: list[Deferred[None]] = []
+
+    @property
+    def unhealthySince(self) -> float | None:
+        """Since when the health check fails; None if it does not."""
+        return self._health.failingSince
+
+    @property
+    def claimData(self) -> str | None:
+        """The GameServerData of the last claim; None before one. It is never logged."""
+        return self._claim.data
 
     def run(self) -> Deferred[None]:
         """
@@ -208,7 +154,7 @@ class Registration:
 
         def ended(result: T) -> T:
             self._waiter.giveUp()
-            self._endCheck()
+            self._health.reset()
             self.degradedSince = None
             self._degraded.ended(self)
             return result
@@ -256,7 +202,7 @@ class Registration:
         before = self.state
         if isinstance(before.known, UtilizedExternally) or not mayBeClaimed(before.known):
             return isinstance(before.known, UtilizedExternally)
-        result = await self._call(Step.INSPECT, before.gameServerId)
+        result = await callStep(self._fleetIQ, Step.INSPECT, before.gameServerId, self.request)
         description = result.description
         if description is None:
             _log.warn("Could not check the claim: {reason}", reason=result.message)
@@ -278,7 +224,8 @@ class Registration:
     async def _run(self) -> None:
         while not self._ended():
             now = self._clock.seconds()
-            wanted = self._adopt(self.desired.towards(self.state.known), now)
+            wanted = self._wanted()
+            self._settle(wanted, now)
             self._notifySession(wanted)
             step = nextStep(self.state.known, wanted)
             absent = self.state.known == Absent()
@@ -291,8 +238,8 @@ class Registration:
                 continue
             if resting:
                 step = Step.HEARTBEAT
-                if not self._isHealthy():
-                    if self._check is not None:
+                if not self._health.hasSucceeded():
+                    if self._health.running:
                         self._waiter.giveUp()
                         await self._wait.sleep(None)
                     continue
@@ -322,68 +269,25 @@ class Registration:
             return min(self.nextReportDue, known.since + ADOPT_WITHIN)
         return self.nextReportDue
 
-    def _adopt(self, wanted: Wanted, now: float) -> Wanted:
+    def _settle(self, wanted: Wanted, now: float) -> None:
         """Decide on a UTILIZED that another client has set: adopt it, or renew the registration."""
         known = settle(self.state.known, wanted, now)
         if known != self.state.known:
-            decision = "registering anew" if known == NOBODYS else "this session adopts it"
+            decision = "registering anew" if known == NO_PLAYERS else "this session adopts it"
             _log.info("UTILIZED was set by another client: {decision}.", decision=decision)
             self.state = replace(self.state, known=known)
-        return wanted
 
     def _notifySession(self, wanted: Wanted) -> None:
         known = self.state.known
         if isinstance(known, Utilized) and known == wanted:
             if known.session != self._notifiedSession and self.claimData is not None:
-                self._notify(self._listener.sessionConfirmed, self.claimData)
+                notify(self._listener.sessionConfirmed, self.claimData)
             self._notifiedSession = known.session
 
-    def _isHealthy(self) -> bool:
-        """
-        Return whether the health check has succeeded for the next heartbeat. If not, start one,
-        unless one is in progress: its end wakes the loop.
-        """
-        if not self._checkSucceeded and self._check is None:
-            check: Deferred[Any] = maybeDeferred(self._healthy)
-            self._check = check
-            check.addTimeout(HEALTH_CHECK_TIMEOUT, self._clock).addBoth(self._checkDone, check)
-        return self._checkSucceeded
-
-    def _checkDone(self, result: object, check: Deferred[None]) -> None:
-        if self._check is not check:
-            return
-        self._check = None
-        if not isinstance(result, Failure):
-            reason = "" if result else f"it returned {result!r}"
-        elif result.check(TimeoutError):
-            reason = f"no result within {HEALTH_CHECK_TIMEOUT:.0f} s"
-        else:
-            reason = repr(result.value)
-        self._checkSucceeded = not reason
-        self._recordHealth(reason)
+    def _healthCheckEnded(self, succeeded: bool) -> None:
+        if not succeeded:
+            self._scheduleReport(self._clock.seconds())
         self._wait.wake()
-
-    def _endCheck(self) -> None:
-        """Cancel the health check in progress, and forget the result of the last one."""
-        check, self._check = self._check, None
-        self._checkSucceeded = False
-        if check is not None:
-            check.cancel()
-
-    def _recordHealth(self, reason: str) -> None:
-        if not reason and self.unhealthySince is not None:
-            _log.info("Healthy again: sending heartbeats.")
-            self.unhealthySince = None
-        if not reason:
-            return
-        if self.unhealthySince is None:
-            self.unhealthySince = self._clock.seconds()
-            _log.warn(
-                "Unhealthy: the game's health check failed ({reason}). Heartbeats are skipped until"
-                " it succeeds; FleetIQ drops a game server after 180 s without one.",
-                reason=reason,
-            )
-        self._scheduleReport(self._clock.seconds())
 
     async def _failed(self, message: str) -> None:
         self.lastError = RegistrationError(self._clock.seconds(), message)
@@ -402,16 +306,14 @@ class Registration:
 
     # One step.
 
-    async def _take(self, step: Step, wanted: Wanted) -> _Result:
-        self._endCheck()
+    async def _take(self, step: Step, wanted: Wanted) -> StepResult:
+        self._health.reset()
         sent, before = self._clock.seconds(), self.state
         result = await self._perform(step, before.gameServerId)
         outcome = result.outcome
         if isinstance(outcome, Confirmed) and step in _HEALTH_REPORTS:
             self.lastReport = sent
             self._scheduleReport(sent)
-            if self._dataSent == self._dataToSend:
-                self._dataToSend = None
         self.state = after(
             self.state,
             step,
@@ -421,135 +323,42 @@ class Registration:
             self._heartbeat,
             self.request.newId(self._rng),
         )
-        _logStep(step, before, self.state, outcome)
+        logStep(step, before, self.state, outcome)
         if step is Step.DEREGISTER and self.state.known == Absent() and self._idStore is not None:
             self._idStore.save(self.request, None)
         if isinstance(outcome, Confirmed) and outcome.ours and result.description is not None:
             self._updateClaim(result.description)
             if not self._confirmed:
                 self._confirmed = True
-                self._notify(self._listener.registered)
+                notify(self._listener.registered)
         elif result.permanent and not self._confirmed:
-            self._givenUp = bool(self._notify(self._listener.refused, result.message))
+            self._givenUp = bool(notify(self._listener.refused, result.message))
         return result
 
     def _scheduleReport(self, now: float) -> None:
         self.nextReportDue = now + self._heartbeat * (1 - self._rng.uniform(0, _JITTER))
 
-    async def _perform(self, step: Step, gameServerId: str) -> _Result:
+    async def _perform(self, step: Step, gameServerId: str) -> StepResult:
         self.calling = True
-        self._dataSent = None
         try:
             if step is Step.REGISTER:
-                self.claimData = self._claimTime = None
+                self._claim = Claim()
                 if self._idStore is not None:
                     await self._idStore.save(self.request, gameServerId)
-            return await self._call(step, gameServerId)
+            data = self.request.data if step is Step.REGISTER else self._dataToSend
+            result = await callStep(self._fleetIQ, step, gameServerId, self.request, data)
+            carriesData = step in (Step.REGISTER, Step.HEARTBEAT)
+            # It may have changed during the call.
+            if carriesData and isinstance(result.outcome, Confirmed) and data == self._dataToSend:
+                self._dataToSend = None
+            return result
         finally:
             self.calling = False
             done, self._callDone = self._callDone, []
             for each in done:
                 each.callback(None)
 
-    async def _call(self, step: Step, gameServerId: str) -> _Result:
-        """Call the operation of a step. Raises CancelledError only."""
-        try:
-            description = await self._operation(step, gameServerId)
-        except NotFoundException as error:
-            return _Result(Outcome.GONE, None, str(error), permanent=step is Step.REGISTER)
-        except ConflictException as error:
-            return _Result(Outcome.CONFLICT, None, str(error))
-        except CallFailed as error:
-            refusal = Outcome.REFUSED if error.retry else Outcome.FORBIDDEN
-            outcome = Outcome.LOST if error.mayHaveHappened else refusal
-            return _Result(outcome, None, str(error), permanent=outcome is Outcome.FORBIDDEN)
-        except CancelledError:
-            raise
-        except Exception:  # noqa: BLE001 # an internal error must not end the heartbeats
-            _log.failure("The step {step} failed by an internal error.", step=step.value)
-            return _Result(Outcome.LOST, None, "An internal error occurred.")
-        if description is None:
-            return _Result(Outcome.GONE)
-        ours = self.request.owns(description)
-        if step is Step.INSPECT and not ours and self.request.fixedId is not None:
-            message = (
-                f"The game server id {self.request.fixedId} is registered by"
-                f" {description.connectionInfo} on {description.instanceId}: give another"
-                " --game-server-id, or leave it out."
-            )
-            return _Result(Outcome.FORBIDDEN, None, message, permanent=True)
-        return _Result(Confirmed(description.utilized, ours), description)
-
-    def _operation(
-        self, step: Step, gameServerId: str
-    ) -> Deferred[GameServerDescription] | Deferred[None]:
-        request = self.request
-        match step:
-            case Step.REGISTER:
-                _log.info("Registering {id}.", id=gameServerId)
-                self._dataSent = request.data
-                return self._fleetIQ.register(
-                    gameServerId, request.instanceId, request.connectionInfo, request.data
-                )
-            case Step.UTILIZE:
-                return self._fleetIQ.utilize(gameServerId)
-            case Step.DEREGISTER:
-                return self._fleetIQ.deregister(gameServerId)
-            case Step.INSPECT:
-                return self._fleetIQ.describe(gameServerId)
-        self._dataSent = self._dataToSend
-        return self._fleetIQ.heartbeat(gameServerId, self._dataSent)
-
     def _updateClaim(self, description: GameServerDescription) -> None:
-        """Find in a reply that a claim is new, or that it has expired."""
-        if description.lastClaim is not None:
-            self.claimData = description.gameServerData
-        before, self._claimTime = self._claimTime, None
-        if description.claimed:
-            self._claimTime = description.lastClaim
-            if before != description.lastClaim:
-                _log.info("Claimed: a player has 60 s to connect.")
-                self._notify(self._listener.claimChanged, True, self.claimData or "")
-        elif before is not None and not description.utilized:
-            _log.info("The claim has expired without a player: free for the next one.")
-            self._notify(self._listener.claimChanged, False, self.claimData or "")
-
-    def _notify(self, callback: Callable[..., object], *args: object) -> object:
-        """Call the listener, and return its result; None if it raises."""
-        try:
-            return callback(*args)
-        except Exception:  # noqa: BLE001 # the listener's error must not end the heartbeats
-            _log.failure("A listener of the registration failed.")
-            return None
-
-
-def _logStep(
-    step: Step, before: RegistrationState, after: RegistrationState, outcome: Confirmed | Outcome
-) -> None:
-    """Log what a step has changed."""
-    known, newId, id = after.known, after.gameServerId, before.gameServerId
-    match step, known:
-        case Step.REGISTER, Absent():
-            return
-        case _, Conflict() if before.known != known:
-            _log.warn(
-                "Result of RegisterGameServer for {id} unknown: calling DescribeGameServer.", id=id
-            )
-        case _, Unknown() if before.known != known:
-            _log.warn("Result of the last call for {id} unknown: sending a heartbeat.", id=id)
-        case Step.DEREGISTER, Absent():
-            _log.info("Deregistered {id}.", id=id)
-        case _, Absent() if outcome is Outcome.GONE and newId != id:
-            _log.warn("FleetIQ does not know {id} any more: using a new id.", id=id)
-        case _, Absent() if newId != id:
-            _log.warn("{id} is registered by another server: using a new id.", id=id)
-        case _, Utilized(session=session) if before.known != known:
-            _log.info("UTILIZED: session {session}.", session=session)
-        case Step.HEARTBEAT, Available() | Utilized() | UtilizedExternally() if (
-            before.known == known
-        ):
-            _log.info("Heartbeat of {id}.", id=id)
-        case _, UtilizedExternally() if before.known != known:
-            _log.warn("UTILIZED was set by another client: waiting for players.")
-        case ((Step.REGISTER | Step.INSPECT), Available()) if before.known != known:
-            _log.info("AVAILABLE as {id}.", id=id)
+        self._claim, claimed = self._claim.after(description)
+        if claimed is not None:
+            notify(self._listener.claimChanged, claimed, self._claim.data or "")

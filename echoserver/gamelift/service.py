@@ -15,9 +15,12 @@ from echoserver.gamelift.errors import unreadable
 
 Reply = dict[str, Any]
 
+_ALPHABET = ascii_lowercase + digits
+_RANDOM_LENGTH = 10
+
 
 class Calls(Protocol):
-    """Where calls are made: L{echoserver.gamelift.client.GameLift}."""
+    """Makes the calls: L{echoserver.gamelift.client.GameLift}."""
 
     def call(self, operation: str, **request: Any) -> Deferred[Reply]: ...
 
@@ -25,10 +28,10 @@ class Calls(Protocol):
 @dataclass(frozen=True, slots=True)
 class GameServerDescription:
     """
-    A game server, as a reply of FleetIQ describes it.
+    A game server in a reply of FleetIQ.
 
-    Members never set may be missing, null or empty on the wire (AWS does not document which); here
-    they are empty. Times are as boto3 gives them, with a zone.
+    A member without a value can be missing, null or empty in the reply (AWS does not document
+    which). Here it is empty. Times are those of boto3, with a time zone.
     """
 
     group: str
@@ -44,7 +47,7 @@ class GameServerDescription:
 
     @classmethod
     def fromReply(cls, members: Reply) -> GameServerDescription:
-        """From the C{GameServer} member of a reply."""
+        """Return the value of the C{GameServer} member of a reply."""
         return cls(
             group=members.get("GameServerGroupName") or "",
             gameServerId=members.get("GameServerId") or "",
@@ -61,9 +64,10 @@ class GameServerDescription:
 
 class FleetIQ:
     """
-    One game server group. Every method makes one call, fires with a L{GameServerDescription} unless
-    it says otherwise, and fails with L{CallFailed<echoserver.gamelift.errors.CallFailed>}, which
-    says whether to retry.
+    The operations of FleetIQ on one game server group. Each method makes one call. Its Deferred
+    fires with a L{GameServerDescription} unless noted, and fails with
+    L{CallFailed<echoserver.gamelift.errors.CallFailed>}, whose C{retry} is True if a retry
+    can succeed.
     """
 
     def __init__(self, gameLift: Calls, group: str) -> None:
@@ -73,8 +77,8 @@ class FleetIQ:
     def register(
         self, gameServerId: str, instanceId: str, connectionInfo: str, data: str | None = None
     ) -> Deferred[GameServerDescription]:
-        """Register: AVAILABLE from now on, and the first health report."""
-        return self._ask(
+        """Register the game server. It is AVAILABLE then. This is the first health report."""
+        return self._call(
             "RegisterGameServer",
             GameServerId=gameServerId,
             InstanceId=instanceId,
@@ -83,8 +87,8 @@ class FleetIQ:
         )
 
     def utilize(self, gameServerId: str) -> Deferred[GameServerDescription]:
-        """Report players and health. The only way back to AVAILABLE is to deregister."""
-        return self._ask(
+        """Report UTILIZED and health. To be AVAILABLE again, deregister and register."""
+        return self._call(
             "UpdateGameServer",
             GameServerId=gameServerId,
             UtilizationStatus="UTILIZED",
@@ -94,8 +98,8 @@ class FleetIQ:
     def heartbeat(
         self, gameServerId: str, data: str | None = None
     ) -> Deferred[GameServerDescription]:
-        """Report health, and set GameServerData if given. A claim stays as it is."""
-        return self._ask(
+        """Report health, and set GameServerData if it is not None. A claim does not change."""
+        return self._call(
             "UpdateGameServer",
             GameServerId=gameServerId,
             GameServerData=data,
@@ -103,23 +107,27 @@ class FleetIQ:
         )
 
     def describe(self, gameServerId: str) -> Deferred[GameServerDescription]:
-        """Ask what FleetIQ knows of a game server."""
-        return self._ask("DescribeGameServer", GameServerId=gameServerId)
+        """Describe a game server."""
+        return self._call("DescribeGameServer", GameServerId=gameServerId)
 
     def claim(self, gameServerId: str | None = None) -> Deferred[GameServerDescription]:
-        """Reserve a free game server, or that one, for 60 s. Repeated, it may reserve a second."""
-        return self._ask("ClaimGameServer", GameServerId=gameServerId)
+        """
+        Claim a game server for 60 s.
+
+        @param gameServerId: None for any that is free. Then a retry can claim a second one.
+        """
+        return self._call("ClaimGameServer", GameServerId=gameServerId)
 
     def deregister(self, gameServerId: str) -> Deferred[None]:
-        """Take a game server out of the group; fires with None."""
-        gone = self._gameLift.call(
+        """Remove a game server from the group; fires with None."""
+        removed = self._gameLift.call(
             "DeregisterGameServer", GameServerGroupName=self.group, GameServerId=gameServerId
         )
-        return gone.addCallback(lambda _: None)
+        return removed.addCallback(lambda _: None)
 
     def instanceStatus(self, instanceId: str) -> Deferred[str | None]:
-        """Fires with what FleetIQ thinks of an instance of the group; None if it says nothing."""
-        asked = self._gameLift.call(
+        """Fires with the status of an instance of the group; None if the reply has none."""
+        described = self._gameLift.call(
             "DescribeGameServerInstances", GameServerGroupName=self.group, InstanceIds=[instanceId]
         )
 
@@ -128,21 +136,25 @@ class FleetIQ:
             status: str | None = instances[0].get("InstanceStatus")
             return status
 
-        return asked.addCallback(read)
+        return described.addCallback(read)
 
-    def _ask(self, operation: str, **request: Any) -> Deferred[GameServerDescription]:
+    def _call(self, operation: str, **request: Any) -> Deferred[GameServerDescription]:
         def read(reply: Reply) -> GameServerDescription:
             members = reply.get("GameServer")
             if not members:
-                raise unreadable(operation, "it holds no GameServer")
+                raise unreadable(operation, "it has no GameServer")
             return GameServerDescription.fromReply(members)
 
-        asked = self._gameLift.call(operation, GameServerGroupName=self.group, **request)
-        return asked.addCallback(read)
+        reply = self._gameLift.call(operation, GameServerGroupName=self.group, **request)
+        return reply.addCallback(read)
 
 
 def checkData(data: str) -> None:
-    """@raise ValueError: if FleetIQ does not accept this GameServerData."""
+    """
+    Check GameServerData.
+
+    @raise ValueError: if FleetIQ does not accept it.
+    """
     if not (len(data) <= 1024 and re.fullmatch(r".*\S.*", data)):
         raise ValueError(
             f"GameServerData has {len(data)} characters: FleetIQ accepts 1 to 1024 in one line, and"
@@ -153,11 +165,11 @@ def checkData(data: str) -> None:
 @dataclass(frozen=True, slots=True)
 class RegistrationRequest:
     """
-    What a registration says.
+    The parameters of a registration.
 
-    @ivar port: the one bound; a part of each id drawn.
-    @ivar data: published with it, at most 1,024 characters. None for none.
-    @ivar fixedId: the game server id; None draws one an attempt.
+    @ivar port: the bound port. It is part of each random id.
+    @ivar data: GameServerData, at most 1,024 characters; None for none.
+    @ivar fixedId: the game server id; None for a new random id for each attempt.
     """
 
     instanceId: str
@@ -167,10 +179,26 @@ class RegistrationRequest:
     fixedId: str | None = None
 
     def newId(self, rng: Random) -> str:
-        """A game server id for one attempt to register."""
-        drawn = "".join(rng.choices(ascii_lowercase + digits, k=10))
-        return self.fixedId or f"{self.instanceId}-{self.port}-{drawn}"
+        """Return a game server id for one attempt to register."""
+        random = "".join(rng.choices(_ALPHABET, k=_RANDOM_LENGTH))
+        return self.fixedId or f"{self._prefix}{random}"
 
-    def owns(self, seen: GameServerDescription) -> bool:
-        """Whether a game server that FleetIQ describes is this one."""
-        return (seen.instanceId, seen.connectionInfo) == (self.instanceId, self.connectionInfo)
+    def isRandomId(self, gameServerId: str) -> bool:
+        """Return whether this is a random id of this request, and not a fixed one."""
+        random = gameServerId.removeprefix(self._prefix)
+        return (
+            gameServerId.startswith(self._prefix)
+            and len(random) == _RANDOM_LENGTH
+            and set(random) <= set(_ALPHABET)
+        )
+
+    @property
+    def _prefix(self) -> str:
+        return f"{self.instanceId}-{self.port}-"
+
+    def owns(self, described: GameServerDescription) -> bool:
+        """Return whether a game server in a reply is the one of this request."""
+        return (described.instanceId, described.connectionInfo) == (
+            self.instanceId,
+            self.connectionInfo,
+        )

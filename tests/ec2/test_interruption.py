@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from twisted.logger import LogEvent, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from echoserver.ec2.interruption import (
+    MAINTENANCE_LEAD,
     MAX_INTERVAL,
     METADATA_INTERVAL,
     InterruptionConfig,
@@ -21,7 +23,7 @@ from echoserver.ec2.notices import PATHS, InstanceStatus, NoticeKind
 from tests.awsdoubles import METADATA, MetadataService, told
 from tests.doubles import LongRandom
 
-SPOT, REBALANCE, LIFECYCLE = PATHS
+SPOT, REBALANCE, LIFECYCLE, MAINTENANCE = PATHS
 TERMINATE = '{"action": "terminate", "time": "2017-09-18T08:22:00Z"}'
 RECOMMENDATION = '{"noticeTime": "2017-09-18T08:20:00Z"}'
 DEREGISTERS = "every game server deregisters when its session has ended."
@@ -121,7 +123,7 @@ class MetadataTests(PollerTestCase):
     """Polling the instance metadata."""
 
     def test_interval(self) -> None:
-        """All three paths are requested every 5 s, first after 5 s, with one token."""
+        """All paths are requested every 5 s, first after 5 s, with one token."""
         self.poll(statusInterval=0.0)
         self.advance(4.0, step=1.0)
         self.assertEqual([], self.service.asked)
@@ -270,6 +272,152 @@ class MetadataTests(PollerTestCase):
             self.clock.advance(100.0)
         self.assertEqual([SPOT], self.service.got)
         self.assertEqual([], self.lines(events))
+
+
+class MaintenanceTests(PollerTestCase):
+    """Polling for scheduled events. The service's clock is C{date}."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.setDate("08:20:00")
+
+    def setDate(self, time: str, day: int = 18) -> None:
+        """Set the clock of the metadata service."""
+        self.service.date = f"Mon, {day} Sep 2017 {time} GMT"
+
+    def setEvents(self, *events: tuple[str, str, str]) -> None:
+        """Set events, each with its code, time of day, and state."""
+        self.service.items[MAINTENANCE] = json.dumps(
+            [
+                {
+                    "NotBefore": f"18 Sep 2017 {time} GMT",
+                    "Code": code,
+                    "Description": "maintenance",
+                    "EventId": f"instance-event-{code}",
+                    "State": state,
+                }
+                for code, time, state in events
+            ]
+        )
+
+    def test_ends(self) -> None:
+        """A stop, retirement or reboot terminates the servers once, before its time."""
+        for code, action in (
+            ("instance-stop", "stop this instance"),
+            ("instance-retirement", "retire this instance"),
+            ("instance-reboot", "reboot this instance"),
+            ("system-reboot", "reboot the host of this instance"),
+        ):
+            self.servers = [RecordingServer(), RecordingServer()]
+            poller = self.poll(statusInterval=0.0)
+            now = self.clock.seconds()
+            self.setEvents((code, "08:30:00", "active"))
+            lines = self.advance(50.0)
+            reason = f"EC2 will {action} at 18 Sep 2017 08:30:00 GMT ({code})"
+            self.assertEqual([("terminate", now + 5.0 + 600.0, reason)], self.calls())
+            self.assertEqual([f"{reason}, in 600 s: {DEREGISTERS}"], lines)
+            self.assertEqual({NoticeKind.MAINTENANCE: 1}, poller.notices)
+            poller.stop()
+
+    def test_farAhead(self) -> None:
+        """An event that is far ahead is logged once. It terminates the servers an hour before."""
+        poller = self.poll(statusInterval=0.0)
+        self.setEvents(("instance-stop", "12:00:00", "active"))
+        reason = "EC2 will stop this instance at 18 Sep 2017 12:00:00 GMT (instance-stop)"
+        lines = self.advance(50.0)
+        self.assertEqual(
+            [f"{reason}, in 13200 s: game servers drain {MAINTENANCE_LEAD:.0f} s before."], lines
+        )
+        self.setDate("10:59:59")
+        self.assertEqual(([], []), (self.advance(10.0), self.calls()))
+        self.setDate("11:00:00")
+        self.assertEqual([f"{reason}, in 3600 s: {DEREGISTERS}"], self.advance(10.0))
+        self.assertEqual([("terminate", 65.0 + 3600.0, reason)], self.calls())
+        self.assertEqual({NoticeKind.MAINTENANCE: 1}, poller.notices)
+
+    def test_canceled(self) -> None:
+        """An event that is canceled in time has no effect, and this is logged once."""
+        reason = "EC2 will stop this instance at 18 Sep 2017 12:00:00 GMT (instance-stop)"
+        ends: list[str | int] = [404, "[]", "canceled"]
+        for end in ends:
+            poller = self.poll(statusInterval=0.0)
+            self.setEvents(("instance-stop", "12:00:00", "active"))
+            self.advance(5.0)
+            self.service.items[MAINTENANCE] = end
+            if end == "canceled":
+                self.setEvents(("instance-stop", "12:00:00", "canceled"))
+            self.assertEqual([f"No longer scheduled: {reason}."], self.advance(10.0))
+            self.setDate("11:59:00")
+            self.assertEqual(([], []), (self.advance(10.0), self.calls()))
+            poller.stop()
+            self.setDate("08:20:00")
+
+    def test_moved(self) -> None:
+        """An event that gets another time is a new one."""
+        self.poll(statusInterval=0.0)
+        self.setEvents(("instance-stop", "12:00:00", "active"))
+        self.advance(5.0)
+        self.setEvents(("instance-stop", "08:30:00", "active"))
+        lines = self.advance(5.0)
+        self.assertTrue(lines[0].startswith("No longer scheduled: EC2 will stop "), lines)
+        self.assertEqual([("terminate", 10.0 + 600.0)], [each[:2] for each in self.calls()])
+
+    def test_passed(self) -> None:
+        """An event whose time has passed at the start has no effect: the reboot can be over."""
+        self.poll(statusInterval=0.0)
+        self.setEvents(("system-reboot", "08:20:00", "active"))
+        lines = self.advance(50.0)
+        reason = "EC2 will reboot the host of this instance at 18 Sep 2017 08:20:00 GMT"
+        self.assertEqual(
+            [f"{reason} (system-reboot). No action is taken: this time has passed."], lines
+        )
+        self.assertEqual([], self.calls())
+
+    def test_passedSince(self) -> None:
+        """An event whose time passes while the service fails terminates the servers."""
+        self.poll(statusInterval=0.0)
+        self.setEvents(("instance-stop", "12:00:00", "active"))
+        self.advance(5.0)
+        self.setDate("12:00:01")
+        self.advance(5.0)
+        self.assertEqual([("terminate", 10.0 - 1.0)], [each[:2] for each in self.calls()])
+
+    def test_keepsRunning(self) -> None:
+        """Maintenance of the host is logged once. It does not end the instance."""
+        poller = self.poll(statusInterval=0.0)
+        self.setEvents(("system-maintenance", "08:30:00", "active"))
+        event = "EC2 has scheduled system-maintenance for this instance at 18 Sep 2017 08:30:00 GMT"
+        self.assertEqual(
+            [f"{event}. No action is taken: the instance keeps running."], self.advance(50.0)
+        )
+        self.assertEqual([], self.calls())
+        self.assertEqual({NoticeKind.MAINTENANCE: 1}, poller.notices)
+
+    def test_several(self) -> None:
+        """Each event of a list is handled. Completed ones are ignored."""
+        self.poll(statusInterval=0.0)
+        self.setEvents(
+            ("system-maintenance", "08:25:00", "active"),
+            ("instance-reboot", "08:26:00", "completed"),
+            ("system-reboot", "08:30:00", "active"),
+            ("instance-stop", "08:40:00", "active"),
+        )
+        self.advance(10.0)
+        self.assertEqual(
+            [("terminate", 605.0), ("terminate", 1205.0)], [each[:2] for each in self.calls()]
+        )
+
+    def test_invalid(self) -> None:
+        """An invalid list is an error of the service. Polling continues."""
+        poller = self.poll(statusInterval=0.0)
+        for text in ("<html>404</html>", "{}", "[7]", '[{"Code": "instance-stop"}]', "[" * 9999):
+            self.service.items[MAINTENANCE] = text
+            [line] = self.advance(5.0)
+            self.assertIn(f"returned no valid notice for {MAINTENANCE}: no ", line)
+            self.service.items[MAINTENANCE] = "[]"
+            self.advance(5.0)
+        self.assertEqual(5, poller.metadataErrors)
+        self.assertEqual([], self.calls())
 
 
 class StatusTests(PollerTestCase):

@@ -96,6 +96,17 @@ class TokenTests(MetadataTestCase):
             )
             self.assertEqual(len(service.asked), 1)
 
+    def test_invalidToken(self) -> None:
+        """A page, or text with control characters, is not a token. It is not sent back."""
+        for token in ("<html> <p>", "a\r\nHost: evil ", "\x1b[2J", "x" * 1024):
+            service = MetadataService(ALL_ITEMS)
+            service.token = token
+            self.assertEqual(
+                self.sentence(self.metadata(service).get("instance-id")),
+                f"The instance metadata service at {METADATA} returned an invalid token.",
+            )
+            self.assertEqual(len(service.asked), 1)
+
 
 class ItemTests(MetadataTestCase):
     """Items that exist, items that do not, and responses that are not valid."""
@@ -107,6 +118,7 @@ class ItemTests(MetadataTestCase):
         for date, seconds in (
             ("Mon, 18 Sep 2017 08:20:00 GMT", 1505722800.0),
             ("yesterday", None),
+            ("Mon, 18 Sep 0000 08:20:00 +9999999999999999999", None),
             ("", None),
         ):
             service.date = date
@@ -129,7 +141,7 @@ class ItemTests(MetadataTestCase):
 
     def test_page(self) -> None:
         """A page instead of a value is an error."""
-        for page in ("<html>Welcome</html>", "two words", "two\nlines", "\x1b[2J"):
+        for page in ("<html>Welcome</html>", "two words", "two\nlines", "\x1b[2J", "x" * 256):
             self.assertEqual(
                 self.sentence(self.metadata(MetadataService({"ipv6": page})).get("ipv6")),
                 f"The instance metadata service at {METADATA} returned an invalid value for ipv6.",
@@ -179,7 +191,21 @@ class ItemTests(MetadataTestCase):
         response.protocol.dataReceived(b"x" * MAX_RESPONSE)
         self.assertTrue(response.transport.disconnecting)
         response.protocol.connectionLost(Failure(ConnectionLost()))
+        self.assertEqual(
+            str(self.failureResultOf(request, NoMetadata).value),
+            f"The instance metadata service at {METADATA} does not respond: its response has more"
+            f" than {MAX_RESPONSE} bytes.",
+        )
+
+    def test_tooLongInMemory(self) -> None:
+        """Data that arrives after the limit is dropped, also while the connection stays open."""
+        response = StuckResponse()
+        metadata = InstanceMetadata(self.clock, cast(Any, response), lambda: METADATA)
+        request = Deferred.fromCoroutine(metadata.get("instance-id"))
+        for _ in range(100):
+            response.protocol.dataReceived(b"x" * MAX_RESPONSE)
         self.failureResultOf(request, NoMetadata)
+        self.assertEqual(cast(Any, response.protocol)._data, b"")
 
     def test_notReached(self) -> None:
         """The sentence has the cause of a connection error, without Twisted's wrapper."""
@@ -196,6 +222,7 @@ class ItemTests(MetadataTestCase):
             (TimeoutError(), "User timeout caused connection failure"),
             (ResponseNeverReceived([Failure(ValueError("no HTTP."))]), "no HTTP"),
             (ValueError(), "ValueError"),
+            (ValueError("bad line \x1b[2J\n" + "x" * 9999), f"bad line \\x1b[2J {'x' * 283}"),
         ]:
             http: Any = Broken(error)
             metadata = InstanceMetadata(self.clock, http, lambda: METADATA)

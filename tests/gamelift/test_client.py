@@ -1,4 +1,4 @@
-"""The one door to boto3: its settings, what of the environment it reads, its threads."""
+"""Tests of echoserver.gamelift.client: settings, calls, the environment, and threads."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from threading import Event, get_ident
 from typing import Any, TypeVar, cast
 
-from botocore import exceptions as said
+from botocore import exceptions
 from twisted.internet.defer import CancelledError, Deferred, execute
 from twisted.internet.interfaces import IReactorFromThreads
 from twisted.internet.task import Clock
@@ -25,6 +25,7 @@ from echoserver.gamelift.client import (
     GameLift,
     IdleExitThreadPool,
     Session,
+    hostsOf,
     openClient,
 )
 from echoserver.gamelift.errors import CallFailed
@@ -56,7 +57,7 @@ OPERATIONS = {
 
 
 class ClientTests(SynchronousTestCase):
-    """The real client, against an endpoint on loopback."""
+    """The real client, with an endpoint on loopback."""
 
     def setUp(self) -> None:
         self.endpoint = LoopbackEndpoint()
@@ -65,7 +66,7 @@ class ClientTests(SynchronousTestCase):
         self.client = openClient(localSession(), where, "us-east-1")
 
     def test_oneAttempt(self) -> None:
-        """A call is sent once, whatever comes of it."""
+        """A call is sent once, also if it fails."""
         for status, code in [
             (500, "InternalServiceException"),
             (400, "ThrottlingException"),
@@ -81,7 +82,7 @@ class ClientTests(SynchronousTestCase):
         self.assertEqual(len(self.endpoint.requests), 1)
 
     def test_settings(self) -> None:
-        """3 s to connect, 5 s of silence, one attempt, and a connection for each thread."""
+        """3 s to connect, 5 s without data, one attempt, and a connection for each thread."""
         config = cast(Any, self.client).meta.config
         self.assertEqual((config.connect_timeout, config.read_timeout), (3, 5))
         self.assertEqual(config.retries, {"total_max_attempts": 1, "mode": "standard"})
@@ -99,7 +100,7 @@ class ClientTests(SynchronousTestCase):
 
 
 class CallTests(SynchronousTestCase):
-    """What is sent, and what is told of it."""
+    """Requests and log lines."""
 
     def test_noneIsLeftOut(self) -> None:
         """A member that is None is not sent; an empty one is."""
@@ -108,19 +109,19 @@ class CallTests(SynchronousTestCase):
         self.assertEqual(client.calls, [("claim_game_server", {"GameServerData": ""})])
 
     def test_log(self) -> None:
-        """A call is told in one line with its request id, and without what it carries."""
+        """A call is logged in one line with its request id, and without its members."""
         client = FakeClient({"ResponseMetadata": {"RequestId": "an-id"}})
         with capturedLogs() as events:
             gameLiftWith(client).call("RegisterGameServer", **REGISTER)
         self.assertEqual(told(events), ["RegisterGameServer took 0 ms, request id an-id."])
         self.assertNotIn("secret", repr(events))
 
-    def test_logOfAFailure(self) -> None:
-        """A failed call is told in one line, and fails all the same."""
+    def test_logOfFailure(self) -> None:
+        """A failed call is logged in one line."""
 
         class Failing:
             def register_game_server(self, **members: Any) -> None:
-                raise said.ReadTimeoutError(endpoint_url="http://x")
+                raise exceptions.ReadTimeoutError(endpoint_url="http://x")
 
         with capturedLogs() as events:
             call = gameLiftWith(Failing()).call("RegisterGameServer", **REGISTER)
@@ -129,9 +130,18 @@ class CallTests(SynchronousTestCase):
         self.assertIn("RegisterGameServer failed after 0 ms: ", line)
         self.assertNotIn("secret", repr(events))
 
+    def test_hostileRequestId(self) -> None:
+        """A request id of an endpoint is escaped and cut."""
+        client = FakeClient({"ResponseMetadata": {"RequestId": "\x1b[2J\n" + "x" * 10_000}})
+        with capturedLogs() as events:
+            gameLiftWith(client).call("RegisterGameServer", **REGISTER)
+        (line,) = told(events)
+        self.assertIn("request id \\x1b[2J xxx", line)
+        self.assertLess(len(line), 200)
+
 
 class EndTests(SynchronousTestCase):
-    """How a call ends: in time or not, heard or not."""
+    """The end of a call: in time, too late, or cancelled."""
 
     def setUp(self) -> None:
         self.clock = Clock()
@@ -157,12 +167,25 @@ class EndTests(SynchronousTestCase):
         return done
 
     def work(self) -> None:
-        """Have the thread do what it is to."""
+        """Run the next function, as a thread."""
         done, function = self.works.pop(0)
         execute(function).chainDeferred(done)
 
+    def test_label(self) -> None:
+        """The callback gets the error's code, or "other" for one that is not known."""
+        for code, label in (("ThrottlingException", "ThrottlingException"), ("\x1bx", "other")):
+            error = exceptions.ClientError({"Error": {"Code": code}}, "ListGameServers")
+            self.patch(self.client, "list_game_servers", partial(self.raises, error))
+            call = self.gameLift.call("ListGameServers")
+            self.work()
+            self.failureResultOf(call, CallFailed)
+            self.assertEqual(self.ended.pop(), ("ListGameServers", label, 0.0))
+
+    def raises(self, error: Exception) -> None:
+        raise error
+
     def test_reply(self) -> None:
-        """A reply in time leaves no timer behind, and who counts hears of it."""
+        """A reply in time leaves no timer, and the callback gets the duration."""
         call = self.gameLift.call("ListGameServers")
         self.clock.advance(9.9)
         self.work()
@@ -171,7 +194,7 @@ class EndTests(SynchronousTestCase):
         self.assertEqual(self.ended, [("ListGameServers", "ok", 9.9)])
 
     def test_dripping(self) -> None:
-        """A call that is out may have happened after 10 s; what it brings later is nobody's."""
+        """After 10 s, a call that was sent may have happened. A later reply is ignored."""
         call = self.gameLift.call("ListGameServers")
         done, send = self.works.pop(0)
         reply = send()
@@ -183,7 +206,7 @@ class EndTests(SynchronousTestCase):
         self.assertEqual(self.ended, [("ListGameServers", "Overdue", 10.0)])
 
     def test_noThread(self) -> None:
-        """One that no thread has begun has not happened, and is never sent."""
+        """A call that no thread has begun has not happened, and is not sent later."""
         call = self.gameLift.call("ListGameServers")
         self.clock.advance(10.0)
         error = self.failureResultOf(call, CallFailed).value
@@ -193,7 +216,7 @@ class EndTests(SynchronousTestCase):
         self.assertEqual(self.client.calls, [])
 
     def test_cancelled(self) -> None:
-        """A call that nobody waits for any more is not sent."""
+        """A call that was cancelled before a thread began it is not sent."""
         call = self.gameLift.call("RegisterGameServer", **REGISTER)
         call.cancel()
         self.failureResultOf(call, CancelledError)
@@ -202,20 +225,131 @@ class EndTests(SynchronousTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
 
+class OpenTests(SynchronousTestCase):
+    """The client cannot be made at first, because the network fails."""
+
+    def setUp(self) -> None:
+        self.error: Exception | None = exceptions.ProxyConnectionError(proxy_url="http://proxy")
+        self.attempts = 0
+        self.client = FakeClient()
+        self.works: list[tuple[Deferred[Any], Callable[[], Any]]] = []
+        self.patch(os, "environ", {})
+        self.gameLift = GameLift(
+            Clock(),
+            self.inThread,
+            EndpointConfig(),
+            session=lambda _: cast(Session, FakeSession(self.client)),
+            client=self.makeClient,
+        )
+        self.gameLift.region()
+        self.work()
+        with capturedLogs() as events:
+            opened = self.gameLift.open("eu-west-3")
+            self.work()
+            self.opened = opened
+        self.lines = told(events)
+
+    def makeClient(self, *_: object) -> Client:
+        self.attempts += 1
+        if self.error is not None:
+            raise self.error
+        return cast(Client, self.client)
+
+    def inThread(self, function: Callable[[], T], /) -> Deferred[T]:
+        done: Deferred[T] = Deferred()
+        self.works.append((done, function))
+        return done
+
+    def work(self) -> None:
+        """Run the next function, as a thread."""
+        done, function = self.works.pop(0)
+        execute(function).chainDeferred(done)
+
+    def test_logged(self) -> None:
+        """The failure is logged with a hint, and does not end the start."""
+        self.assertIsNone(self.successResultOf(self.opened))
+        line = (
+            'boto3 did not start: Failed to connect to proxy URL: "http://proxy". Check the proxy'
+            " in HTTP_PROXY and HTTPS_PROXY, or name the hosts that need none in no_proxy:"
+            " 169.254.169.254,gamelift.eu-west-3.amazonaws.com. Each call to FleetIQ tries again."
+        )
+        self.assertEqual(self.lines, [line])
+
+    def test_retried(self) -> None:
+        """Each call tries again, and fails with an error to retry, until it succeeds."""
+        call = self.gameLift.call("RegisterGameServer", **REGISTER)
+        self.work()
+        error = self.failureResultOf(call, CallFailed).value
+        self.assertEqual((error.retry, error.mayHaveHappened), (True, False))
+        self.assertTrue(
+            str(error).startswith("RegisterGameServer was not sent: boto3 did not start: "), error
+        )
+        self.assertEqual(error.label, "ProxyConnectionError")
+        self.error = None
+        call = self.gameLift.call("RegisterGameServer", **REGISTER)
+        self.work()
+        self.work()
+        self.successResultOf(call)
+        call = self.gameLift.call("RegisterGameServer", **REGISTER)
+        self.work()
+        self.successResultOf(call)
+        self.assertEqual((self.attempts, len(self.client.calls)), (3, 2))
+
+    def test_shared(self) -> None:
+        """Concurrent calls share one attempt. A cancelled call does not end it."""
+        first, second, third = (
+            self.gameLift.call("RegisterGameServer", **REGISTER) for _ in range(3)
+        )
+        second.cancel()
+        self.failureResultOf(second, CancelledError)
+        self.error = None
+        self.work()
+        self.work()
+        self.work()
+        self.assertEqual(self.works, [])
+        self.successResultOf(first)
+        self.successResultOf(third)
+        self.assertEqual((self.attempts, len(self.client.calls)), (2, 2))
+
+    def test_setting(self) -> None:
+        """A wrong setting that shows later is an error not to retry."""
+        self.error = ValueError("bad")
+        call = self.gameLift.call("RegisterGameServer", **REGISTER)
+        self.work()
+        self.assertFalse(self.failureResultOf(call, CallFailed).value.retry)
+
+    def test_hosts(self) -> None:
+        """The hosts are those of the metadata service and of the endpoint."""
+        metadata, mode = (
+            "AWS_EC2_METADATA_SERVICE_ENDPOINT",
+            "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE",
+        )
+        aws, url = EndpointConfig(), EndpointConfig(endpoint="https://user:secret@there:1/x")
+        for where, environ, hosts in [
+            (aws, {}, ["169.254.169.254", "gamelift.eu-west-3.amazonaws.com"]),
+            (aws, {mode: "IPv6"}, ["fd00:ec2::254", "gamelift.eu-west-3.amazonaws.com"]),
+            (aws, {metadata: "http://m:1", "AWS_ENDPOINT_URL_GAMELIFT": "http://g:2"}, ["m", "g"]),
+            (aws, {metadata: "http://m:1", "AWS_ENDPOINT_URL": "http://m:2"}, ["m"]),
+            (url, {"AWS_ENDPOINT_URL": "http://m:2"}, ["169.254.169.254", "there"]),
+            (url, {metadata: "http://["}, ["there"]),
+        ]:
+            self.assertEqual(hostsOf(where, "eu-west-3", environ), hosts)
+
+
 class EnvironmentTests(SynchronousTestCase):
-    """Which of AWS's variables and files are read."""
+    """Which variables and files of AWS are read."""
 
     def setUp(self) -> None:
         self.home = Path(self.mktemp())
         (self.home / ".aws").mkdir(parents=True)
-        self.settle()
+        self.setEnvironment()
 
-    def settle(self, **variables: str) -> None:
-        """Have these variables, an empty home, and nothing else."""
+    def setEnvironment(self, **variables: str) -> None:
+        """Set these variables and the home directory, and no others."""
         self.patch(os, "environ", {"HOME": str(self.home.absolute()), **variables})
 
     def opened(self, where: EndpointConfig) -> tuple[str | None, Any]:
-        """The region and the client that come of it."""
+        """Return the region and the client."""
         made: list[Client] = []
 
         def client(*args: Any) -> Client:
@@ -227,11 +361,11 @@ class EnvironmentTests(SynchronousTestCase):
         self.successResultOf(gameLift.open(region))
         return region, made[0]
 
-    def nonsense(self) -> None:
-        """Settings of every kind that no client can be made with."""
+    def setInvalid(self) -> None:
+        """Set invalid values of every kind."""
         for name in ("config", "credentials"):
             (self.home / ".aws" / name).write_text("[[[ nonsense")
-        self.settle(
+        self.setEnvironment(
             AWS_ACCESS_KEY_ID="half",
             AWS_BEARER_TOKEN_GAMELIFT="nonsense",
             AWS_CA_BUNDLE="/nowhere.pem",
@@ -253,11 +387,11 @@ class EnvironmentTests(SynchronousTestCase):
         )
 
     def test_localReadsNothing(self) -> None:
-        """A local FleetIQ is reached whatever AWS's variables, files and the proxies say."""
+        """For a local FleetIQ, no variable or file of AWS and no proxy is read."""
         endpoint = LoopbackEndpoint()
         self.addCleanup(endpoint.close)
         endpoint.says(200, {"GameServer": {"GameServerId": "server"}})
-        self.nonsense()
+        self.setInvalid()
         region, client = self.opened(EndpointConfig(endpoint=endpoint.url, local=True))
         self.assertEqual(region, "us-east-1")
         client.describe_game_server(**ONE)
@@ -268,8 +402,8 @@ class EnvironmentTests(SynchronousTestCase):
         self.assertNotIn(b"nonsense", head)
 
     def test_awsReadsThem(self) -> None:
-        """AWS's FleetIQ takes the same settings seriously."""
-        self.nonsense()
+        """For AWS, the same settings are an error."""
+        self.setInvalid()
         failure = self.failureResultOf(
             GameLift(Clock(), atOnce, EndpointConfig()).region(), CallFailed
         )
@@ -282,15 +416,15 @@ class EnvironmentTests(SynchronousTestCase):
             "aws_access_key_id = key\naws_secret_access_key = secret\n"
         )
         url = "http://127.0.0.1:4571"
-        self.settle(AWS_PROFILE="there", AWS_ENDPOINT_URL_GAMELIFT=url)
+        self.setEnvironment(AWS_PROFILE="there", AWS_ENDPOINT_URL_GAMELIFT=url)
         region, client = self.opened(EndpointConfig())
         self.assertEqual(region, "eu-west-3")
         self.assertEqual(client.meta.region_name, "eu-west-3")
         self.assertEqual(client.meta.endpoint_url, url)
 
     def test_givenRegion(self) -> None:
-        """A region given wins."""
-        self.settle(
+        """An explicit region takes precedence."""
+        self.setEnvironment(
             AWS_DEFAULT_REGION="eu-west-3", AWS_ACCESS_KEY_ID="k", AWS_SECRET_ACCESS_KEY="s"
         )
         region, client = self.opened(EndpointConfig(region="ap-northeast-2"))
@@ -298,8 +432,8 @@ class EnvironmentTests(SynchronousTestCase):
         self.assertEqual(client.meta.endpoint_url, "https://gamelift.ap-northeast-2.amazonaws.com")
 
     def test_noSuchProfile(self) -> None:
-        """A profile that is not there is a sentence that names it and says what to do."""
-        self.settle(AWS_PROFILE="nowhere")
+        """The error for a missing profile names it, and has a hint."""
+        self.setEnvironment(AWS_PROFILE="nowhere")
         failure = self.failureResultOf(
             GameLift(Clock(), atOnce, EndpointConfig()).region(), CallFailed
         )
@@ -312,8 +446,8 @@ class EnvironmentTests(SynchronousTestCase):
         self.assertEqual((error.retry, error.mayHaveHappened), (False, False))
 
     def test_noRegion(self) -> None:
-        """No region at all is a sentence that says how to give one."""
-        self.settle(AWS_ACCESS_KEY_ID="key", AWS_SECRET_ACCESS_KEY="secret")
+        """Without a region, there is an error with a hint."""
+        self.setEnvironment(AWS_ACCESS_KEY_ID="key", AWS_SECRET_ACCESS_KEY="secret")
         gameLift = GameLift(Clock(), atOnce, EndpointConfig())
         self.assertIsNone(self.successResultOf(gameLift.region()))
         failure = self.failureResultOf(gameLift.open(None), CallFailed)
@@ -324,7 +458,7 @@ class EnvironmentTests(SynchronousTestCase):
 
     def test_wrongEndpoint(self) -> None:
         """An endpoint that is no URL is a sentence that shows it."""
-        self.settle(
+        self.setEnvironment(
             AWS_ACCESS_KEY_ID="key",
             AWS_SECRET_ACCESS_KEY="secret",
             AWS_ENDPOINT_URL_GAMELIFT="nonsense",

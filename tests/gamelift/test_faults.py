@@ -1,4 +1,4 @@
-"""The worker through FleetIQ's faults: the real boto3, against the local FleetIQ."""
+"""Tests of the registration with the real boto3, and faults of the local FleetIQ."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DESCRIBE = "DescribeGameServer"
 
 
 class FaultsTestCase(SynchronousTestCase):
-    """One local FleetIQ, one worker, whose calls end before they return."""
+    """One local FleetIQ, and one registration whose calls end before they return."""
 
     def setUp(self) -> None:
         self.fleet = RunningFleetIQ()
@@ -35,14 +35,14 @@ class FaultsTestCase(SynchronousTestCase):
         self.refusals: list[str] = []
 
     def clientOf(self, url: str) -> Client:
-        """A client with little patience."""
+        """Return a client with short timeouts."""
         config = Config(
             connect_timeout=1, read_timeout=0.3, retries={"total_max_attempts": 1}, proxies={}
         )
         return localSession().client("gamelift", endpoint_url=url, config=config)
 
     def start(self) -> Registration:
-        """Start a registration that shall be AVAILABLE."""
+        """Start a registration whose desired state is AVAILABLE."""
         self.registration = Registration(
             self.clock,
             LongRandom(7),
@@ -61,7 +61,7 @@ class FaultsTestCase(SynchronousTestCase):
         """Ignore the first confirmation."""
 
     def refused(self, message: str) -> bool:
-        """Give up, as a process that was never registered."""
+        """End the registration, as a process that was never registered."""
         self.refusals.append(message)
         return True
 
@@ -77,33 +77,33 @@ class FaultsTestCase(SynchronousTestCase):
         self.registration.setDesired(Desired(wanted or Absent(), renew=not final, final=final))
 
     def retry(self) -> None:
-        """Let the next pause go by, however long."""
+        """Advance the clock by the longest pause."""
         self.clock.advance(30.0)
 
     @property
     def there(self) -> dict[str, str]:
-        """The utilization status of each game server that FleetIQ has, by id."""
+        """Return the utilization status of each game server in FleetIQ, by id."""
         return {
             each["GameServerId"]: each["UtilizationStatus"]
             for each in self.fleet.state()["gameServers"]
         }
 
     def calls(self) -> dict[str, int]:
-        """How many calls of each operation have come in."""
+        """Return the number of calls of each operation."""
         return dict(self.fleet.state()["calls"])
 
     def assertRegistered(self, known: Known, status: str = "AVAILABLE") -> None:
-        """FleetIQ has this one registration, and the worker knows it."""
+        """Check that FleetIQ has this registration only, and that this state is known."""
         state = self.registration.state
         self.assertEqual((state.known, state.failures), (known, 0))
         self.assertEqual(self.there, {state.gameServerId: status})
 
 
 class StartTests(FaultsTestCase):
-    """Until the first registration."""
+    """Faults before the first registration."""
 
-    def test_passing(self) -> None:
-        """What passes is tried again for ever, with the same id."""
+    def test_temporary(self) -> None:
+        """Temporary errors are retried without an end, with the same id."""
         for kind, code in (
             ("throttle", None),
             ("error", "LimitExceededException"),
@@ -124,7 +124,7 @@ class StartTests(FaultsTestCase):
             self.assertEqual((self.refusals, self.registration.degradedSince), ([], None))
 
     def test_permanent(self) -> None:
-        """What lasts ends it, with a sentence that says what to do where we know."""
+        """Permanent errors end the registration, with a hint if there is one."""
         for code, cure in (
             ("AccessDeniedException", "Allow gamelift:RegisterGameServer on the group"),
             ("InvalidSignatureException", "Check the secret key, and this machine's clock."),
@@ -142,7 +142,7 @@ class StartTests(FaultsTestCase):
             self.assertIn(cure, sentence)
 
     def test_drop(self) -> None:
-        """A connection lost before the call counts: asked about, then registered after all."""
+        """If the connection is lost before the call, it is described, and then registered."""
         self.fleet.fault(operation=REGISTER, kind="drop", count=1)
         gameServerId = self.start().state.gameServerId
         self.retry()
@@ -151,7 +151,7 @@ class StartTests(FaultsTestCase):
         self.assertEqual(self.registration.state.gameServerId, gameServerId)
 
     def test_lostReply(self) -> None:
-        """One lost after it: found, and not registered twice."""
+        """If the connection is lost after the call, it is found, and not registered twice."""
         self.fleet.fault(operation=REGISTER, kind="lost-reply", count=1)
         self.start()
         self.retry()
@@ -159,7 +159,7 @@ class StartTests(FaultsTestCase):
         self.assertEqual(self.calls()[REGISTER], 1)
 
     def test_serverError(self) -> None:
-        """A 5xx may have happened, too."""
+        """A call with status 5xx may have happened too."""
         self.fleet.fault(operation=REGISTER, kind="error", code="InternalServiceException", count=1)
         self.start()
         self.retry()
@@ -167,7 +167,7 @@ class StartTests(FaultsTestCase):
         self.assertRegistered(Available())
 
     def test_lateEffect(self) -> None:
-        """A Register that takes effect long after its time-out is found to be ours."""
+        """A Register that takes effect after its timeout is found to be ours."""
         self.fleet.fault(operation=REGISTER, kind="slow", seconds=0.6, count=1)
         self.start()
         self.retry()
@@ -182,7 +182,7 @@ class StartTests(FaultsTestCase):
 
 
 class LaterTests(FaultsTestCase):
-    """Once registered: nothing ends it, and nothing is doubled."""
+    """After the first registration: it does not end, and no session is doubled."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -190,7 +190,7 @@ class LaterTests(FaultsTestCase):
         self.gameServerId = self.registration.state.gameServerId
 
     def test_utilizeLost(self) -> None:
-        """UTILIZED, whether the call or only its reply was lost, refused or answered by a 5xx."""
+        """UTILIZED is reached if the call or its reply is lost, refused, or has status 5xx."""
         for order in (
             {"kind": "drop"},
             {"kind": "lost-reply"},
@@ -208,7 +208,7 @@ class LaterTests(FaultsTestCase):
             self.assertEqual(self.calls()[REGISTER], 1)
 
     def test_deregisterLost(self) -> None:
-        """Deregistered once, and registered once, whatever was lost."""
+        """The game server is deregistered and registered once, also after lost calls."""
         for kind in ("drop", "lost-reply", "throttle"):
             self.setUp()
             self.change(Utilized(1))
@@ -221,7 +221,7 @@ class LaterTests(FaultsTestCase):
             self.assertEqual(self.calls()[REGISTER], 2)
 
     def test_outage(self) -> None:
-        """Ten minutes of nothing but failures are told once a minute; then all is well."""
+        """Failures of ten minutes are logged once a minute. Then the calls succeed."""
         self.fleet.fault(operation="*", kind="error", code="AccessDeniedException")
         self.change(Utilized(1))
         with capturedLogs() as events:
@@ -237,8 +237,8 @@ class LaterTests(FaultsTestCase):
         self.assertIn("FleetIQ calls succeed again", "\n".join(told(events)))
         self.assertRegistered(Utilized(1), "UTILIZED")
 
-    def test_nobodyThere(self) -> None:
-        """Where nobody listens, or no name leads, nothing was sent: it is tried again."""
+    def test_noEndpoint(self) -> None:
+        """If the port or the host name does not exist, the call was not sent, and is retried."""
         for url in ("http://127.0.0.1:1", "http://nobody.invalid:4570"):
             error = self.failureResultOf(
                 FleetIQ(gameLiftWith(self.clientOf(url)), "local").heartbeat("gs-1")

@@ -1,4 +1,4 @@
-"""The table of the lifecycle, and what holds from any state under any outcome."""
+"""Tests of echoserver.gamelift.lifecycle: the table, and properties for all outcomes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from echoserver.game.session import Session
 from echoserver.gamelift.lifecycle import (
     ADOPT_WITHIN,
-    NOBODYS,
+    NO_PLAYERS,
     Absent,
     Available,
     Confirmed,
@@ -59,7 +59,7 @@ def wanted(
     drainingSince: int | None = None,
     accepting: bool = True,
 ) -> Wanted:
-    """Return the state that is to be reached from C{known}."""
+    """Return the wanted state for C{known}."""
     desired = desiredState(
         session,
         draining=leaving,
@@ -71,10 +71,10 @@ def wanted(
 
 
 class TableTests(SynchronousTestCase):
-    """The whole table, cell by cell."""
+    """The whole table."""
 
-    def test_everyCell(self) -> None:
-        """Each known and wanted names its one step."""
+    def test_table(self) -> None:
+        """Each pair of a known and a wanted state has its step."""
         rest, register, utilize = Step.REST, Step.REGISTER, Step.UTILIZE
         beat, leave, inspect = Step.HEARTBEAT, Step.DEREGISTER, Step.INSPECT
         table: dict[Known, tuple[Step, Step, Step]] = {
@@ -93,10 +93,10 @@ class TableTests(SynchronousTestCase):
 
 
 class WantedTests(SynchronousTestCase):
-    """What FleetIQ should know, of the session and of leaving."""
+    """The wanted state, by the session, the drain and the shutdown."""
 
-    def test_staying(self) -> None:
-        """AVAILABLE without a session, UTILIZED with its number in one."""
+    def test_noShutdown(self) -> None:
+        """Without a session AVAILABLE is wanted, with one UTILIZED and its number."""
         self.assertEqual(
             Available(),
             wanted(
@@ -113,34 +113,34 @@ class WantedTests(SynchronousTestCase):
         )
 
     def test_notAccepting(self) -> None:
-        """Nobody is to be sent where players cannot come in; a session is not touched by it."""
+        """If no connections are accepted, absent is wanted, except during a session."""
         self.assertEqual(Absent(), wanted(sessions(3, 0), Available(), accepting=False))
         self.assertEqual(Utilized(3), wanted(sessions(3, 1), Absent(), accepting=False))
 
-    def test_leaving(self) -> None:
-        """A session that runs is finished first; an idle server is to be absent."""
+    def test_shutdown(self) -> None:
+        """During a shutdown, a running session goes on. Without one, absent is wanted."""
         self.assertEqual(Absent(), wanted(sessions(3, 0), Available(), leaving=True))
         self.assertEqual(Utilized(3), wanted(sessions(3, 1), Available(), leaving=True))
 
-    def test_lostWhileLeaving(self) -> None:
-        """A registration lost while draining is not renewed, even in a session."""
+    def test_lostDuringShutdown(self) -> None:
+        """A registration that is lost during the shutdown is not renewed, even in a session."""
         for session in (sessions(3, 1), sessions(3, 0)):
             self.assertEqual(Absent(), wanted(session, Absent(), leaving=True))
             self.assertEqual(Absent(), wanted(session, Absent(), drainingSince=3))
 
     def test_drainingIdle(self) -> None:
-        """An idle server stays registered; it may be claimed, and play."""
+        """While FleetIQ drains, an idle game server stays registered."""
         self.assertEqual(Available(), wanted(sessions(3, 0), Available(), drainingSince=3))
         self.assertEqual(Utilized(4), wanted(sessions(4, 1), Available(), drainingSince=3))
 
     def test_drainingLast(self) -> None:
-        """A session that ends was the last: the one that ran, or one that began since."""
+        """While FleetIQ drains, the next session that ends is the last one."""
         for session, since in ((sessions(3, 0), 2), (sessions(4, 0), 3)):
             for known in (Available(), Utilized(session.number), Unknown(None), Conflict()):
                 self.assertEqual(Absent(), wanted(session, known, drainingSince=since))
 
     def test_drainingSinceManySessions(self) -> None:
-        """However many sessions have ended, only one more is the last."""
+        """Sessions that ended before the drain do not count."""
         thousand, next = sessions(1000, 0), sessions(1001, 0)
         self.assertEqual(Available(), wanted(thousand, Available(), drainingSince=1000))
         self.assertEqual(Absent(), wanted(next, Available(), drainingSince=1000))
@@ -148,7 +148,7 @@ class WantedTests(SynchronousTestCase):
     @settings(deadline=None, max_examples=200)
     @given(st.data())
     def test_rules(self, data: st.DataObject) -> None:
-        """A draining server never registers nor drops a session; an idle one is absent."""
+        """A game server that shuts down does not register, and keeps its session."""
         players = data.draw(st.integers(0, 2))
         session = sessions(data.draw(st.integers(int(players > 0), 4)), players)
         since = data.draw(st.none() | st.integers(0, session.ended))
@@ -166,43 +166,43 @@ class WantedTests(SynchronousTestCase):
 
 
 class ClaimTests(SynchronousTestCase):
-    """Whether somebody may have been sent here."""
+    """L{mayBeClaimed}."""
 
     def test_mayBeClaimed(self) -> None:
-        """Not before Register, nor once a session of ours runs; else, who knows."""
+        """A claim is possible in each state but absent and UTILIZED by our session."""
         claimed = [known for known in KNOWNS if mayBeClaimed(known)]
         open = [Available(), UtilizedExternally(0.0), Unknown(None), Unknown(ONE), Conflict()]
         self.assertEqual(open, claimed)
 
 
 class SettleTests(SynchronousTestCase):
-    """UTILIZED by somebody else."""
+    """UTILIZED by another client: L{settle}."""
 
     def test_adopted(self) -> None:
-        """The session that comes adopts it."""
+        """A session adopts it."""
         self.assertEqual(ONE, settle(UtilizedExternally(5.0), ONE, 6.0))
 
     def test_waits(self) -> None:
-        """Nobody there: it waits for its players."""
+        """Without a session, it stays for 60 s."""
         self.assertEqual(
             UtilizedExternally(5.0), settle(UtilizedExternally(5.0), Available(), 64.9)
         )
 
     def test_renewed(self) -> None:
-        """After 60 s alone it is nobody's, and so deregistered, even if the first session comes."""
+        """After 60 s it has no session, and is deregistered, even if a session starts."""
         known = settle(UtilizedExternally(5.0), Available(), 65.0)
-        self.assertEqual(NOBODYS, known)
+        self.assertEqual(NO_PLAYERS, known)
         self.assertEqual(Step.DEREGISTER, nextStep(known, Available()))
         self.assertEqual(Step.DEREGISTER, nextStep(known, ONE))
 
-    def test_ourOwnStays(self) -> None:
-        """What we know otherwise is not touched."""
+    def test_others(self) -> None:
+        """Other known states do not change."""
         for known in (Absent(), Available(), ONE, Unknown(None), Conflict()):
             self.assertEqual(known, settle(known, TWO, 1e9))
 
 
 class AfterTests(SynchronousTestCase):
-    """What is known once a step has brought something."""
+    """L{after}."""
 
     def after(
         self,
@@ -214,12 +214,12 @@ class AfterTests(SynchronousTestCase):
         now: float = 1000.0,
         failures: int = 3,
     ) -> RegistrationState:
-        """One step on a registration C{old}; the next id is C{new}."""
+        """Return the registration C{old} after one step; the next id is C{new}."""
         registration = RegistrationState("old", known, failures, since)
         return after(registration, step, towards, outcome, now, HEARTBEAT, "new")
 
     def test_known(self) -> None:
-        """Each outcome of each step, with what is known before and after, id and failures."""
+        """Each outcome of each step has its known state, id and failures."""
         gone, conflict, refused = Outcome.GONE, Outcome.CONFLICT, Outcome.REFUSED
         lost, forbidden = Outcome.LOST, Outcome.FORBIDDEN
         free, busy = Confirmed(utilized=False), Confirmed(utilized=True)
@@ -270,8 +270,8 @@ class AfterTests(SynchronousTestCase):
                 (known, step, outcome),
             )
 
-    def test_atRestForgetsFailures(self) -> None:
-        """A confirmed step that reaches what is wanted ends the counting; an inspect never does."""
+    def test_failuresReset(self) -> None:
+        """A step that reaches the wanted state resets the failures; an inspect does not."""
         free = Confirmed(utilized=False)
         registered = self.after(Absent(), Step.REGISTER, free, towards=Available())
         inspected = self.after(Conflict(), Step.INSPECT, free, towards=Available())
@@ -279,7 +279,7 @@ class AfterTests(SynchronousTestCase):
         self.assertEqual([0, 3, 0], [r.failures for r in (registered, inspected, left)])
 
     def test_firstFailure(self) -> None:
-        """A new registration has not failed; its first failure counts as one, whatever fails."""
+        """A new registration has no failures. The first failure counts as one."""
         self.assertEqual(RegistrationState("new"), RegistrationState("new", Absent(), 0, None))
         for known, step, outcome in (
             (Absent(), Step.REGISTER, Outcome.REFUSED),
@@ -288,24 +288,24 @@ class AfterTests(SynchronousTestCase):
         ):
             self.assertEqual(1, self.after(known, step, outcome, failures=0).failures, step)
 
-    def test_goneYoung(self) -> None:
-        """A registration gone before its first heartbeat has failed; an older one has not."""
+    def test_lostEarly(self) -> None:
+        """A registration that is lost before its first heartbeat counts as a failure."""
         young = self.after(Available(), Step.UTILIZE, Outcome.GONE, since=0.0, now=59.9)
         old = self.after(Available(), Step.UTILIZE, Outcome.GONE, since=0.0, now=60.0)
         self.assertEqual([4, 3], [young.failures, old.failures])
 
     def test_registeredSince(self) -> None:
-        """Register says when; the next attempt has not been yet."""
+        """C{since} is the time of Register. It is None for the next attempt."""
         registered = self.after(Absent(), Step.REGISTER, Confirmed(utilized=False), since=None)
         self.assertEqual(1000.0, registered.since)
         self.assertIsNone(self.after(ONE, Step.DEREGISTER, Outcome.GONE).since)
 
 
 class ValueTests(SynchronousTestCase):
-    """What is known are values."""
+    """The states are values."""
 
-    def test_doNotChange(self) -> None:
-        """None is changed in place, nor carries more than its fields."""
+    def test_frozen(self) -> None:
+        """They are frozen, and have no other attributes than their fields."""
         for value in (*KNOWNS, Confirmed(utilized=True), RegistrationState("id")):
             self.assertFalse(hasattr(value, "__dict__"), value)
             for name in value.__slots__:
@@ -317,36 +317,36 @@ class BackoffTests(SynchronousTestCase):
     """Full jitter, from 1 s to 30 s."""
 
     def test_grows(self) -> None:
-        """It doubles from 1 s, and stays at 30 s."""
+        """The longest pause doubles from 1 s to 30 s."""
         self.assertEqual(
             [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0], [backoff(n, 1.0) for n in range(1, 8)]
         )
         self.assertEqual(30.0, backoff(100_000, 1.0))
 
     def test_jitter(self) -> None:
-        """The rng reach from nothing to all of it."""
+        """A random number from 0 to 1 gives all or a part of the longest pause."""
         self.assertEqual([0.0, 4.0], [backoff(4, 0.0), backoff(4, 0.5)])
 
 
 @dataclass
 class FleetIQ:
-    """A FleetIQ with bad days: what it has, what may still land, which of our ids may exist."""
+    """A FleetIQ with faults: its game servers, late calls, and ids that may exist."""
 
     servers: dict[str, bool] = field(default_factory=dict)
-    strangers: set[str] = field(default_factory=set)
+    others: set[str] = field(default_factory=set)
     pending: list[tuple[Step, str]] = field(default_factory=list)
     mayExist: set[str] = field(default_factory=set)
-    ghosts: set[str] = field(default_factory=set)
+    unknown: set[str] = field(default_factory=set)
 
     def act(self, step: Step, gameServerId: str) -> Confirmed | Outcome:
-        """Carry a call out, and answer it honestly."""
+        """Execute a call, and return its outcome."""
         has = gameServerId in self.servers
         match step:
-            case Step.REGISTER if has or gameServerId in self.strangers:
+            case Step.REGISTER if has or gameServerId in self.others:
                 return Outcome.CONFLICT
             case Step.REGISTER:
                 self.servers[gameServerId] = False
-            case Step.INSPECT if gameServerId in self.strangers:
+            case Step.INSPECT if gameServerId in self.others:
                 return Confirmed(utilized=False, ours=False)
             case Step.UTILIZE if has:
                 self.servers[gameServerId] = True
@@ -357,13 +357,13 @@ class FleetIQ:
             return Outcome.GONE
         return Confirmed(self.servers[gameServerId])
 
-    def land(self) -> None:
-        """What was on its way arrives. A Register that does is a ghost until it is asked about."""
+    def executeLate(self) -> None:
+        """Execute the late calls. The game server of a late Register is not known to the test."""
         pending, self.pending = self.pending, []
         for step, gameServerId in pending:
             self.act(step, gameServerId)
             if step is Step.REGISTER:
-                self.ghosts.add(gameServerId)
+                self.unknown.add(gameServerId)
 
 
 FAULTS = (
@@ -374,13 +374,13 @@ FAULTS = (
     "lost after",
     "late",
     "forgotten",
-    "stranger",
-    "taken",
+    "other server",
+    "utilized externally",
 )
 
 
 class Life:
-    """A worker's loop over the pure functions, against L{FleetIQ}, with a check at every step."""
+    """The loop of a registration on the pure functions, with L{FleetIQ}, and checks."""
 
     def __init__(self, test: SynchronousTestCase) -> None:
         self.test = test
@@ -391,7 +391,7 @@ class Life:
         self.unpaused = 0
 
     def towards(self, want: Wanted, fault: str, *, beat: bool = False) -> bool:
-        """Take the one next step; False at rest."""
+        """Take the next step. Return False if there is none."""
         known = settle(self.registration.known, want, self.now)
         step = nextStep(known, want)
         if step is Step.REST and beat and known != Absent():
@@ -418,17 +418,17 @@ class Life:
         return True
 
     def check(self, step: Step, before: RegistrationState) -> None:
-        """What must never be asked for."""
+        """Check that the step is allowed."""
         if step is Step.REGISTER:
             others = self.fleet.mayExist - {before.gameServerId}
             self.test.assertEqual(set(), others, "a second id while the first may exist")
             self.fleet.mayExist.add(before.gameServerId)
         if step is Step.UTILIZE:
             self.test.assertEqual(Available(), before.known)
-        self.test.assertLess(self.unpaused, 6, "it spins")
+        self.test.assertLess(self.unpaused, 6, "no pause")
 
     def outcome(self, step: Step, gameServerId: str, fault: str) -> Confirmed | Outcome:
-        """Carry it out as the fault has it."""
+        """Return the outcome of a step with this fault."""
         match fault:
             case "refused":
                 return Outcome.REFUSED
@@ -444,19 +444,19 @@ class Life:
                 return Outcome.LOST
             case "forgotten":
                 self.fleet.servers.pop(gameServerId, None)
-            case "stranger" if step is Step.REGISTER and gameServerId not in self.fleet.servers:
-                self.fleet.strangers.add(gameServerId)
-            case "taken" if gameServerId in self.fleet.servers:
+            case "other server" if step is Step.REGISTER and gameServerId not in self.fleet.servers:
+                self.fleet.others.add(gameServerId)
+            case "utilized externally" if gameServerId in self.fleet.servers:
                 self.fleet.servers[gameServerId] = True
         return self.fleet.act(step, gameServerId)
 
     def forget(self, step: Step, gameServerId: str, outcome: Confirmed | Outcome) -> None:
-        """An answer overtakes what was on its way, unless it is an inspect that found nothing."""
+        """Drop late calls after a reply, unless it is an inspect that found no game server."""
         confirmed = isinstance(outcome, Confirmed) or outcome is Outcome.GONE
         if confirmed and not (step is Step.INSPECT and outcome is Outcome.GONE):
             self.fleet.pending = [late for late in self.fleet.pending if late[1] != gameServerId]
-            self.fleet.ghosts.discard(gameServerId)
-            if outcome is Outcome.GONE or gameServerId in self.fleet.strangers:
+            self.fleet.unknown.discard(gameServerId)
+            if outcome is Outcome.GONE or gameServerId in self.fleet.others:
                 self.fleet.mayExist.discard(gameServerId)
 
 
@@ -469,25 +469,25 @@ DRAINS = st.lists(st.tuples(EVENTS, st.sampled_from(FAULTS), st.integers(0, 3)),
 
 
 class LifeTests(SynchronousTestCase):
-    """Whatever happens, and in whatever order."""
+    """Properties for all events and faults, in any order."""
 
     @settings(deadline=None, max_examples=1000)
     @given(DAYS, WANTS)
-    def test_comesToRest(self, days: list[tuple[Wanted | None, str, bool]], last: Wanted) -> None:
+    def test_reachesWanted(self, days: list[tuple[Wanted | None, str, bool]], last: Wanted) -> None:
         """
-        No second id while the first may exist, no spinning; and once calls succeed, all comes to
-        rest at what is wanted.
+        There is no second id while the first may exist, and no loop without a pause. When calls
+        succeed again, the wanted state is reached.
         """
         life, want = Life(self), last
         for newWant, fault, beat in days:
             if newWant is not None:
                 want, life.unpaused = newWant, 0
             if fault == "late":
-                life.fleet.land()
+                life.fleet.executeLate()
             if not life.towards(want, fault, beat=beat):
                 life.unpaused = 0
                 life.now += HEARTBEAT
-        life.fleet.land()
+        life.fleet.executeLate()
         life.unpaused = 0
         for _ in range(12):
             moved = life.towards(last, "done", beat=True)
@@ -497,8 +497,8 @@ class LifeTests(SynchronousTestCase):
         known, gameServerId = life.registration.known, life.registration.gameServerId
         self.assertEqual(last, known)
         if last == Absent():
-            # A Register that lands after an inspect found nothing, and nobody asks again, lapses.
-            self.assertEqual(set(), set(life.fleet.servers) - life.fleet.ghosts)
+            # A late Register that no inspect follows stays until its health check expires.
+            self.assertEqual(set(), set(life.fleet.servers) - life.fleet.unknown)
         else:
             self.assertEqual({gameServerId: isinstance(last, Utilized)}, life.fleet.servers)
 
@@ -506,8 +506,8 @@ class LifeTests(SynchronousTestCase):
     @given(DRAINS)
     def test_drains(self, days: list[tuple[str, str, int]]) -> None:
         """
-        Whatever comes and fails while FleetIQ drains, takes it back, or the instance goes: no new
-        registration meanwhile; and in the end, all is as it should be.
+        There is no new registration while FleetIQ drains or the instance ends. When calls succeed
+        again, the wanted state is reached.
         """
         life, session = Life(self), Session()
         since: int | None = None
@@ -532,7 +532,7 @@ class LifeTests(SynchronousTestCase):
                 life.towards(want, fault)
                 if leaving or since is not None:
                     self.assertEqual(set(), set(life.fleet.servers) - ids)
-        life.fleet.land()
+        life.fleet.executeLate()
         life.unpaused = 0
         for _ in range(12):
             known = life.registration.known
@@ -545,10 +545,10 @@ class LifeTests(SynchronousTestCase):
             known, wanted(session, known, leaving=leaving, drainingSince=since), session
         )
         if not session.running and leaving:
-            self.assertEqual(set(), set(life.fleet.servers) - life.fleet.ghosts)
+            self.assertEqual(set(), set(life.fleet.servers) - life.fleet.unknown)
 
     def test_doesNotSpin(self) -> None:
-        """The same trouble at every call: a pause comes at least every sixth step, and grows."""
+        """If each call fails, there is a pause at least every sixth step, and it grows."""
         wants: tuple[Wanted, ...] = (Absent(), Available(), ONE)
         for fault in FAULTS:
             for want in wants:

@@ -21,7 +21,7 @@ INSTANCE = "i-0123456789abcdef0"
 
 
 class RateLimiterTests(SynchronousTestCase):
-    """Places in line, one token a second."""
+    """The queue, with one token a second."""
 
     def setUp(self) -> None:
         self.clock = Clock()
@@ -30,7 +30,7 @@ class RateLimiterTests(SynchronousTestCase):
         self.limiter.waiter(self.fail).mayCall(_PRIORITIES[Step.REGISTER])
 
     def wants(self, name: str, step: Step | None, urgentAt: float = inf) -> Waiter:
-        """Return a waiter that calls when it may; with None it gives up instead."""
+        """Return a waiter that calls when it may. With None it gives up instead."""
 
         def ask() -> None:
             if step is None:
@@ -43,13 +43,13 @@ class RateLimiterTests(SynchronousTestCase):
         return waiter
 
     def test_noLimit(self) -> None:
-        """Without a bucket everybody may, and nothing is left behind."""
+        """Without a bucket each call may be made at once, and no timer is left."""
         waiter = RateLimiter(self.clock).waiter(self.fail)
         self.assertTrue(all(waiter.mayCall(_PRIORITIES[Step.REGISTER]) for _ in range(100)))
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_order(self) -> None:
-        """Utilize, deregister, inspect, heartbeat, register; who came first, among equals."""
+        """The order is utilize, deregister, inspect, heartbeat, register; then by arrival."""
         for name in ("register", "heartbeat", "inspect", "deregister", "utilize"):
             self.wants(f"{name} 1", Step(name))
             self.wants(f"{name} 2", Step(name))
@@ -59,7 +59,7 @@ class RateLimiterTests(SynchronousTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_rate(self) -> None:
-        """One a second, and none before."""
+        """One call a second is made, and none earlier."""
         self.wants("first", Step.REGISTER)
         self.wants("second", Step.REGISTER)
         self.clock.advance(0.9)
@@ -70,8 +70,8 @@ class RateLimiterTests(SynchronousTestCase):
         self.clock.advance(0.1)
         self.assertEqual(self.called, ["first", "second"])
 
-    def test_backOfTheLine(self) -> None:
-        """Who has had a call stands behind those who have waited since."""
+    def test_backOfTheQueue(self) -> None:
+        """A waiter that has called goes behind those that have waited longer."""
         first = self.wants("first", Step.UTILIZE)
         self.wants("second", Step.UTILIZE)
         self.clock.advance(1.0)
@@ -79,8 +79,8 @@ class RateLimiterTests(SynchronousTestCase):
         self.clock.pump([1.0] * 2)
         self.assertEqual(self.called, ["first", "second", "first"])
 
-    def test_changesItsMind(self) -> None:
-        """Who wants something more urgent now goes before; the waiter among equals is kept."""
+    def test_newPriority(self) -> None:
+        """A waiter can change its priority, and keeps its ticket."""
         changing = self.wants("changing", Step.HEARTBEAT)
         self.wants("deregister", Step.DEREGISTER)
         self.assertFalse(changing.mayCall(_PRIORITIES[Step.UTILIZE]))
@@ -89,23 +89,23 @@ class RateLimiterTests(SynchronousTestCase):
         self.clock.advance(1.0)
         self.assertEqual(self.called[0], "changing")
 
-    def test_noLongerWanted(self) -> None:
-        """The token of who no longer wants it is the next one's, at once."""
+    def test_givesUp(self) -> None:
+        """If the first waiter gives up, the next one calls at once."""
         self.wants("nothing", None)
         self.wants("register", Step.REGISTER)
         self.clock.advance(1.0)
         self.clock.advance(0.0)
         self.assertEqual(self.called, ["register"])
 
-    def test_leaves(self) -> None:
-        """Who has left is not rung, and nothing waits for nobody."""
+    def test_gaveUp(self) -> None:
+        """A waiter that has given up is not called, and no timer is left."""
         self.wants("gone", Step.UTILIZE).giveUp()
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.clock.advance(5.0)
         self.assertEqual(self.called, [])
 
     def test_noOvertaking(self) -> None:
-        """A token that is there is for the first in line, not for who happens to ask."""
+        """A token goes to the first waiter in the queue."""
         self.wants("waits", Step.UTILIZE)
         self.clock.rightNow += 1.0
         self.assertFalse(self.limiter.waiter(self.fail).mayCall(_PRIORITIES[Step.HEARTBEAT]))
@@ -113,15 +113,15 @@ class RateLimiterTests(SynchronousTestCase):
         self.assertEqual(self.called, ["waits"])
 
     def test_lateHeartbeat(self) -> None:
-        """A heartbeat that is 2 s late goes before all."""
+        """A heartbeat that is 2 s late goes first."""
         self.wants("late", Step.HEARTBEAT, urgentAt=2.5)
         for i in range(4):
             self.wants(f"utilize {i}", Step.UTILIZE)
         self.clock.pump([1.0] * 3)
         self.assertEqual(self.called, ["utilize 0", "utilize 1", "late"])
 
-    def test_question(self) -> None:
-        """A question beside the steps goes last; cancelled, it has left the line."""
+    def test_acquire(self) -> None:
+        """C{acquire} has the lowest priority here. Cancelled, it leaves the queue."""
         first, second = self.limiter.acquire(LOWEST_PRIORITY), self.limiter.acquire(LOWEST_PRIORITY)
         self.wants("register", Step.REGISTER)
         self.clock.advance(1.0)
@@ -133,15 +133,15 @@ class RateLimiterTests(SynchronousTestCase):
         self.successResultOf(second)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    def test_questionAtOnce(self) -> None:
-        """It need not wait where nothing else does, nor where there is no limit."""
+    def test_acquireAtOnce(self) -> None:
+        """C{acquire} fires at once if no call waits, or if there is no limit."""
         self.successResultOf(RateLimiter(self.clock).acquire(LOWEST_PRIORITY))
         self.clock.advance(1.0)
         self.successResultOf(self.limiter.acquire(LOWEST_PRIORITY))
 
 
 class PromptFleet:
-    """A FleetIQ that answers after 50 ms, and writes down when which call of whom was sent."""
+    """A FleetIQ that replies after 50 ms, and records each call with its time."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -174,25 +174,25 @@ class IgnoringListener:
     """A listener of a registration that ignores all events."""
 
     def registered(self) -> None:
-        """Ignore it."""
+        """Ignore the event."""
 
     def refused(self, message: str) -> bool:
         return False
 
     def sessionConfirmed(self, data: str) -> None:
-        """Ignore it."""
+        """Ignore the event."""
 
     def claimChanged(self, claimed: bool, data: str) -> None:
-        """Ignore it."""
+        """Ignore the event."""
 
 
 class CrowdTests(SynchronousTestCase):
-    """1,000 players who send one byte and leave, spread over the game servers of one process."""
+    """1,000 players that send one byte, on the game servers of one process."""
 
     RATE, BURST = 5.0, 20
 
     def crowd(self, servers: int, rng: Random) -> PromptFleet:
-        """They come within 10 s, 150 s after the start; all that was sent in 500 s."""
+        """Let them connect within 10 s, 150 s after the start. Return the calls of 500 s."""
         clock = Clock()
         fleet = PromptFleet(clock)
         limiter = RateLimiter(clock, TokenBucket(self.RATE, self.BURST))
@@ -234,7 +234,7 @@ class CrowdTests(SynchronousTestCase):
         return fleet
 
     def assertSound(self, fleet: PromptFleet, servers: int) -> None:
-        """Never more calls than allowed; no health report over 5 s late, on any registration."""
+        """Check that no call is above the limit, and no health report over 5 s late."""
         times = [when for when, _, _ in fleet.sent]
         for i in range(len(times) - self.BURST):
             took = times[i + self.BURST] - times[i]
@@ -251,10 +251,10 @@ class CrowdTests(SynchronousTestCase):
         self.assertEqual(len(reported), servers)
 
     def test_oneServer(self) -> None:
-        """On one, and on ten, where one byte costs three calls each time."""
+        """One and ten game servers, where each byte causes three calls."""
         for servers in (1, 10):
             self.assertSound(self.crowd(servers, Random(servers)), servers)
 
     def test_manyServers(self) -> None:
-        """On two hundred, which need two thirds of the rate for their heartbeats alone."""
+        """200 game servers, whose heartbeats alone need two thirds of the limit."""
         self.assertSound(self.crowd(200, Random(3)), 200)

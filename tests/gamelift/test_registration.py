@@ -1,6 +1,7 @@
-"""The worker: one call at a time, heartbeats when due, pauses after failures, ids of attempts.
-What replies tell of claims.
-What the log says while FleetIQ does not do as it is asked."""
+"""
+Tests of echoserver.gamelift.registration, and of the modules that it uses: calls, heartbeats,
+pauses, ids, claims, health checks, and the log while calls fail.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from echoserver.clock import WallClock
 from echoserver.gamelift.degraded import Degraded
 from echoserver.gamelift.errors import CallFailed, ConflictException, NotFoundException
+from echoserver.gamelift.health import HEALTH_CHECK_TIMEOUT
 from echoserver.gamelift.lifecycle import (
     Absent,
     Available,
@@ -27,11 +29,7 @@ from echoserver.gamelift.lifecycle import (
     UtilizedExternally,
     Wanted,
 )
-from echoserver.gamelift.registration import (
-    HEALTH_CHECK_TIMEOUT,
-    LOWEST_PRIORITY,
-    Registration,
-)
+from echoserver.gamelift.registration import LOWEST_PRIORITY, Registration
 from echoserver.gamelift.service import RegistrationRequest
 from echoserver.ratelimit import RateLimiter, TokenBucket
 from tests.awsdoubles import INSTANCE_ID, told
@@ -44,13 +42,13 @@ CLAIM = datetime(2026, 1, 1, tzinfo=UTC)
 class MemoryIdStore:
     """An id store that records what is saved; C{saving} is what L{save} returns."""
 
-    def __init__(self, leftBehind: str | None = None) -> None:
-        self.leftBehind = leftBehind
+    def __init__(self, storedId: str | None = None) -> None:
+        self.storedId = storedId
         self.saved: list[str | None] = []
         self.saving: Deferred[None] = succeed(None)
 
     def load(self, request: RegistrationRequest) -> str | None:
-        return self.leftBehind
+        return self.storedId
 
     def save(self, request: RegistrationRequest, gameServerId: str | None) -> Deferred[None]:
         self.saved.append(gameServerId)
@@ -58,7 +56,7 @@ class MemoryIdStore:
 
 
 class RegistrationTests(SynchronousTestCase):
-    """A registration against a FleetIQ that replies when the test says so."""
+    """A registration with a FleetIQ whose replies the test controls."""
 
     def setUp(self) -> None:
         self.clock = Clock()
@@ -73,9 +71,9 @@ class RegistrationTests(SynchronousTestCase):
         self.changes: list[tuple[bool, str]] = []
         self.health: Callable[[], object] = lambda: True
 
-    def start(self, leftBehind: str | None = None, **members: Any) -> Registration:
-        """Start a registration that shall be AVAILABLE."""
-        self.idStore.leftBehind = leftBehind
+    def start(self, storedId: str | None = None, **members: Any) -> Registration:
+        """Start a registration whose desired state is AVAILABLE."""
+        self.idStore.storedId = storedId
         self.registration = Registration(
             self.clock,
             LongRandom(7),
@@ -86,7 +84,7 @@ class RegistrationTests(SynchronousTestCase):
             heartbeat=60.0,
             listener=self,
             healthy=lambda: self.health(),
-            idStore=self.idStore,  # type: ignore[arg-type] # it has what is used
+            idStore=self.idStore,  # type: ignore[arg-type] # it has the used methods
         )
         self.registration.setDesired(Desired(Available()))
         self.running: Deferred[None] = self.registration.run()
@@ -114,7 +112,7 @@ class RegistrationTests(SynchronousTestCase):
 
     @property
     def known(self) -> Known:
-        """What the worker knows."""
+        """Return the known state."""
         return self.registration.state.known
 
     def test_endsWhileDegraded(self) -> None:
@@ -138,7 +136,7 @@ class RegistrationTests(SynchronousTestCase):
         self.assertEqual((None, None), (self.registration.degradedSince, self.degraded.since))
 
     def test_registers(self) -> None:
-        """It registers with what it was given, once, and says so."""
+        """It registers once with the parameters of the request, and notifies the listener."""
         self.start(data="map=7")
         call = self.fleet.theCall()
         self.assertEqual((INSTANCE, "localhost:5000", "map=7"), call.rest)
@@ -147,8 +145,8 @@ class RegistrationTests(SynchronousTestCase):
         self.fleet.reply()
         self.assertEqual((Available(), 1), (self.known, self.confirmations))
 
-    def test_aWholeSession(self) -> None:
-        """A session costs three calls: Register, Update, Deregister; the next id is another."""
+    def test_wholeSession(self) -> None:
+        """A session needs three calls: Register, Update, Deregister. The next id is a new one."""
         self.start()
         first = self.fleet.reply().gameServerId
         self.change(Utilized(1))
@@ -158,9 +156,9 @@ class RegistrationTests(SynchronousTestCase):
         self.assertEqual(["register", "utilize", "deregister", "register"], self.fleet.made)
         self.assertNotEqual(first, self.fleet.reply().gameServerId)
 
-    def test_leftByACrash(self) -> None:
-        """An id that a crash left is deregistered first; only then is another registered."""
-        self.start(leftBehind="left-behind")
+    def test_storedId(self) -> None:
+        """An id that a crash left registered is deregistered before a new one is registered."""
+        self.start(storedId="left-behind")
         self.assertEqual("deregister", self.fleet.made[-1])
         self.fleet.fail(callFailed())
         self.clock.advance(1.0)
@@ -168,8 +166,8 @@ class RegistrationTests(SynchronousTestCase):
         self.assertEqual(["deregister", "deregister", "register"], self.fleet.made)
         self.assertNotEqual("left-behind", self.fleet.theCall().gameServerId)
 
-    def test_nothingLeftToDo(self) -> None:
-        """A failed step that leaves nothing to do is the end: no pause comes after it."""
+    def test_endsAfterFailure(self) -> None:
+        """If nothing is left to do after a failed step, the registration ends without a pause."""
         self.start()
         self.fleet.fail(callFailed(mayHaveHappened=True))
         self.change(None)
@@ -179,8 +177,8 @@ class RegistrationTests(SynchronousTestCase):
         self.assertEqual(Absent(), self.known)
         self.successResultOf(self.running)
 
-    def test_keepsFirst(self) -> None:
-        """Register is not sent before its id is kept: a crash in between would leave it."""
+    def test_storesFirst(self) -> None:
+        """Register is not sent before the id is stored."""
         self.idStore.saving = Deferred()
         self.start()
         self.assertEqual(
@@ -189,23 +187,23 @@ class RegistrationTests(SynchronousTestCase):
         self.idStore.saving.callback(None)
         self.assertEqual(self.idStore.saved, [self.fleet.theCall().gameServerId])
 
-    def test_abandonedWhileKeeping(self) -> None:
-        """A worker that is abandoned while its id is kept sends nothing."""
+    def test_cancelledWhileStoring(self) -> None:
+        """A registration that is cancelled while its id is being stored sends nothing."""
         self.idStore.saving = Deferred()
         self.start()
         self.running.cancel()
         self.failureResultOf(self.running, CancelledError)
         self.assertEqual(([], False), (self.fleet.made, self.registration.calling))
 
-    def test_leftByACrashAndGone(self) -> None:
-        """That FleetIQ has dropped it meanwhile ends nothing."""
-        self.start(leftBehind="left-behind")
+    def test_storedIdGone(self) -> None:
+        """If FleetIQ has dropped the stored id meanwhile, the registration goes on."""
+        self.start(storedId="left-behind")
         self.fleet.fail(callFailed(NotFoundException, retry=False))
         self.assertEqual("register", self.fleet.theCall().operation)
         self.assertEqual([], self.refusals)
 
     def test_keeps(self) -> None:
-        """The id is kept from before Register is sent until FleetIQ has confirmed its end."""
+        """The id is stored before Register is sent, and removed when Deregister is confirmed."""
         self.start()
         first = self.fleet.theCall().gameServerId
         self.assertEqual([first], self.idStore.saved)
@@ -222,7 +220,7 @@ class RegistrationTests(SynchronousTestCase):
         self.assertEqual([first, None, self.fleet.theCall().gameServerId], self.idStore.saved)
 
     def test_oneAtATime(self) -> None:
-        """What changes during a call waits for its end, and only the last of it counts."""
+        """Changes during a call take effect after it. Only the last one counts."""
         self.start()
         self.change(Utilized(1))
         self.change(Available())
@@ -233,7 +231,7 @@ class RegistrationTests(SynchronousTestCase):
         self.assertEqual(Utilized(2), self.known)
 
     def test_anotherSession(self) -> None:
-        """A session that ended and began again during a call is another one for FleetIQ too."""
+        """A session that replaces another one during a call is registered as a new one."""
         self.start()
         self.fleet.reply()
         self.change(Utilized(1))
@@ -242,7 +240,7 @@ class RegistrationTests(SynchronousTestCase):
         self.assertEqual(["register", "utilize", "deregister"], self.fleet.made)
 
     def test_heartbeat(self) -> None:
-        """After 60 s less a tenth of silence, a heartbeat; any report of health puts it off."""
+        """A heartbeat is sent 54 to 60 s after the last health report of any kind."""
         self.start()
         self.fleet.reply()
         self.clock.advance(30.0)
@@ -258,7 +256,7 @@ class RegistrationTests(SynchronousTestCase):
         self.assertEqual("heartbeat", self.fleet.theCall().operation)
 
     def test_healthIsWhenSent(self) -> None:
-        """The next heartbeat is counted from when the last was sent: replies may be slow."""
+        """The interval begins when the last heartbeat was sent, not when its reply came."""
         self.start()
         self.fleet.reply()
         self.clock.advance(54.0)
@@ -268,7 +266,7 @@ class RegistrationTests(SynchronousTestCase):
         self.assertEqual(["register", "heartbeat", "heartbeat"], self.fleet.made)
 
     def test_pause(self) -> None:
-        """After a failure it pauses, longer each time, and what changes does not cut it short."""
+        """The pause after each failure is longer. A change of the desired state does not end it."""
         self.start()
         for pause in (1.0, 2.0, 4.0):
             self.fleet.fail(callFailed())
@@ -280,7 +278,7 @@ class RegistrationTests(SynchronousTestCase):
         self.assertEqual([], self.refusals)
 
     def test_hasten(self) -> None:
-        """Only hastening cuts a pause short."""
+        """C{retryNow} ends a pause."""
         self.start()
         self.fleet.fail(callFailed())
         self.change(None)
@@ -289,7 +287,7 @@ class RegistrationTests(SynchronousTestCase):
         self.assertEqual([], self.clock.getDelayedCalls())
 
     def test_sameIdUntilConfirmed(self) -> None:
-        """A Register that was lost is asked about, then repeated with the same id."""
+        """After a lost Register and DescribeGameServer, Register is repeated with the same id."""
         self.start()
         first = self.fleet.fail(callFailed(mayHaveHappened=True)).gameServerId
         self.assertEqual(Conflict(), self.known)
@@ -302,7 +300,7 @@ class RegistrationTests(SynchronousTestCase):
         )
 
     def test_lostButDone(self) -> None:
-        """A Register that was lost but carried out is found, and ours: no second one."""
+        """A lost Register that has happened is found, and not repeated."""
         self.start()
         self.fleet.fail(callFailed(mayHaveHappened=True))
         self.clock.advance(1.0)
@@ -310,8 +308,8 @@ class RegistrationTests(SynchronousTestCase):
         self.assertEqual(("describe", Available()), (self.fleet.made[1], self.known))
         self.assertEqual(1, self.confirmations)
 
-    def test_conflictWithAStranger(self) -> None:
-        """An id that a stranger has is given up for another one."""
+    def test_conflictWithAnotherServer(self) -> None:
+        """An id that another server has is replaced by a new one."""
         self.start()
         first = self.fleet.fail(callFailed(ConflictException, retry=False)).gameServerId
         self.clock.advance(1.0)
@@ -320,8 +318,8 @@ class RegistrationTests(SynchronousTestCase):
         self.assertNotEqual(first, self.fleet.theCall().gameServerId)
         self.assertEqual((0, []), (self.confirmations, self.refusals))
 
-    def test_conflictWithNobody(self) -> None:
-        """Where nobody has the id, the log does not say that we have: Register was refused."""
+    def test_conflictWithoutServer(self) -> None:
+        """If Register is refused and the id does not exist, no AVAILABLE is logged."""
         self.start()
         self.fleet.fail(callFailed(ConflictException, retry=False))
         self.clock.advance(1.0)
@@ -330,8 +328,8 @@ class RegistrationTests(SynchronousTestCase):
         self.assertEqual(Absent(), self.known)
         self.assertFalse([event for event in events if "AVAILABLE" in str(event["log_format"])])
 
-    def test_fixedIdOfAStranger(self) -> None:
-        """With a fixed id, a stranger's is a sentence that names both."""
+    def test_fixedIdOfAnotherServer(self) -> None:
+        """A fixed id that another server has is an error that names both."""
         self.start(fixedId="my-server")
         self.fleet.fail(callFailed(ConflictException, retry=False))
         self.clock.advance(1.0)
@@ -341,7 +339,7 @@ class RegistrationTests(SynchronousTestCase):
         self.assertIn("--game-server-id", sentence)
 
     def test_refusedAtTheStart(self) -> None:
-        """What FleetIQ refuses for good before the first registration is told."""
+        """A permanent refusal before the first registration calls the listener."""
         for error in (callFailed(retry=False), callFailed(NotFoundException, retry=False)):
             self.fleet = PendingFleet()
             self.refusals = []
@@ -352,15 +350,15 @@ class RegistrationTests(SynchronousTestCase):
             self.successResultOf(self.running)
             self.assertEqual([], self.clock.getDelayedCalls())
 
-    def test_refusedAndGoesOn(self) -> None:
-        """Unless that is not the end: then the longest backoff follows, and another try."""
+    def test_refusedAndRepeated(self) -> None:
+        """If the listener returns False, the call is repeated after the longest pause."""
         self.start()
         self.fleet.fail(callFailed(retry=False))
         self.clock.advance(30.0)
         self.assertEqual(["register", "register"], self.fleet.made)
 
     def test_refusedListenerFails(self) -> None:
-        """A listener that raises at a permanent refusal is logged: the call is repeated."""
+        """If the listener raises at a permanent refusal, the call is repeated."""
 
         def refused(message: str) -> bool:
             raise ValueError(message)
@@ -374,7 +372,7 @@ class RegistrationTests(SynchronousTestCase):
         self.assertEqual(Available(), self.known)
 
     def test_refusedLater(self) -> None:
-        """After it nothing is told: the longest backoff goes on."""
+        """A permanent refusal after the first registration does not call the listener."""
         self.start()
         self.fleet.reply()
         self.change(Utilized(1))
@@ -386,7 +384,7 @@ class RegistrationTests(SynchronousTestCase):
         self.assertEqual("utilize", self.fleet.theCall().operation)
 
     def test_lostUtilize(self) -> None:
-        """A lost Utilize is asked about by a heartbeat; found UTILIZED it was ours."""
+        """After a lost Utilize, a heartbeat is sent. If it returns UTILIZED, the session has it."""
         self.start()
         self.fleet.reply()
         self.change(Utilized(1))
@@ -398,7 +396,7 @@ class RegistrationTests(SynchronousTestCase):
         self.assertEqual(Utilized(1), self.known)
 
     def test_dropped(self) -> None:
-        """An old registration that is gone is renewed at once, under another id."""
+        """An old registration that FleetIQ has dropped is renewed at once with a new id."""
         self.start()
         first = self.fleet.reply().gameServerId
         self.clock.advance(54.0)
@@ -408,8 +406,8 @@ class RegistrationTests(SynchronousTestCase):
         self.assertEqual("register", self.fleet.theCall().operation)
         self.assertNotEqual(first, self.fleet.theCall().gameServerId)
 
-    def test_takenIsAdopted(self) -> None:
-        """UTILIZED by somebody else is the next session's, without a call."""
+    def test_externalIsAdopted(self) -> None:
+        """The next session adopts UTILIZED of another client without a call."""
         self.start()
         self.fleet.reply()
         self.clock.advance(54.0)
@@ -419,8 +417,8 @@ class RegistrationTests(SynchronousTestCase):
         self.assertEqual(Utilized(1), self.known)
         self.assertEqual(["register", "heartbeat"], self.fleet.made)
 
-    def test_takenIsRenewed(self) -> None:
-        """If nobody comes within 60 s, it is deregistered and registered afresh."""
+    def test_externalIsRenewed(self) -> None:
+        """If no session starts within 60 s, the game server is registered again."""
         self.start()
         self.fleet.reply()
         self.clock.advance(54.0)
@@ -433,8 +431,8 @@ class RegistrationTests(SynchronousTestCase):
             ["register", "heartbeat", "heartbeat", "deregister", "register"], self.fleet.made
         )
 
-    def test_whoIsToldFails(self) -> None:
-        """Who is told of the first registration may fail: the heartbeats go on."""
+    def test_listenerFails(self) -> None:
+        """If the listener raises at the first registration, heartbeats go on."""
         self.registered = self.fail  # type: ignore[method-assign] # it raises
         self.start()
         self.fleet.reply()
@@ -443,7 +441,7 @@ class RegistrationTests(SynchronousTestCase):
         self.assertEqual("heartbeat", self.fleet.theCall().operation)
 
     def test_claimIsLogged(self) -> None:
-        """A claim is learnt from a heartbeat's reply, and told once."""
+        """A claim in the reply to a heartbeat is logged once."""
         self.start()
         self.fleet.reply()
         with capturedLogs() as events:
@@ -453,8 +451,8 @@ class RegistrationTests(SynchronousTestCase):
         self.assertEqual(Available(), self.known)
         self.assertEqual(1, sum("Claimed" in str(event["log_format"]) for event in events))
 
-    def test_claimIsToldOnceASession(self) -> None:
-        """With UTILIZED a session's claim is told, with its data; without a claim nothing is."""
+    def test_claimOfSession(self) -> None:
+        """When a session is UTILIZED, the listener gets the data of its claim, if there is one."""
         self.start()
         self.fleet.reply()
         self.change(Utilized(1))
@@ -469,8 +467,8 @@ class RegistrationTests(SynchronousTestCase):
         self.fleet.reply(gameServerData="published")
         self.assertEqual(["map=7"], self.claims)
 
-    def test_claimOfASessionThatIsOver(self) -> None:
-        """Nobody is told of the claim of a session that has ended before it was UTILIZED."""
+    def test_claimOfEndedSession(self) -> None:
+        """The listener gets no claim for a session that has ended before it was UTILIZED."""
         self.start()
         self.fleet.reply()
         self.change(Utilized(1))
@@ -478,8 +476,8 @@ class RegistrationTests(SynchronousTestCase):
         self.fleet.reply(lastClaim=CLAIM, gameServerData="map=7")
         self.assertEqual([], self.claims)
 
-    def test_claimOfAnAdoptedSession(self) -> None:
-        """So is that of a session that somebody else had UTILIZED before anybody came."""
+    def test_claimOfAdoptedSession(self) -> None:
+        """The listener gets the claim of a session that adopts UTILIZED of another client."""
         self.start()
         self.fleet.reply()
         self.clock.advance(54.0)
@@ -489,11 +487,11 @@ class RegistrationTests(SynchronousTestCase):
         self.assertEqual(["map=7"], self.claims)
 
     def claimed(self) -> Deferred[bool]:
-        """Ask whether a claim awaits players."""
+        """Check whether a claim waits for its players."""
         return self.registration.isClaimed()
 
-    def test_leavesTheLine(self) -> None:
-        """A call that is no longer wanted waits for no turn: only the heartbeat is left."""
+    def test_leavesTheQueue(self) -> None:
+        """A call that is no longer needed leaves the queue of the rate limiter."""
         self.limiter = RateLimiter(self.clock, TokenBucket(0.1, 1))
         self.start()
         self.fleet.reply()
@@ -502,8 +500,8 @@ class RegistrationTests(SynchronousTestCase):
         self.change(Available())
         self.assertEqual([54.0], [call.getTime() for call in self.clock.getDelayedCalls()])
 
-    def test_askedInTurn(self) -> None:
-        """Whether it is claimed is asked once the calls that matter more are made."""
+    def test_checkedLast(self) -> None:
+        """A claim check comes after all other calls."""
         self.limiter = RateLimiter(self.clock, TokenBucket(1.0, 1))
         self.start()
         self.fleet.reply()
@@ -517,7 +515,7 @@ class RegistrationTests(SynchronousTestCase):
         self.assertFalse(self.successResultOf(asked))
 
     def test_claimed(self) -> None:
-        """FleetIQ is asked about the game server as it is registered, beside the steps."""
+        """A claim check describes the registered id, also during a step."""
         self.start()
         registered = self.fleet.reply().gameServerId
         for claimed in (False, True):
@@ -528,7 +526,7 @@ class RegistrationTests(SynchronousTestCase):
         self.assertEqual(Available(), self.known)
 
     def test_claimedBeforeOrAfter(self) -> None:
-        """Before a registration and after a session there is no claim, and no call is made."""
+        """Before the registration and during a session, there is no claim, and no call is made."""
         self.start()
         self.assertFalse(self.successResultOf(self.claimed()))
         self.fleet.reply()
@@ -537,8 +535,8 @@ class RegistrationTests(SynchronousTestCase):
         self.assertFalse(self.successResultOf(self.claimed()))
         self.assertEqual(["register", "utilize"], self.fleet.made)
 
-    def test_claimedByUtilizing(self) -> None:
-        """UTILIZED by somebody else is a claim taken: known already, or learnt by asking."""
+    def test_claimedExternally(self) -> None:
+        """UTILIZED of another client counts as a claim, whether known before or by the check."""
         self.start()
         self.fleet.reply()
         asked = self.claimed()
@@ -551,7 +549,7 @@ class RegistrationTests(SynchronousTestCase):
         self.assertEqual(["register", "describe"], self.fleet.made)
 
     def test_claimedButGone(self) -> None:
-        """An answer about an earlier registration, or a stranger's, is a no."""
+        """A reply about an earlier registration, or about another server, is no claim."""
         self.start()
         self.fleet.reply()
         asked = self.claimed()
@@ -567,8 +565,8 @@ class RegistrationTests(SynchronousTestCase):
         self.fleet.reply(claimed=True, connectionInfo="elsewhere:1")
         self.assertFalse(self.successResultOf(asked))
 
-    def test_faultOfOurs(self) -> None:
-        """An exception nobody thought of is logged, and may have happened; the work goes on."""
+    def test_internalError(self) -> None:
+        """An internal error is logged. The step may have happened, and the loop goes on."""
         self.start()
         self.fleet.reply()
         self.change(Utilized(1))
@@ -578,7 +576,7 @@ class RegistrationTests(SynchronousTestCase):
         self.assertEqual("heartbeat", self.fleet.theCall().operation)
 
     def test_ends(self) -> None:
-        """Absent for good, and known to be, is the end."""
+        """The registration ends when the final state is reached."""
         self.start()
         self.fleet.reply()
         self.change(None)
@@ -588,7 +586,7 @@ class RegistrationTests(SynchronousTestCase):
         self.assertEqual([], self.clock.getDelayedCalls())
 
     def test_absentForNow(self) -> None:
-        """Absent for now is no end: it rests without a call, and registers again when wanted."""
+        """If absent is not final, no call is made, and it can register again."""
         self.start()
         first = self.fleet.reply().gameServerId
         self.change(Absent())
@@ -600,8 +598,8 @@ class RegistrationTests(SynchronousTestCase):
         self.assertEqual("register", self.fleet.theCall().operation)
         self.assertNotEqual(first, self.fleet.reply().gameServerId)
 
-    def test_stepDone(self) -> None:
-        """Who waits for the call that is out hears of its end, and of the next one's not."""
+    def test_whenCallDone(self) -> None:
+        """C{whenCallDone} fires once, at the end of the call in flight."""
         self.start()
         done = self.registration.whenCallDone()
         self.assertTrue(self.registration.calling)
@@ -610,8 +608,8 @@ class RegistrationTests(SynchronousTestCase):
         self.successResultOf(done)
         self.assertFalse(self.registration.calling)
 
-    def test_abandoned(self) -> None:
-        """Cancelled, it drops the call; a late reply changes nothing."""
+    def test_cancelled(self) -> None:
+        """Cancelling abandons the call. A late reply has no effect."""
         self.start()
         call = self.fleet.theCall()
         self.running.cancel()
@@ -620,7 +618,7 @@ class RegistrationTests(SynchronousTestCase):
         self.assertEqual((Absent(), 0), (self.known, self.confirmations))
 
     def test_kinds(self) -> None:
-        """Each failure says whether it may have happened."""
+        """Each failure leads to the state that fits whether the step may have happened."""
         for error, known in (
             (callFailed(retry=True), Absent()),
             (callFailed(retry=True, mayHaveHappened=True), Conflict()),
@@ -648,7 +646,7 @@ class RegistrationTests(SynchronousTestCase):
         return [line for line in lines if "claim" in line.lower()]
 
     def test_claimLines(self) -> None:
-        """A claim is logged once, its end only if no player came; the next one is another."""
+        """A claim is logged once, and its expiry only if no player came."""
         for replies, lines, changes in (
             ((FREE, FREE), [], []),
             ((FREE, CLAIMED, CLAIMED), [CLAIMED_LINE], [True]),
@@ -661,7 +659,7 @@ class RegistrationTests(SynchronousTestCase):
             self.assertEqual(changes, [claimed for claimed, _ in self.changes])
 
     def test_claimData(self) -> None:
-        """The data is that of the last claim, not what the server itself published."""
+        """C{claimData} is the data of the last claim, not that of the registration."""
         for replies, data in (
             ((FREE,), None),
             ((FREE, CLAIMED), "map=7 secret"),
@@ -675,7 +673,7 @@ class RegistrationTests(SynchronousTestCase):
     # Renewal and end.
 
     def test_notRenewed(self) -> None:
-        """While it shall not be renewed, a registration that is lost stays absent."""
+        """A registration that is not to be renewed stays absent if FleetIQ drops it."""
         self.start()
         self.fleet.reply()
         self.registration.setDesired(Desired(Available(), renew=False))
@@ -688,7 +686,7 @@ class RegistrationTests(SynchronousTestCase):
         self.assertEqual("register", self.fleet.theCall().operation)
 
     def test_finalInSession(self) -> None:
-        """A final state that is UTILIZED ends only when FleetIQ loses the registration."""
+        """If the final state is UTILIZED, the registration ends only if FleetIQ drops it."""
         self.start()
         self.fleet.reply()
         self.registration.setDesired(Desired(Utilized(1), renew=False, final=True))
@@ -711,7 +709,7 @@ class RegistrationTests(SynchronousTestCase):
         return [str(formatEvent(event)) for event in events]
 
     def test_unhealthy(self) -> None:
-        """False, an exception, a failure or no result in 5 s skips the heartbeat, and says why."""
+        """False, an exception, a failure, or no result in 5 s: the heartbeat is skipped."""
 
         def raises() -> None:
             raise ValueError("no map")
@@ -733,7 +731,7 @@ class RegistrationTests(SynchronousTestCase):
             self.assertIsNotNone(self.registration.unhealthySince)
 
     def test_healthyAgain(self) -> None:
-        """Once the check succeeds, heartbeats are sent again; the failure was logged once."""
+        """After a successful check, heartbeats are sent again. The failure is logged once."""
         self.unhealthy(lambda: False)
         with capturedLogs() as events:
             self.clock.advance(54.0)
@@ -743,7 +741,7 @@ class RegistrationTests(SynchronousTestCase):
         self.assertIsNone(self.registration.unhealthySince)
         self.assertEqual(["Healthy again: sending heartbeats."], told(events))
 
-    def test_changeDuringTheCheck(self) -> None:
+    def test_changeDuringCheck(self) -> None:
         """A session that starts during a health check does not wait for it."""
         self.start()
         self.fleet.reply()
@@ -757,11 +755,11 @@ class RegistrationTests(SynchronousTestCase):
         self.assertEqual([54.0 + 54.0], [each.getTime() for each in self.clock.getDelayedCalls()])
 
     def slowCheck(self, seconds: float) -> None:
-        """Have each health check take this long, and succeed."""
+        """Set a health check that succeeds after this time."""
         self.health = lambda: deferLater(self.clock, seconds, lambda: True)
 
-    def test_dataDuringTheCheck(self) -> None:
-        """A health check goes on while data is set: changes in quick succession never delay it."""
+    def test_dataDuringCheck(self) -> None:
+        """New data does not restart a health check in progress."""
         self.start()
         self.fleet.reply()
         self.slowCheck(1.0)
@@ -771,7 +769,7 @@ class RegistrationTests(SynchronousTestCase):
         self.assertEqual(("players=4",), self.fleet.theCall().rest)
 
     def test_checkedOnceInTheQueue(self) -> None:
-        """A heartbeat that waits for the rate limit is checked once, and goes before others."""
+        """A heartbeat in the queue of the rate limiter has one check, and its priority."""
         self.limiter = RateLimiter(self.clock, TokenBucket(1.0, 1.0))
         self.start()
         self.fleet.reply()
@@ -786,7 +784,7 @@ class RegistrationTests(SynchronousTestCase):
         self.assertEqual(["register", "heartbeat"], self.fleet.made)
 
     def test_newCheckEachHeartbeat(self) -> None:
-        """Each heartbeat has a health check of its own."""
+        """Each heartbeat has its own health check."""
         checks: list[float] = []
         self.start()
         self.fleet.reply()
@@ -804,8 +802,8 @@ class RegistrationTests(SynchronousTestCase):
         self.clock.advance(54.0)
         self.assertEqual([54.0, 108.0, 162.0], checks)
 
-    def test_abandonedDuringTheCheck(self) -> None:
-        """Cancelled during a health check, nothing is left."""
+    def test_cancelledDuringCheck(self) -> None:
+        """Cancelling during a health check leaves no timer."""
         self.start()
         self.fleet.reply()
         self.health = Deferred
@@ -827,7 +825,7 @@ class RegistrationTests(SynchronousTestCase):
         self.assertEqual(["register"], self.fleet.made)
 
     def test_data(self) -> None:
-        """Data is sent at once, once, and with the next registration."""
+        """Data is sent once at once, and with the next registration."""
         self.start()
         self.fleet.reply()
         self.registration.setData("map=7")
@@ -840,8 +838,8 @@ class RegistrationTests(SynchronousTestCase):
         self.fleet.reply()
         self.assertEqual("map=7", self.fleet.theCall().rest[-1])
 
-    def test_dataDuringAClaimCheck(self) -> None:
-        """A claim check during the heartbeat that carries data does not repeat the heartbeat."""
+    def test_dataDuringClaimCheck(self) -> None:
+        """A claim check during a heartbeat with data does not repeat the heartbeat."""
         self.start()
         self.fleet.reply()
         self.registration.setData("map=7")
@@ -851,7 +849,7 @@ class RegistrationTests(SynchronousTestCase):
         self.assertEqual(["register", "heartbeat", "describe"], self.fleet.made)
 
     def test_newestDataWins(self) -> None:
-        """Data that is set during a call is sent after it; a failed call is repeated."""
+        """Data that is set during a call is sent after it. A failed call is repeated."""
         self.start()
         self.registration.setData("map=1")
         self.fleet.reply()
@@ -863,7 +861,7 @@ class RegistrationTests(SynchronousTestCase):
         self.assertEqual([], self.fleet.waiting)
 
     def test_dataWaitsForHealth(self) -> None:
-        """While the game is unhealthy, data waits: it would be sent as a health report."""
+        """While the game is unhealthy, data is not sent, because it needs a health report."""
         self.unhealthy(lambda: False)
         self.registration.setData("map=7")
         self.assertEqual([], self.fleet.waiting)
@@ -872,7 +870,7 @@ class RegistrationTests(SynchronousTestCase):
         self.assertEqual(("map=7",), self.fleet.theCall().rest)
 
     def test_wrongData(self) -> None:
-        """Data that FleetIQ would refuse is an error, and changes nothing."""
+        """Data that FleetIQ would reject is an error, and has no effect."""
         self.start()
         for data in ("", " ", "a\nb", "x" * 1025):
             self.assertRaises(ValueError, self.registration.setData, data)
@@ -899,39 +897,39 @@ SINCE = "FleetIQ calls fail since 1970-01-01T00:00:00+00:00; game servers affect
 
 
 class DegradedTests(SynchronousTestCase):
-    """Two game servers."""
+    """The log of two game servers whose calls fail."""
 
     def setUp(self) -> None:
         self.clock = Clock()
         self.degraded = Degraded(self.clock, WallClock(self.clock, self.today))
 
     def today(self) -> datetime:
-        """The date: the clock counts from 1970."""
+        """Return the date; the clock counts from 1970."""
         return datetime.fromtimestamp(self.clock.seconds(), UTC)
 
-    def fails(self, who: RegistrationRequest = ONE, why: str = "No.") -> list[str]:
-        """What is said of a failure."""
+    def fails(self, request: RegistrationRequest = ONE, reason: str = "No.") -> list[str]:
+        """Return the log lines of a failure."""
         with capturedLogs() as events:
-            self.degraded.failed(who, why)
+            self.degraded.failed(request, reason)
         return told(events)
 
-    def recovers(self, who: RegistrationRequest = ONE) -> list[str]:
-        """What is said of a success."""
+    def recovers(self, request: RegistrationRequest = ONE) -> list[str]:
+        """Return the log lines of a success."""
         with capturedLogs() as events:
-            self.degraded.succeeded(who)
+            self.degraded.succeeded(request)
         return told(events)
 
     def test_onceAMinute(self) -> None:
-        """Since when, how many, and why the last; at once, then once a minute at most."""
+        """The first failure is logged at once, later ones at most once a minute."""
         self.assertEqual(self.fails(), [f"{SINCE}1; players stay connected. No."])
         self.clock.advance(59.0)
         self.assertEqual(self.fails(OTHER), [])
         self.clock.advance(1.0)
-        self.assertEqual(self.fails(why="Never."), [f"{SINCE}2; players stay connected. Never."])
+        self.assertEqual(self.fails(reason="Never."), [f"{SINCE}2; players stay connected. Never."])
         self.assertEqual(self.degraded.since, 0.0)
 
-    def test_over(self) -> None:
-        """It is over when the last of them is well, and that is said once."""
+    def test_end(self) -> None:
+        """The end is logged once, when no game server fails any more."""
         self.fails()
         self.fails(OTHER)
         self.assertEqual(self.recovers(), [])
@@ -941,13 +939,13 @@ class DegradedTests(SynchronousTestCase):
         self.assertEqual((self.recovers(), self.degraded.since), ([], None))
 
     def test_endsUnlogged(self) -> None:
-        """Failures that were not logged, within a minute of others, are not logged as over."""
+        """If the failures were not logged, their end is not logged either."""
         self.fails()
         self.degraded.ended(ONE)
         self.assertEqual(([], []), (self.fails(), self.recovers()))
 
     def test_flapping(self) -> None:
-        """What fails and recovers on and on is told once a minute, too."""
+        """Failures and successes in turn are logged once a minute too."""
         lines = []
         for _ in range(120):
             lines += self.fails() + self.recovers()

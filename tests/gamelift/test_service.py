@@ -1,4 +1,4 @@
-"""FleetIQ's sentences: what each asks, and what it reads of the reply."""
+"""Tests of echoserver.gamelift.service: the request and the reply of each method."""
 
 from __future__ import annotations
 
@@ -42,15 +42,15 @@ READ = GameServerDescription(
     lastHealthReport=LATEST,
 )
 
-Sentence = Callable[[FleetIQ], Deferred[Any]]
+Method = Callable[[FleetIQ], Deferred[Any]]
 
 
 def register(fleet: FleetIQ) -> Deferred[GameServerDescription]:
     return fleet.register("server", INSTANCE_ID, "localhost:5000", "secret")
 
 
-# Each sentence, the operation it is, and its members beside the group's name.
-DESCRIBING: list[tuple[Sentence, str, dict[str, Any]]] = [
+# Each method, its operation, and its members beside the name of the group.
+METHODS: list[tuple[Method, str, dict[str, Any]]] = [
     (
         register,
         "RegisterGameServer",
@@ -78,32 +78,32 @@ DESCRIBING: list[tuple[Sentence, str, dict[str, Any]]] = [
 
 
 class FleetIQTests(SynchronousTestCase):
-    """One call a sentence."""
+    """Each method makes one call."""
 
     def test_requests(self) -> None:
-        """Each sentence is the one operation with the members of its meaning, and no other."""
-        for sentence, operation, members in DESCRIBING:
+        """Each method calls one operation with its members, and no others."""
+        for method, operation, members in METHODS:
             calls = RecordedCalls({"GameServer": WHOLE})
-            reply = self.successResultOf(sentence(FleetIQ(calls, "group")))
+            reply = self.successResultOf(method(FleetIQ(calls, "group")))
             self.assertEqual(calls.made, [(operation, {"GameServerGroupName": "group", **members})])
             self.assertEqual(reply, READ)
 
     def test_heartbeat(self) -> None:
-        """A heartbeat never says anything of utilization: that would end a claim."""
+        """A heartbeat has no UtilizationStatus, which would end a claim."""
         calls = RecordedCalls({"GameServer": WHOLE})
         FleetIQ(calls, "group").heartbeat("server")
         ((_, members),) = calls.made
         self.assertNotIn("UtilizationStatus", members)
 
     def test_noData(self) -> None:
-        """Without game server data none is registered."""
+        """Without GameServerData, none is sent."""
         calls = RecordedCalls({"GameServer": WHOLE})
         FleetIQ(calls, "group").register("server", INSTANCE_ID, "localhost:5000")
         ((_, members),) = calls.made
         self.assertIsNone(members["GameServerData"])
 
     def test_deregister(self) -> None:
-        """Deregister needs nothing of its reply, which is empty."""
+        """The reply to Deregister is empty."""
         calls = RecordedCalls({})
         gone = FleetIQ(calls, "group").deregister("server")
         self.assertIsNone(self.successResultOf(gone))
@@ -111,7 +111,7 @@ class FleetIQTests(SynchronousTestCase):
         self.assertEqual(calls.made, [("DeregisterGameServer", members)])
 
     def test_instanceStatus(self) -> None:
-        """One instance is asked about; who is not in the reply has no status."""
+        """The status of one instance is requested. If the reply does not have it, it is None."""
         calls = RecordedCalls({"GameServerInstances": [{"InstanceStatus": "DRAINING"}]})
         status = FleetIQ(calls, "group").instanceStatus(INSTANCE_ID)
         self.assertEqual(self.successResultOf(status), "DRAINING")
@@ -128,31 +128,31 @@ class FleetIQTests(SynchronousTestCase):
             self.assertIsNone(self.successResultOf(status))
 
     def test_noGameServer(self) -> None:
-        """A reply without a game server is a call that may have happened."""
+        """A reply without a game server is an error. The call may have happened."""
         replies: list[dict[str, Any]] = [{}, {"GameServer": None}, {"GameServer": {}}]
         for reply in replies:
-            for sentence, operation, _ in DESCRIBING:
-                asked = sentence(FleetIQ(RecordedCalls(reply), "group"))
-                error: Any = self.failureResultOf(asked, CallFailed).value
+            for method, operation, _ in METHODS:
+                result = method(FleetIQ(RecordedCalls(reply), "group"))
+                error: Any = self.failureResultOf(result, CallFailed).value
                 self.assertEqual((error.retry, error.mayHaveHappened), (True, True))
                 self.assertEqual(
                     str(error),
-                    f"{operation} brought an unreadable reply: it holds no GameServer.",
+                    f"{operation} returned an invalid reply: it has no GameServer.",
                 )
 
 
 class GameServerTests(SynchronousTestCase):
-    """Reading a game server."""
+    """L{GameServerDescription}."""
 
     def test_nothingSet(self) -> None:
-        """Missing, null and empty are the same."""
+        """Members that are missing, null or empty give the same value."""
         nothing = GameServerDescription("", "", "", "", "", False, False, None, None, None)
         self.assertEqual(GameServerDescription.fromReply({}), nothing)
         self.assertEqual(GameServerDescription.fromReply(dict.fromkeys(WHOLE)), nothing)
         self.assertEqual(GameServerDescription.fromReply(dict.fromkeys(WHOLE, "")), nothing)
 
     def test_statuses(self) -> None:
-        """Claimed and utilized are what the statuses say, whatever else AWS may invent."""
+        """Unknown statuses mean neither claimed nor utilized."""
         for claim, utilization, claimed, utilized in [
             ("CLAIMED", "AVAILABLE", True, False),
             ("", "UTILIZED", False, True),
@@ -164,6 +164,6 @@ class GameServerTests(SynchronousTestCase):
             self.assertEqual((read.claimed, read.utilized), (claimed, utilized))
 
     def test_repr(self) -> None:
-        """The game server data does not get into a log by way of the repr."""
+        """The GameServerData is not in the repr."""
         self.assertNotIn("secret", repr(READ))
         self.assertIn("localhost:5000", repr(READ))
