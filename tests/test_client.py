@@ -208,6 +208,7 @@ class Lines:
 
     def __init__(self) -> None:
         self.ended = False
+        self.midLine = False
         self.nextCalls = 0
         self._pending: Deferred[bytes | None] = Deferred()
 

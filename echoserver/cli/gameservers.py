@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.python import usage
 
 from echoserver.cli.command import Command
-from echoserver.cli.output import CommandFailed, Reply, serverTable
+from echoserver.cli.output import CommandFailed, Console, Reply, serverTable
 from echoserver.cli.target import Target, everyPage
 from echoserver.gamelift.errors import CallFailed
 from echoserver.gamelift.service import FleetIQ, GameServerDescription
@@ -69,7 +69,6 @@ class Claim(Command):
 class List(Command):
     """C{list}"""
 
-    synopsis = ""
     longdesc = "List all game servers of the group."
 
     async def run(self, target: Target) -> int:
@@ -167,7 +166,7 @@ class Deregister(Command):
 
     synopsis = "[options] ID ... | --instance INSTANCE"
     longdesc = "Remove game servers from the group. Connected players stay connected."
-    optFlags = (["yes", None, "Also deregister UTILIZED game servers."],)
+    optFlags = (["yes", None, "Do not ask, and also deregister UTILIZED game servers."],)
     optParameters = (
         [
             "instance",
@@ -186,10 +185,19 @@ class Deregister(Command):
         if bool(self.gameServerIds) == bool(self["instance"]):
             raise usage.UsageError("name at least one game server id, or else --instance.")
 
+    def checkConsole(self, console: Console) -> None:
+        """With --instance, require --yes or a terminal."""
+        if self["instance"] and not self["yes"]:
+            console.checkTerminal("deregisters every game server of the instance")
+
     async def run(self, target: Target) -> int:
         """Deregister one after the other. An error does not stop the rest."""
         status = 0
-        for gameServerId in self.gameServerIds or await self._idsOnInstance(target):
+        ids = self.gameServerIds or await self._idsOnInstance(target)
+        if self["instance"] and ids and not self["yes"]:
+            count = f"{len(ids)} game server{'s' if len(ids) > 1 else ''}"
+            target.console.confirm(f"Deregister {count} of {self['instance']}, running or not?")
+        for gameServerId in ids:
             try:
                 await self._deregister(target, gameServerId)
             except (CallFailed, CommandFailed) as reason:

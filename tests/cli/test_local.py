@@ -14,24 +14,13 @@ from echoserver.cli.controls import RESPONSE_TIMEOUT, Controls, newClient
 from echoserver.cli.output import Reply
 from echoserver.local.model.values import instanceIdOf
 from echoserver.local.service import LocalFleetIQ
-from tests.clidoubles import BrokenPipe, CommandTestCase
+from tests.clidoubles import BrokenPipe, CommandTestCase, Response
 from tests.local.inmemory import MemoryFleetIQ
 
 URL = "http://127.0.0.1:4570"
 FIRST_LINE = f"local FleetIQ on {URL}\n"
 INSTANCE = instanceIdOf("local", 0)
 SRV_1 = {"GameServerGroupName": "local", "GameServerId": "srv-1"}
-
-
-class Response:
-    """A response of treq."""
-
-    def __init__(self, code: int, body: bytes) -> None:
-        self.code = code
-        self._body = body
-
-    def content(self) -> Deferred[bytes]:
-        return succeed(self._body)
 
 
 class Stream:
@@ -181,9 +170,17 @@ class ChangeTests(LocalTestCase):
         """A reset restores the state of the start."""
         self.register()
         self.assertEqual(
-            "The local FleetIQ is in the state of its start again.\n", self.output("reset")
+            "The local FleetIQ is in the state of its start again.\n", self.output("reset", "--yes")
         )
         self.assertEqual([], self.fleetIQ.state()["gameServers"])
+
+    def test_resetConfirmed(self) -> None:
+        """On a terminal, a reset needs a confirmation."""
+        self.register()
+        for answer, status, left in (("n\n", 1, 1), ("y\n", 0, 0)):
+            self.ask = lambda _question, answer=answer: answer
+            self.assertEqual(status, self.run_("local", "reset"))
+            self.assertEqual(left, len(self.fleetIQ.state()["gameServers"]))
 
     def test_json(self) -> None:
         """With --json each reply of a control is one line."""
@@ -192,22 +189,24 @@ class ChangeTests(LocalTestCase):
             (("fault", "--end=fault-1"), set()),
             (("interrupt", INSTANCE), {"InstanceId", "InstanceStatus", "kind", "end"}),
             (("clock", "--scale=2"), {"now", "timeScale"}),
-            (("reset",), set()),
+            (("reset", "--yes"), set()),
         ):
             self.assertEqual(0, self.run_("--json", "local", *words))
             self.assertEqual(members, set(json.loads(self.out)))
 
     def test_rejected(self) -> None:
-        """If the local FleetIQ rejects a request, its message is written."""
+        """If the local FleetIQ rejects a request, its message is written; a value is usage."""
         for words, message in (
-            (("fault", "--kind=explode"), "kind is 'explode': it must be one of slow, error"),
             (("fault", "--kind=slow"), "A slow fault needs seconds"),
             (("fault", "--kind=drop", "--count=1.5"), "count is 1.5"),
             (("fault", "--kind=drop", "--operation="), "operation is ''"),
-            (("clock", "--scale=-1"), "scale is -1"),
-            (("interrupt", "i-1"), "'i-1'"),
+            (("fault", "--kind=drop", "--probability=2"), "probability is 2"),
+            (("clock", "--scale=1e9"), "scale is 1000000000"),
+            (("interrupt", INSTANCE, "--kind=draining", "--seconds=5"), "leave seconds out"),
         ):
-            self.assertIn(message, self.error(*words))
+            self.assertIn(message, self.error(*words, status=2))
+        self.assertIn("'i-1'", self.error("interrupt", "i-1"))
+        self.assertIn("There is no fault", self.error("fault", "--end=fault-9"))
 
     def test_wrongUsage(self) -> None:
         """Wrong usage gives a message, and no request is sent."""
@@ -225,7 +224,13 @@ class ChangeTests(LocalTestCase):
             (("fault", "--kind=drop", "--end-all"), "inject a fault, or end one, or end all"),
             (("fault", "--end=fault-1", "--end-all"), "inject a fault, or end one, or end all"),
             (("fault", "--end="), "--end is empty"),
-            (("state", "--json"), "Put it before the command: 'fleetiq --json ... local'."),
+            (("fault", "--kind=explode"), "kind is 'explode': it must be one of slow, error"),
+            (("fault", "--kind=Slow"), "kind is 'Slow': it must be one of slow, error"),
+            (("interrupt", INSTANCE, "--kind=Spot"), "kind is 'Spot': it must be one of spot, "),
+            (("interrupt", INSTANCE, "--seconds=0"), "seconds is 0: it must be a number above 0"),
+            (("clock", "--scale=-1"), "scale is -1"),
+            (("clock", "--advance=-60"), "advance is -60: it must be a number above 0"),
+            (("reset",), "this removes every game server of the local FleetIQ. Without a terminal"),
         ):
             self.assertIn(message, self.error(*words, status=2))
         self.assertEqual([], self.http.requests)
@@ -288,7 +293,7 @@ class ShowTests(LocalTestCase):
         first, second, *_ = self.output("journal").splitlines()
         self.assertIn(f"Z {INSTANCE} has a spot", first)
         self.assertIn("Z local is DELETE_SCHEDULED", second)
-        self.output("reset")
+        self.output("reset", "--yes")
         self.assertIn("Z reset", self.output("journal"))
 
     def test_journalAsJSON(self) -> None:
@@ -368,7 +373,7 @@ class EndpointTests(LocalTestCase):
             (URL, (), {}),
         ):
             self.http.response = Response(200, b"{}")
-            self.run_(*words, "local", "reset", environ=environ)
+            self.run_(*words, "local", "reset", "--yes", environ=environ)
             self.assertEqual(f"POST {url.rstrip('/')}/_local/reset", self.http.requests[-1])
 
     def test_aws(self) -> None:
