@@ -190,18 +190,30 @@ class PlayerProtocol(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         """Pass the bytes on, and compare them with the bytes that were sent."""
-        if self._bareCommand is not None and data.endswith(self._quitLine):
-            self.transport.write(self._bareCommand)
-            self._bareCommand = None
+        data = self._withoutQuitLine(data)
         if self._expected in data:
             self._expected.clear()
         elif self._expected.startswith(data):
             del self._expected[: len(data)]
-        self._received(data)
+        if data:
+            self._received(data)
         if not self._expected:
             self._sendDone(True)
         elif self._timeout is not None:
             self._timeout.reset(ECHO_TIMEOUT)
+
+    def _withoutQuitLine(self, data: bytes) -> bytes:
+        """Remove what came back of L{quit}; the player did not send it."""
+        if self._bareCommand is None:
+            return data
+        if data.endswith(self._quitLine):
+            self.transport.write(self._bareCommand)
+            self._bareCommand = None
+            return data.removesuffix(self._quitLine)
+        if self._midLine and data.startswith(b"\n"):
+            self._midLine = False
+            return data[1:]
+        return data
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """End the pending L{send}, and fire the Deferreds of L{whenClosed}."""

@@ -77,7 +77,7 @@ class PlayTests(CommandTestCase):
             self.endpoint = Endpoint()
             self.assertEqual(self.run_("play", *[f"--send={text}" for text in texts]), 0)
             self.assertEqual(self.endpoint.transport.value(), sent)
-            self.assertTrue(self.out.startswith(output), self.out)
+            self.assertEqual(self.out, output)
 
     def test_join(self) -> None:
         """With --server a game server is described instead of claimed; UTILIZED does not matter."""
