@@ -11,6 +11,7 @@ from twisted.python import usage
 
 from echoserver.cli.output import Console
 from echoserver.cli.target import Target
+from echoserver.cli.values import groupName
 
 
 class Text(Exception):
@@ -26,7 +27,13 @@ class Options(usage.Options):
     """
 
     optParameters: Sequence[Any] = (
-        ["group", None, None, "The game server group; in AWS unless an endpoint is set."],
+        [
+            "group",
+            None,
+            None,
+            "The game server group; in AWS unless an endpoint is set.",
+            groupName,
+        ],
         ["region", None, None, "The AWS region. [default: AWS_REGION, or the profile's]"],
         ["endpoint-url", None, None, "A FleetIQ endpoint. [default: AWS_ENDPOINT_URL_GAMELIFT]"],
     )

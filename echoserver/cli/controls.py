@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT = 3.0
 RESPONSE_TIMEOUT = 10.0
 # A state with 10,000 game servers has 5 MB.
-MAX_BODY = 32 * 1024 * 1024
+MAX_BODY = 16 * 1024 * 1024
 MAX_EVENT = 1024 * 1024
 _LONGEST_MESSAGE = 1000
 _AWS_DOMAINS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws")

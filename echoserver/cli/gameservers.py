@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from twisted.python import usage
 
+from echoserver.cli import values
 from echoserver.cli.command import Command
 from echoserver.cli.output import CommandFailed, Console, Reply, serverTable
 from echoserver.cli.target import Target, everyPage
 from echoserver.gamelift.errors import CallFailed
 from echoserver.gamelift.service import FleetIQ, GameServerDescription
 
-_DATA = ["data", None, None, "Set GameServerData: a string of at most 1024 characters."]
+_DATA = [
+    "data",
+    None,
+    None,
+    "Set GameServerData: a string of at most 1024 characters.",
+    values.gameServerData,
+]
 
 
 async def _call(target: Target, operation: str, **members: str | None) -> None:
@@ -41,7 +48,7 @@ class _ServerCommand(Command):
         """Take the id."""
         if len(ids) != 1:
             raise usage.UsageError(f"name one game server id, not {len(ids)}.")
-        self.gameServerId = ids[0]
+        self.gameServerId = values.gameServerId(ids[0])
 
 
 class Claim(Command):
@@ -56,7 +63,7 @@ class Claim(Command):
         """Take the id, if there is one."""
         if len(ids) > 1:
             raise usage.UsageError(f"name one game server id or none, not {len(ids)}.")
-        self.gameServerId = ids[0] if ids else None
+        self.gameServerId = values.gameServerId(ids[0]) if ids else None
 
     async def run(self, target: Target) -> int:
         """Call ClaimGameServer. Do not repeat it: it may reserve a second game server."""
@@ -102,8 +109,20 @@ class Register(_ServerCommand):
         "reports arrive: send them with 'fleetiq update ID --healthy'."
     )
     optParameters = (
-        ["instance", None, None, "The id of its instance: i- and 17 characters."],
-        ["connection", None, None, "ConnectionInfo: where players connect, HOST:PORT."],
+        [
+            "instance",
+            None,
+            None,
+            "The id of its instance: i- and 17 characters.",
+            values.instanceId,
+        ],
+        [
+            "connection",
+            None,
+            None,
+            "ConnectionInfo: where players connect, HOST:PORT.",
+            values.connectionInfo,
+        ],
         _DATA,
     )
 
@@ -173,12 +192,13 @@ class Deregister(Command):
             None,
             None,
             "Deregister every game server on this instance, running ones included.",
+            values.instanceId,
         ],
     )
 
     def parseArgs(self, *ids: str) -> None:
         """Take the ids."""
-        self.gameServerIds = ids
+        self.gameServerIds = [values.gameServerId(each) for each in ids]
 
     def postOptions(self) -> None:
         """Require either ids or an instance."""

@@ -20,6 +20,7 @@ from echoserver.address import DEFAULT_PORT, Address, parseConnectionInfo
 from echoserver.cli.command import Command
 from echoserver.cli.output import CommandFailed, Console, serverState
 from echoserver.cli.target import Target, everyPage
+from echoserver.cli.values import gameServerId
 from echoserver.client import Claim, Lines, PlayResult, claim, connect, play
 from echoserver.gamelift.errors import CallFailed, ConflictException, OutOfCapacityException
 from echoserver.gamelift.service import FleetIQ, GameServerDescription
@@ -56,8 +57,14 @@ class Play(Command):
         "server without a session; to join a session that runs, use --server or --address."
     )
     optParameters = (
-        ["id", None, None, "Claim this game server instead of any free one."],
-        ["server", None, None, "Join the session of this game server, without a claim."],
+        ["id", None, None, "Claim this game server instead of any free one.", gameServerId],
+        [
+            "server",
+            None,
+            None,
+            "Join the session of this game server, without a claim.",
+            gameServerId,
+        ],
         ["address", None, None, "Connect to HOST:PORT, without a claim and without FleetIQ."],
         ["port", None, DEFAULT_PORT, "The port to use if ConnectionInfo has none.", _port],
         ["wait", None, 0, "For how many seconds to retry until one is free.", _seconds],
@@ -80,9 +87,6 @@ class Play(Command):
         named = [f"--{each}" for each in ("id", "server", "address") if self[each] is not None]
         if len(named) > 1:
             raise usage.UsageError(f"{' and '.join(named)} contradict each other: use one.")
-        for name in named:
-            if not self[name.removeprefix("--")]:
-                raise usage.UsageError(f"{name} is empty; give a value, or leave it out.")
         if self["wait"] and named and named != ["--id"]:
             raise usage.UsageError(f"--wait has no effect with {named[0]}, which claims nothing.")
 

@@ -104,7 +104,8 @@ class _CheckedClient:
         if not self._http.isObject:
             return "not FleetIQ's format"
         if shape is None:
-            return None
+            # FleetIQ's reply has no members then, as that of any web server can.
+            return None if self._http.hasRequestId else "without a request id"
         # botocore makes an empty list of an object, so what came is checked, too.
         raw = json.loads(self._http.content) if self._http.content else reply
         problem = wrongMember(shape, raw, "") or wrongMember(shape, reply, "") or None
@@ -180,12 +181,14 @@ class _BoundedSession(local):
 
     @ivar received: what the last request of this thread received, for messages; empty if nothing.
     @ivar content: its body, if that is JSON.
+    @ivar hasRequestId: whether it had the request id of AWS.
     @ivar isObject: whether this was an empty body, or an object in the format of the protocol.
     """
 
     received = ""
     content = b""
     isObject = True
+    hasRequestId = False
 
     def __init__(self, session: Any) -> None:
         self._session = session
@@ -215,6 +218,7 @@ class _BoundedSession(local):
         # CBOR's major type 5 is a map.
         isMap = content[:1] and content[0] >> 5 == 5 if isCBOR else content.lstrip()[:1] == b"{"
         self.isObject = not content or bool(isMap)
+        self.hasRequestId = bool(response.headers.get("x-amzn-RequestId"))
         self.content = b"" if isCBOR else content
         body = "an empty body"
         if content:

@@ -20,7 +20,7 @@ from echoserver.gamelift.client import EndpointConfig
 from echoserver.gamelift.service import Calls
 
 # An endpoint that sends ever more pages is broken.
-MAX_PAGES = 1000
+MAX_PAGES = 200
 MAX_LIST = 64 * 1024 * 1024
 
 

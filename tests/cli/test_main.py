@@ -212,6 +212,12 @@ class UsageTests(CommandTestCase):
         """Each message says what is wrong, and which help to read."""
         port = "is not a port: use 1 to 65535"
         seconds = "is not a number of seconds: use 0 or more"
+        ids = "is not a game server id: use 3 to 128 letters, digits, '-' and '.'"
+        group = (
+            "is not a game server group: use its name (1 to 128 letters, digits, '-' and '.') or "
+            "its ARN"
+        )
+        instance = "is not an instance id: use i- and 17 letters or digits"
         commands = "play, claim, list, describe, register, update, deregister, local"
         for words, command, what in (
             ("", "", f"name a command: {commands}"),
@@ -227,11 +233,33 @@ class UsageTests(CommandTestCase):
             ("play --send=", " play", "--send is empty; give a text to send"),
             ("describe", " describe", "name one game server id, not 0"),
             ("claim a b", " claim", "name one game server id or none, not 2"),
-            ("register a --connection c", " register", "--instance is missing"),
-            ("register a --instance i", " register", "--connection is missing"),
-            ("update a", " update", "add --utilized, --available, --healthy or --data"),
+            ("register gs-1 --connection c", " register", "--instance is missing"),
+            (f"register gs-1 --instance {INSTANCE}", " register", "--connection is missing"),
+            ("--group my_group list", "", f"'my_group' {group}"),
+            ("list --group a/b", " list", f"'a/b' {group}"),
+            ("describe ab", " describe", f"'ab' {ids}"),
+            ("claim a_b_c", " claim", f"'a_b_c' {ids}"),
+            ("deregister gs-1 한국어", " deregister", f"'한국어' {ids}"),
+            ("play --server a/../b", " play", f"'a/../b' {ids}"),
+            ("play --id ab", " play", f"'ab' {ids}"),
+            ("deregister --instance i-1", " deregister", f"'i-1' {instance}"),
+            ("register gs-1 --instance x", " register", f"'x' {instance}"),
             (
-                "update a --utilized --available",
+                "register gs-1 --connection=",
+                " register",
+                "--connection has 0 characters: use 1 to 512, not only blanks",
+            ),
+            (
+                f"claim --data {'x' * 1025}",
+                " claim",
+                (
+                    "--data cannot be sent: GameServerData has 1025 characters: FleetIQ accepts 1 "
+                    "to 1024 in one line, and not blanks alone"
+                ),
+            ),
+            ("update gs-1", " update", "add --utilized, --available, --healthy or --data"),
+            (
+                "update gs-1 --utilized --available",
                 " update",
                 "--utilized and --available contradict each other",
             ),
@@ -241,7 +269,7 @@ class UsageTests(CommandTestCase):
                 "name at least one game server id, or else --instance",
             ),
             (
-                "deregister --instance i-1 gs-1",
+                f"deregister --instance {INSTANCE} gs-1",
                 " deregister",
                 "name at least one game server id, or else --instance",
             ),
@@ -305,7 +333,7 @@ class UsageTests(CommandTestCase):
         for code in ("ParamValidationError", "ValidationException"):
             wrong = CallFailed("x", code, "so", retry=False, mayHaveHappened=False)
             self.connection.respond("DescribeGameServer", wrong)
-            self.assertEqual(self.run_("describe", "my server"), 2)
+            self.assertEqual(self.run_("describe", "gs-1"), 2)
             self.assertEqual(self.err, "so\n")
 
     def test_otherLocale(self) -> None:
@@ -345,11 +373,11 @@ class CallTests(CommandTestCase):
             ),
             ("describe gs-1", "DescribeGameServer", {"GameServerId": "gs-1"}),
             (
-                "register --instance i gs-1 --connection c --data d",
+                f"register --instance {INSTANCE} gs-1 --connection c --data d",
                 "RegisterGameServer",
                 {
                     "GameServerId": "gs-1",
-                    "InstanceId": "i",
+                    "InstanceId": INSTANCE,
                     "ConnectionInfo": "c",
                     "GameServerData": "d",
                 },
@@ -570,8 +598,9 @@ class DeregisterTests(CommandTestCase):
     def test_emptyInstance(self) -> None:
         """If the instance has no game servers, a message says so, and the exit status is 0."""
         self.connection.respond("ListGameServers", {"GameServers": [SERVER]})
-        self.assertEqual(self.run_("deregister", "--instance=i-1", "--yes"), 0)
-        self.assertEqual(self.err, "No game server of i-1 is registered.\n")
+        other = "i-00000000000000000"
+        self.assertEqual(self.run_("deregister", f"--instance={other}", "--yes"), 0)
+        self.assertEqual(self.err, f"No game server of {other} is registered.\n")
 
 
 class EveryPageTests(SynchronousTestCase):
@@ -591,7 +620,7 @@ class EveryPageTests(SynchronousTestCase):
     def test_endlessPages(self) -> None:
         """The number of pages and their size are limited."""
         for page, calls, what in (
-            ({}, MAX_PAGES, "1,000 pages"),
+            ({}, MAX_PAGES, "200 pages"),
             ({"Things": ["x" * (MAX_LIST // 4)]}, 4, "pages of more than 67,108,864 bytes"),
         ):
             connection = MemoryConnection()

@@ -102,10 +102,11 @@ class PlayTests(CommandTestCase):
     def test_contradictions(self) -> None:
         """Options that contradict each other are wrong usage."""
         for words, message in (
-            ("--id a --server b", "--id and --server contradict each other: use one"),
-            ("--server b --address c:1", "--server and --address contradict each other"),
-            ("--server=", "--server is empty"),
-            ("--server a --wait 5", "--wait has no effect with --server"),
+            ("--id gs-1 --server gs-2", "--id and --server contradict each other: use one"),
+            ("--server gs-1 --address c:1", "--server and --address contradict each other"),
+            ("--server=", "'' is not a game server id"),
+            ("--address=", "--address '' is not an address: use HOST:PORT"),
+            ("--server gs-1 --wait 5", "--wait has no effect with --server"),
             ("--address a:99999", "--address 'a:99999' is not an address: use HOST:PORT"),
         ):
             self.assertEqual(self.run_("play", *words.split()), 2)

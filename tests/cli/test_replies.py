@@ -50,7 +50,11 @@ class Raw:
 
 def response(status: int, contentType: str, chunks: Iterator[bytes]) -> AWSResponse:
     """Return a response of botocore's HTTP session."""
-    return AWSResponse(URL, status, HeadersDict({"Content-Type": contentType}), Raw(chunks))
+    # Only a reply in the format of AWS has the request id of AWS.
+    headers = {"Content-Type": contentType}
+    if contentType == JSON:
+        headers["x-amzn-RequestId"] = "8c6b3d0a"
+    return AWSResponse(URL, status, HeadersDict(headers), Raw(chunks))
 
 
 class MemorySession:
@@ -148,6 +152,11 @@ class CheckTests(RepliesTestCase):
                 self.assertTrue(problem.startswith(f"{operation} brought "), problem)
                 self.assertIn(f"{URL} responded with status 200 and ", problem)
                 self.assertIn("an empty body" if not body else f"{len(body):,d} bytes, ", problem)
+
+    def test_emptyWithoutRequestId(self) -> None:
+        """An empty body of a web server is not FleetIQ's reply, also if FleetIQ's is empty."""
+        problem = self.problem("DeregisterGameServer", b"", "text/html")
+        self.assertIn(f"{URL} responded with status 200 and an empty body: without", problem)
 
     def test_htmlError(self) -> None:
         """HTML with the status of an error is one, too."""
