@@ -182,7 +182,8 @@ class _BoundedSession(local):
     @ivar received: what the last request of this thread received, for messages; empty if nothing.
     @ivar content: its body, if that is JSON.
     @ivar hasRequestId: whether it had the request id of AWS.
-    @ivar isObject: whether this was an empty body, or an object in the format of the protocol.
+    @ivar isObject: whether it had the status 200 and an empty body, or an object in the format of
+        the protocol.
     """
 
     received = ""
@@ -217,7 +218,7 @@ class _BoundedSession(local):
         isCBOR = "cbor" in str(response.headers.get("Content-Type", "")).lower()
         # CBOR's major type 5 is a map.
         isMap = content[:1] and content[0] >> 5 == 5 if isCBOR else content.lstrip()[:1] == b"{"
-        self.isObject = not content or bool(isMap)
+        self.isObject = response.status_code == 200 and (not content or bool(isMap))
         self.hasRequestId = bool(response.headers.get("x-amzn-RequestId"))
         self.content = b"" if isCBOR else content
         body = "an empty body"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
-from botocore.awsrequest import AWSResponse, HeadersDict
+from botocore.awsrequest import AWSResponse
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -14,8 +14,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from echoserver.cli.replies import MAX_BODY, checkClient
 from echoserver.gamelift.client import EndpointConfig, GameLift, openClient, openSession
 from echoserver.gamelift.errors import CallFailed, NotFoundException
+from tests.repliesdoubles import JSON, URL, MemorySession, httpResponse
 
-URL = "http://127.0.0.1:4570"
 SERVER = {
     "GameServerGroupName": "local",
     "GameServerId": "gs-1",
@@ -24,48 +24,11 @@ SERVER = {
     "UtilizationStatus": "AVAILABLE",
     "RegistrationTime": 1700000000.5,
 }
-JSON = "application/x-amz-json-1.1"
 
 
 def dumps(reply: object) -> bytes:
     """Serialize a reply as FleetIQ does."""
     return json.dumps(reply).encode()
-
-
-class Raw:
-    """A response of urllib3."""
-
-    def __init__(self, chunks: Iterator[bytes]) -> None:
-        self._chunks = chunks
-        self.closed = False
-
-    def stream(self, *_: object) -> Iterator[bytes]:
-        return self._chunks
-
-    def close(self) -> None:
-        self.closed = True
-
-    def release_conn(self) -> None: ...
-
-
-def response(status: int, contentType: str, chunks: Iterator[bytes]) -> AWSResponse:
-    """Return a response of botocore's HTTP session."""
-    # Only a reply in the format of AWS has the request id of AWS.
-    headers = {"Content-Type": contentType}
-    if contentType == JSON:
-        headers["x-amzn-RequestId"] = "8c6b3d0a"
-    return AWSResponse(URL, status, HeadersDict(headers), Raw(chunks))
-
-
-class MemorySession:
-    """An HTTP session of botocore that returns a prepared response."""
-
-    def __init__(self, response: Callable[[], AWSResponse]) -> None:
-        self._response = response
-
-    def send(self, request: Any) -> AWSResponse:
-        assert request.stream_output
-        return self._response()
 
 
 class RepliesTestCase(SynchronousTestCase):
@@ -74,7 +37,7 @@ class RepliesTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         config = EndpointConfig(endpoint=URL, local=True)
         client: Any = openClient(openSession(config), config, "us-east-1")
-        client._endpoint.http_session = MemorySession(lambda: self.response)
+        client._endpoint.http_session = MemorySession(lambda _request: self.response)
         inThread: Any = maybeDeferred
 
         self.gameLift = GameLift(Clock(), inThread, config, client=lambda *_: checkClient(client))
@@ -84,7 +47,7 @@ class RepliesTestCase(SynchronousTestCase):
     def call(
         self, operation: str, body: bytes, contentType: str = JSON, status: int = 200
     ) -> Deferred[dict[str, Any]]:
-        self.response = response(status, contentType, iter([body]))
+        self.response = httpResponse(status, contentType, iter([body]))
         members = {"GameServerGroupName": "local", "GameServerId": "gs-1"}
         if operation.startswith("List"):
             members.pop("GameServerId")
@@ -205,7 +168,7 @@ class CheckTests(RepliesTestCase):
                 read += 65536
                 yield bytes(65536)
 
-        self.response = response(200, JSON, chunks())
+        self.response = httpResponse(200, JSON, chunks())
         raw = self.response.raw
         failure = self.failureResultOf(self.gameLift.call("ListGameServerGroups"), CallFailed)
         self.assertIn(f"{URL} responded with more than {MAX_BODY:,d} bytes", str(failure.value))
@@ -215,10 +178,10 @@ class CheckTests(RepliesTestCase):
     def test_nothingReceived(self) -> None:
         """An error before a response is not one of the reply."""
 
-        def refuse() -> AWSResponse:
+        def refuse(_request: Any) -> AWSResponse:
             raise ConnectionRefusedError("nobody")
 
-        self.response = response(200, JSON, iter([]))
+        self.response = httpResponse(200, JSON, iter([]))
         problem = ""
         client: Any = self.gameLift
         client._client._client._endpoint.http_session._session._response = refuse
