@@ -17,9 +17,13 @@ class Raw:
     def __init__(self, chunks: Iterator[bytes]) -> None:
         self._chunks = chunks
         self.closed = False
+        self.length_remaining = 0
 
     def stream(self, *_: object) -> Iterator[bytes]:
         return self._chunks
+
+    def read(self, _size: int) -> bytes:
+        return next(self._chunks, b"")
 
     def close(self) -> None:
         self.closed = True
