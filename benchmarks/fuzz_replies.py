@@ -276,11 +276,12 @@ class Fuzz:
         command._endpoint.http_session = MemorySession(self.replies.toBoto)
         checked = checkClient(command)
         self._ofCommand = self._gameLift(client=lambda *_: checked)
-        self._ofServer: Any = self._gameLift()
+        self._ofServer = self._gameLift()
         resultOf(self._ofServer.region())
         resultOf(self._ofServer.open("us-east-1"))
         # The client of a server, with whatever it checks itself.
-        self._ofServer._client._endpoint.http_session = MemorySession(self.replies.toBoto)
+        server: Any = self._ofServer._client
+        server._endpoint.http_session = MemorySession(self.replies.toBoto)
 
     def _gameLift(self, **client: Any) -> GameLift:
         inThread: Any = maybeDeferred
