@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.error import ConnectError
 from twisted.trial.unittest import TestCase
 
-from echoserver.cli.controls import RESPONSE_TIMEOUT, Controls, newClient
+from echoserver.cli.controls import MAX_BODY, MAX_EVENT, RESPONSE_TIMEOUT, Controls, newClient
 from echoserver.cli.output import Reply
 from echoserver.local.model.values import instanceIdOf
 from echoserver.local.service import LocalFleetIQ
@@ -419,6 +419,61 @@ class EndpointTests(LocalTestCase):
                     f"with status {response.code}.",
                     self.error(command),
                 )
+
+
+class WrongReplyTests(LocalTestCase):
+    """Replies that no local FleetIQ sends."""
+
+    def test_shapes(self) -> None:
+        """A member that is missing or of another type is an error that names it."""
+        for words, body, what in (
+            (("state",), b"{}", "now is missing"),
+            (("state",), b'{"now": "x"}', "now is 'x'"),
+            (("state",), b'{"now": 1e300, "timeScale": 1}', "now is 1e+300"),
+            (("state",), b'{"now": NaN, "timeScale": 1}', "now is nan"),
+            (("state",), b'{"now": 1, "timeScale": 1, "groups": {}}', "groups is not a list"),
+            (
+                ("state",),
+                b'{"now": 1, "timeScale": 1, "groups": [[]]}',
+                "groups[0] is not an object",
+            ),
+            (("journal",), b'{"entries": [{"time": true}]}', "entries[0].time is True"),
+            (("clock", "--scale=2"), b"[]", "it is not an object"),
+            (("clock", "--scale=2"), b"[" * 100_000, "no JSON"),
+            (("interrupt", INSTANCE), b'{"InstanceId": 5}', "InstanceId is 5"),
+            (("fault", "--kind=drop"), b'{"id": null}', "id is None"),
+        ):
+            self.http.response = Response(200, body)
+            message = self.error(*words)
+            self.assertIn(f"The server on {URL} is not a local FleetIQ", message)
+            self.assertTrue(message.endswith(f": {what}.\n"), message)
+
+    def test_tooLong(self) -> None:
+        """A body that is longer than the limit is not kept."""
+        for status in (200, 500):
+            self.http.response = Response(status, b" " * (MAX_BODY + 1))
+            self.assertIn(f"with more than {MAX_BODY:,d} bytes.", self.error("state"))
+
+    def test_tooLongEvent(self) -> None:
+        """An event without end, and one that is no entry, end the command."""
+        for data, what in (
+            (b"data: " + b"x" * MAX_EVENT, "an event of more than 1,048,576 bytes"),
+            (b'data: {"time": 0}\n', "event is missing"),
+            (b"data: x\n", "no JSON"),
+        ):
+            stream = self.http.response = Stream()
+            done = self.start("local", "events")
+            stream.receive(data)
+            self.assertEqual(1, self.successResultOf(done))
+            self.assertIn(what, self.stderr.getvalue())
+
+    def test_newlines(self) -> None:
+        """A member with a newline cannot forge a line of the output."""
+        reply = {"InstanceId": "a\nb", "InstanceStatus": "ACTIVE", "kind": "spot", "end": None}
+        self.http.response = Response(200, json.dumps(reply).encode())
+        self.assertEqual(
+            "a\\nb received a spot notice and is ACTIVE.\n", self.output("interrupt", INSTANCE)
+        )
 
 
 class SocketTests(TestCase):
