@@ -15,7 +15,7 @@ from echoserver.cli.controls import Controls
 from echoserver.cli.output import CommandFailed, Console, Reply, inline, serverTable, table
 from echoserver.gamelift.service import GameServerDescription
 from echoserver.local.model.faults import KINDS as FAULTS
-from echoserver.local.model.groups import KINDS as INTERRUPTIONS
+from echoserver.local.model.interruptions import KINDS as INTERRUPTIONS
 
 _FAULT = ("kind", "operation", "seconds", "code", "probability", "count")
 _TIMES = ("RegistrationTime", "LastHealthCheckTime", "LastClaimTime")

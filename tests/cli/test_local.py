@@ -202,7 +202,7 @@ class ChangeTests(LocalTestCase):
             (("fault", "--kind=drop", "--operation="), "operation is ''"),
             (("fault", "--kind=drop", "--probability=2"), "probability is 2"),
             (("clock", "--scale=1e9"), "scale is 1000000000"),
-            (("interrupt", INSTANCE, "--kind=draining", "--seconds=5"), "leave seconds out"),
+            (("interrupt", INSTANCE, "--kind=draining", "--seconds=5"), "omit seconds"),
         ):
             self.assertIn(message, self.error(*words, status=2))
         self.assertIn("'i-1'", self.error("interrupt", "i-1"))

@@ -38,5 +38,5 @@ class KilledTests(EndToEndTestCase):
         await killed.kill()
         self.assertEqual(len(await fleet.gameServers()), 3)
         command = ("fleetiq", f"--endpoint-url={fleet.url}", "deregister", "--yes")
-        self.assertEqual(await self.start(*command, "--instance", instance).ends(), 0)
+        self.assertEqual(await self.start(*command, "--instance", instance).exitStatus(), 0)
         self.assertEqual(await fleet.gameServers(), {})

@@ -74,10 +74,10 @@ class WorkshopTests(EndToEndTestCase):
         fleet = await self.local()
         for ending in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
             play = self.fleetiq(fleet, "play", "--wait", "600")
-            await play.says(r"^No game server is free; trying again")
+            await play.nextLine(r"^No game server is free; trying again")
             play.transport.signalProcess(int(ending))
-            self.assertEqual(await play.ends(), -ending)
-            self.assertTrue(all("free" in line for line in play.lines[1:]), play.story())
+            self.assertEqual(await play.exitStatus(), -ending)
+            self.assertTrue(all("free" in line for line in play.lines[1:]), play.describe())
 
 
 class TextTests(EndToEndTestCase):
@@ -91,7 +91,7 @@ class TextTests(EndToEndTestCase):
         play = self.start(
             "sh", "-c", f"fleetiq --endpoint-url {fleet.url} play <in >out && cmp in out"
         )
-        self.assertEqual(await play.ends(), 0, play.story())
+        self.assertEqual(await play.exitStatus(), 0, play.describe())
 
     async def test_locale(self) -> None:
         """Korean text is sent in the C locale, too, and a line ending in it does not matter."""
@@ -102,7 +102,7 @@ class TextTests(EndToEndTestCase):
             LC_ALL="C",
             PYTHONUTF8="0",
         )
-        self.assertEqual(await play.ends(), 0, play.story())
+        self.assertEqual(await play.exitStatus(), 0, play.describe())
         self.assertEqual(sorted(play.lines)[-2:], ["국", "한"])
 
     async def test_join(self) -> None:
@@ -110,15 +110,15 @@ class TextTests(EndToEndTestCase):
         child, fleet, port = await self.embedded()
         gameServerId = await child.available()
         player = await self.player(port)
-        player.say(b"first")
-        await player.hears(b"first")
+        player.send(b"first")
+        await player.receives(b"first")
         refused = self.start("fleetiq", "--endpoint-url", fleet.url, "play", "--send", "x")
-        await refused.says(rf"type 'fleetiq play --server {gameServerId}'")
+        await refused.nextLine(rf"type 'fleetiq play --server {gameServerId}'")
         for words in (("--server", gameServerId), ("--address", f"localhost:{port}")):
             play = self.start(
                 "fleetiq", "--endpoint-url", fleet.url, "play", *words, "--send", "second"
             )
-            self.assertEqual(await play.ends(), 0, play.story())
+            self.assertEqual(await play.exitStatus(), 0, play.describe())
             self.assertIn("second", play.lines)
 
 
@@ -146,7 +146,7 @@ class ErrorTests(EndToEndTestCase):
             command = self.start(
                 "fleetiq", "--endpoint-url", website, "--group", "g", *words.split()
             )
-            self.assertEqual(await command.ends(), 1, command.story())
+            self.assertEqual(await command.exitStatus(), 1, command.describe())
             self.assertIn(f"{website} responded with status 200 and 20 bytes", command.lines[-1])
 
     async def website(self, body: bytes) -> str:
@@ -191,12 +191,12 @@ class ErrorTests(EndToEndTestCase):
                 ("| true", 0, 0),
             ):
                 listed = self.start("sh", "-c", f"fleetiq {words} {redirection}")
-                self.assertEqual(await listed.ends(), status, listed.story())
+                self.assertEqual(await listed.exitStatus(), status, listed.describe())
                 errors = [line for line in listed.lines if "Cannot write to" in line]
                 self.assertEqual((len(errors), len(listed.lines)), (messages, banner + messages))
 
     async def test_brokenPipe(self) -> None:
         """When the reader of its output has ended, the command ends by SIGPIPE."""
         ended = self.start("sh", "-c", "{ fleetiq --help; echo $? >&2; } | true")
-        self.assertEqual(await ended.ends(), 0)
+        self.assertEqual(await ended.exitStatus(), 0)
         self.assertEqual(ended.lines, [str(128 + signal.SIGPIPE)])
