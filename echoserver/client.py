@@ -7,6 +7,7 @@ command: L{echoserver.echo}, and the server of the FleetIQ workshop.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -37,7 +38,8 @@ FIRST_DELAY = 1.0
 MAX_DELAY = 8.0
 
 QUIT = b"q"
-_QUIT_COMMANDS = {b"q", b"Q"}
+# The first line that is a quit command, at the end of the data or before a line ending.
+_QUIT_LINE = re.compile(rb"(?:\A|(?<=\n))[qQ](?=\r?\n|\Z)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +126,10 @@ class PlayerProtocol(Protocol):
         self._received = received
         self._expected = bytearray()
         self._overdueBytes = 0
+        self._lineEndSent = False
+        self._midLine = False
+        self._quitLine = b""
+        self._bareCommand: bytes | None = None
         self._echoed: Deferred[bool] | None = None
         self._timeout: IDelayedCall | None = None
         self._closeWaiters: list[Deferred[None]] = []
@@ -143,6 +149,8 @@ class PlayerProtocol(Protocol):
         if self.closed:
             return succeed(False)
         self._expected += data
+        self._lineEndSent = self._lineEndSent or b"\n" in data
+        self._midLine = not data.endswith(b"\n")
         echoed: Deferred[bool] = Deferred()
         self._echoed = echoed
         self._timeout = self._clock.callLater(ECHO_TIMEOUT, self._timedOut)
@@ -151,7 +159,10 @@ class PlayerProtocol(Protocol):
 
     def quit(self, command: bytes = QUIT) -> Deferred[bool]:
         """
-        Send the quit command as a chunk of its own.
+        Send the quit command: as a chunk of its own, or as a line if a line ending was sent.
+
+        After a line ending, L{echoserver.echo} waits for the end of a line. A server that sends
+        this line back, as the one of the workshop does, is sent the bare command then.
 
         @return: fires with True when the server has closed the connection. If the server has not
             done so after 3 s, this side closes the connection, and the result is False.
@@ -162,6 +173,10 @@ class PlayerProtocol(Protocol):
             return False
 
         closed = self.whenClosed().addCallback(lambda _: True)
+        if self._lineEndSent:
+            self._bareCommand = command
+            command = (b"\n" if self._midLine else b"") + command + b"\n"
+            self._quitLine = command
         self.transport.write(command)
         return closed.addTimeout(CLOSE_TIMEOUT, self._clock, onTimeoutCancel=disconnect)
 
@@ -175,15 +190,30 @@ class PlayerProtocol(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         """Pass the bytes on, and compare them with the bytes that were sent."""
+        data = self._withoutQuitLine(data)
         if self._expected in data:
             self._expected.clear()
         elif self._expected.startswith(data):
             del self._expected[: len(data)]
-        self._received(data)
+        if data:
+            self._received(data)
         if not self._expected:
             self._sendDone(True)
         elif self._timeout is not None:
             self._timeout.reset(ECHO_TIMEOUT)
+
+    def _withoutQuitLine(self, data: bytes) -> bytes:
+        """Remove what came back of L{quit}; the player did not send it."""
+        if self._bareCommand is None:
+            return data
+        if data.endswith(self._quitLine):
+            self.transport.write(self._bareCommand)
+            self._bareCommand = None
+            return data.removesuffix(self._quitLine)
+        if self._midLine and data.startswith(b"\n"):
+            self._midLine = False
+            return data[1:]
+        return data
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """End the pending L{send}, and fire the Deferreds of L{whenClosed}."""
@@ -209,15 +239,16 @@ class PlayerProtocol(Protocol):
 
 
 def connect(
-    claimed: Claim,
+    claimed: Claim | None,
     address: Address,
     endpoint: IStreamClientEndpoint,
     clock: IReactorTime,
     received: Callable[[bytes], object],
 ) -> Deferred[PlayerProtocol]:
     """
-    Connect to a claimed game server, within 5 s.
+    Connect to a game server, within 5 s.
 
+    @param claimed: the claim of the game server, for error messages; None without a claim.
     @param address: the address of the game server, for error messages.
     @param endpoint: connects to C{address}.
     @param received: called with all received bytes, as they arrive.
@@ -228,7 +259,11 @@ def connect(
         return Failure(error.TimeoutError())
 
     def explain(failure: Failure) -> Failure:
-        reason = _connectError(failure, claimed.server.gameServerId, address)
+        if claimed is None:
+            return Failure(ConnectFailed(_connectError(failure, address, f"{address}")))
+        gameServer = f"game server {claimed.server.gameServerId}"
+        where = f"{address}, the address of {gameServer},"
+        reason = _connectError(failure, address, where)
         left = claimed.secondsLeft(clock.seconds())
         return Failure(ConnectFailed(f"{reason} The claim is valid for another {left:.0f} s."))
 
@@ -238,8 +273,7 @@ def connect(
     return connecting.addErrback(explain)
 
 
-def _connectError(failure: Failure, gameServerId: str, address: Address) -> str:
-    where = f"{address}, the address of game server {gameServerId},"
+def _connectError(failure: Failure, address: Address, where: str) -> str:
     if failure.check(error.TimeoutError):
         return (
             f"{where} did not accept a connection within {CONNECT_TIMEOUT:.0f} s. Check the "
@@ -252,15 +286,19 @@ def _connectError(failure: Failure, gameServerId: str, address: Address) -> str:
             f"belongs to another machine."
         )
     if failure.check(error.DNSLookupError):
-        return (
-            f"{address.host}, the host name of game server {gameServerId}, cannot be resolved: "
-            f"DNS does not know it."
-        )
+        return f"{where} cannot be resolved: DNS does not know the host name {address.host}."
     return f"{where} cannot be reached: {str(failure.value).rstrip('.')}."
 
 
 class Lines(TypingProtocol):
-    """The lines that a player sends, without line endings."""
+    """
+    The lines that a player sends, without line endings.
+
+    @ivar midLine: whether the last result of L{next} is a part of a line that goes on.
+    """
+
+    @property
+    def midLine(self) -> bool: ...
 
     def next(self) -> Deferred[bytes | None]:
         """Return a Deferred that fires with the next line, or with None after the last one."""
@@ -290,7 +328,8 @@ def play(
     player: PlayerProtocol, lines: Lines, lineDone: Callable[[], object]
 ) -> Deferred[PlayResult]:
     """
-    Send each line, then quit: at the end of the lines, or at a line that is C{q} or C{Q}.
+    Send each line, then quit: at the end of the lines, or at a line that is C{q} or C{Q}. The
+    rest of a text that contains such a line is not sent.
 
     The next line is sent after the last one has come back, so the server receives each line as a
     chunk of its own. Lines are sent without a line ending: the server of the FleetIQ workshop
@@ -301,18 +340,23 @@ def play(
 
     async def game() -> PlayResult:
         player.whenClosed().addCallback(lambda _: lines.end())
-        line: bytes | None = None
-        while not player.closed:
+        command: bytes | None = None
+        inLine = False
+        while not player.closed and command is None:
             line = await lines.next()
-            if line is None or line in _QUIT_COMMANDS:
+            if line is None:
                 break
+            if not inLine and (found := _QUIT_LINE.search(line)):
+                line, command = line[: found.start()], found[0]
+            inLine = lines.midLine
             if line:
                 await player.send(line)
-                lineDone()
+                if not inLine:
+                    lineDone()
         if player.closed:
             return PlayResult(closedEarly=True, quitIgnored=False, missingBytes=player.missingBytes)
         lines.end()
-        closed = await player.quit(line or QUIT)
+        closed = await player.quit(command or QUIT)
         return PlayResult(
             closedEarly=False, quitIgnored=not closed, missingBytes=player.missingBytes
         )

@@ -27,6 +27,29 @@ from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
 
+class BodyTooLong(Exception):
+    """A response body that is longer than the limit."""
+
+
+def boundedContent(response: Any, limit: int) -> Deferred[bytes]:
+    """
+    Read the body of a treq response.
+
+    @param limit: the number of bytes, after decompression, from which on the rest is not kept.
+    @return: fails with L{BodyTooLong}.
+    """
+    content = bytearray()
+
+    def read(data: bytes) -> None:
+        if len(content) + len(data) > limit:
+            content.clear()
+            raise BodyTooLong(f"more than {limit:,d} bytes")
+        content.extend(data)
+
+    collected: Deferred[None] = response.collect(read)
+    return collected.addCallback(lambda _: bytes(content))
+
+
 class Client(HTTPClient):
     """
     A treq client for URLs with an IP address or a host name.

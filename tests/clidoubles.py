@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from io import StringIO
 from typing import Any
 
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
 from twisted.internet.protocol import connectionDone
 from twisted.internet.task import Clock
@@ -81,7 +83,10 @@ class GameServerTransport(StringTransport):
 
     def write(self, data: bytes) -> None:
         super().write(data)
-        if data in (b"q", b"Q"):
+        quitLine = re.fullmatch(rb"(\n?)[qQ]\n", data)
+        if quitLine and quitLine[1]:
+            self.player.dataReceived(b"\n")
+        if quitLine or data in (b"q", b"Q"):
             self.player.connectionLost(connectionDone)
         else:
             self.player.dataReceived(data)
@@ -126,23 +131,63 @@ class BrokenPipe(StringIO):
         raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
 
+class Response:
+    """A response of treq."""
+
+    def __init__(self, code: int, body: bytes) -> None:
+        self.code = code
+        self._body = body
+
+    def collect(self, read: Callable[[bytes], None]) -> Deferred[None]:
+        return maybeDeferred(read, self._body)
+
+
+class GroupsHTTP:
+    """
+    The part of treq's client that finds the groups of a local FleetIQ.
+
+    @param groups: the names of its groups.
+    @ivar requests: the methods and URLs that were requested.
+    @ivar response: what to return instead: a response, or an error.
+    """
+
+    def __init__(self, groups: list[str]) -> None:
+        self.groups = groups
+        self.requests: list[str] = []
+        self.response: Response | Exception | None = None
+
+    def request(
+        self, method: str, url: str, *, data: bytes | None, unbuffered: bool
+    ) -> Deferred[Response]:
+        self.requests.append(f"{method} {url}")
+        if isinstance(self.response, Exception):
+            return fail(self.response)
+        groups = [{"GameServerGroupName": name, "Status": "ACTIVE"} for name in self.groups]
+        state = {"now": NOW, "timeScale": 1, "groups": groups, "instances": [], "gameServers": []}
+        body = json.dumps({**state, "faults": [], "calls": {}}).encode()
+        return succeed(self.response or Response(200, body))
+
+
 class CommandTestCase(SynchronousTestCase):
     """Run the command with a FleetIQ in memory."""
 
     def setUp(self) -> None:
         self.clock = Clock()
         self.clock.advance(NOW)
+        self.groups = ["local"]
         self.connection = MemoryConnection()
         self.endpoint = Endpoint()
         self.addresses: list[Address] = []
         self.stdin: Any = None
-        self.http: Any = None
+        self.http: Any = GroupsHTTP(self.groups)
+        self.ask: Any = None
         self.makeStdout = StringIO
 
     def start(self, *words: str, environ: Mapping[str, str] | None = None) -> Deferred[int]:
         """Start C{fleetiq} with these arguments. Fires with the exit status."""
         self.stdout, self.stderr = self.makeStdout(), StringIO()
-        console = Console(self.stdout, self.stderr)
+        console = self.console = Console(self.stdout, self.stderr)
+        console.ask = self.ask
 
         def newConnection(config: EndpointConfig) -> MemoryConnection:
             self.connection.config = config
@@ -153,10 +198,10 @@ class CommandTestCase(SynchronousTestCase):
                 connection, config, group, self.clock, console, self.endpointFor, self.openInput
             )
 
-        options = parseCommandLine(words, console)
-        if options is None:
-            return succeed(2)
-        console.json = bool(options["json"])
+        encoded = [word.encode("utf-8", "surrogateescape") for word in words]
+        options = parseCommandLine(encoded, console)
+        if isinstance(options, int):
+            return succeed(options)
         return Deferred.fromCoroutine(
             execute(options, environ or {}, newConnection, newTarget, self.newControls, console)
         )

@@ -194,6 +194,31 @@ class PlayerProtocolTests(PlayerTestCase):
         self.player.connectionLost(connectionDone)
         self.assertIs(self.successResultOf(closed), True)
 
+    def test_quitLine(self) -> None:
+        """After a line ending, the quit command is a line; its echo is not passed on."""
+        self.player.send(b"hello\nworld")
+        self.player.dataReceived(b"hello\nworld")
+        self.sent()
+        closed = self.player.quit()
+        self.assertEqual(self.sent(), b"\nq\n")
+        self.player.dataReceived(b"\n")
+        self.player.connectionLost(connectionDone)
+        self.assertIs(self.successResultOf(closed), True)
+        self.assertEqual(self.received, [b"hello\nworld"])
+
+    def test_quitLineSentBack(self) -> None:
+        """A server that sends the quit line back gets the bare command, as the workshop's does."""
+        self.player.send(b"hello\n")
+        self.player.dataReceived(b"hello\n")
+        self.sent()
+        closed = self.player.quit(b"Q")
+        self.assertEqual(self.sent(), b"Q\n")
+        self.player.dataReceived(b"Q\n")
+        self.assertEqual(self.sent(), b"Q")
+        self.player.connectionLost(connectionDone)
+        self.assertIs(self.successResultOf(closed), True)
+        self.assertEqual(self.received, [b"hello\n"])
+
     def test_quitTimeout(self) -> None:
         """If the server does not close within 3 s, quit() closes the connection."""
         closed = self.player.quit()
@@ -208,6 +233,7 @@ class Lines:
 
     def __init__(self) -> None:
         self.ended = False
+        self.midLine = False
         self.nextCalls = 0
         self._pending: Deferred[bytes | None] = Deferred()
 
@@ -223,6 +249,43 @@ class Lines:
         if not self.ended and not self._pending.called:
             self._pending.callback(None)
         self.ended = True
+
+
+class QuitLineTests(PlayerTestCase):
+    """A text that contains the quit command as a line."""
+
+    def test_texts(self) -> None:
+        """What precedes the first quit line is sent; a q that is no line of its own is no quit."""
+        for text, sent, quits in (
+            (b"a\nq", b"a\n", True),
+            (b"a\nQ\r\nb", b"a\n", True),
+            (b"q\nb", b"", True),
+            (b"aq\nqa\n q\n", b"aq\nqa\n q\n", False),
+        ):
+            self.setUp()
+            lines = Lines()
+            client.play(self.player, lines, lambda: None)
+            lines.give(text)
+            self.assertEqual(self.sent()[: len(sent) or None], sent or b"q")
+            self.player.dataReceived(sent)
+            self.assertIs(lines.ended, quits)
+            self.player.connectionLost(connectionDone)
+
+    def test_partOfLine(self) -> None:
+        """In a part of a longer line, no quit command is recognized, and the line is not done."""
+        lines = Lines()
+        done: list[None] = []
+        client.play(self.player, lines, lambda: done.append(None))
+        lines.midLine = True
+        lines.give(b"aaa")
+        self.player.dataReceived(b"aaa")
+        self.assertEqual(done, [])
+        lines.midLine = False
+        lines.give(b"q")
+        self.assertEqual(self.sent(), b"aaaq")
+        self.player.dataReceived(b"q")
+        self.assertEqual((len(done), lines.ended), (1, False))
+        self.player.connectionLost(connectionDone)
 
 
 class PlayTests(PlayerTestCase):

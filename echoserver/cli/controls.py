@@ -11,14 +11,19 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.usage import UsageError
 
+from echoserver.cli.endpoint import notRunning, resolveEndpoint
 from echoserver.cli.output import CommandFailed, Reply
-from echoserver.cli.target import resolveEndpoint
+from echoserver.cli.shapes import SHAPES, wrongPart
 
 if TYPE_CHECKING:
     from treq.client import HTTPClient
 
 CONNECT_TIMEOUT = 3.0
 RESPONSE_TIMEOUT = 10.0
+# A state with 10,000 game servers has 5 MB.
+MAX_BODY = 16 * 1024 * 1024
+MAX_EVENT = 1024 * 1024
+_LONGEST_MESSAGE = 1000
 _AWS_DOMAINS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws")
 
 
@@ -53,12 +58,20 @@ def newClient(reactor: Any) -> HTTPClient:
     return Client(reactor, CONNECT_TIMEOUT)
 
 
+class NoResponse(CommandFailed):
+    """No server listens at the endpoint, or it does not respond in time."""
+
+
+class WrongControl(CommandFailed):
+    """The server at the endpoint is not a local FleetIQ that has this control."""
+
+
 class Controls:
     """
     The controls of a local FleetIQ: the paths below C{/_local}.
 
     All methods raise L{CommandFailed} if the local FleetIQ rejects the request, with its message,
-    or if it cannot be reached.
+    or if it cannot be reached, and C{UsageError} if it rejects a value.
 
     @ivar url: the URL of the local FleetIQ.
     """
@@ -84,16 +97,18 @@ class Controls:
         """Call C{onMessage} for each server-sent event, until the stream ends or it raises."""
         response = await self._request("GET", control, None)
         if response.code != 200:
-            self._fail(control, response.code, await response.content())
+            self._fail(control, response.code, await self._content(control, response))
         buffer = bytearray()
 
         def read(data: bytes) -> None:
             buffer.extend(data)
             *lines, rest = bytes(buffer).split(b"\n")
             buffer[:] = rest
+            if len(buffer) > MAX_EVENT:
+                raise self._wrong(control, f"an event of more than {MAX_EVENT:,d} bytes")
             for line in lines:
                 if line.startswith(b"data: "):
-                    onMessage(json.loads(line[6:]))
+                    onMessage(self._parse(control, line[6:]))
 
         try:
             await response.collect(read)
@@ -106,34 +121,59 @@ class Controls:
 
     async def _call(self, method: str, control: str, body: bytes | None = None) -> Reply:
         response = await self._request(method, control, body)
-        content = await self._inTime(response.content())
+        content = await self._content(control, response)
         if response.code != 200:
             self._fail(control, response.code, content)
+        return self._parse(control, content)
+
+    async def _content(self, control: str, response: Any) -> bytes:
+        from echoserver.httpclient import BodyTooLong, boundedContent
+
         try:
-            reply: Reply = json.loads(content)
-        except ValueError:
-            self._fail(control, response.code, content)
-        return reply
+            content: bytes = await self._inTime(boundedContent(response, MAX_BODY))
+        except BodyTooLong as error:
+            raise self._wrong(control, str(error)) from error
+        return content
+
+    def _parse(self, control: str, content: bytes) -> Reply:
+        try:
+            reply = json.loads(content)
+            problem = wrongPart(reply, SHAPES[control.partition("/")[0]])
+        except (ValueError, RecursionError):
+            problem = "no JSON"
+        if problem:
+            sent = f"{len(content):,d} bytes, {ascii(content[:40])[1:]}"
+            raise self._wrong(control, f"status 200. It sent {sent}: {problem}")
+        checked: Reply = reply
+        return checked
+
+    def _wrong(self, control: str, what: str) -> WrongControl:
+        return WrongControl(
+            f"The server on {self.url} is not a local FleetIQ with this control: it responds to "
+            f"/_local/{control} with {what}."
+        )
 
     async def _request(self, method: str, control: str, body: bytes | None) -> Any:
         url = f"{self.url}/_local/{control}"
         return await self._inTime(self._http.request(method, url, data=body, unbuffered=True))
 
     async def _inTime(self, pending: Deferred[Any]) -> Any:
+        from echoserver.httpclient import BodyTooLong
+
         try:
             return await pending.addTimeout(RESPONSE_TIMEOUT, self._clock)
+        except BodyTooLong:
+            raise
         except Exception as error:
-            raise CommandFailed(
-                f"No local FleetIQ responds on {self.url}: start one with 'make run' or "
-                "'twistd -n fleetiq-local', or select another with --endpoint-url."
-            ) from error
+            raise NoResponse(notRunning(self.url)) from error
 
     def _fail(self, control: str, status: int, content: bytes) -> NoReturn:
         try:
             message = json.loads(content)["error"]
-        except (ValueError, TypeError, KeyError):
-            message = (
-                f"The server on {self.url} is not a local FleetIQ with this control: it responds "
-                f"to /_local/{control} with status {status}."
-            )
-        raise CommandFailed(str(message))
+        except (ValueError, TypeError, KeyError, RecursionError):
+            message = None
+        if not isinstance(message, str):
+            raise self._wrong(control, f"status {status}")
+        message = message[:_LONGEST_MESSAGE]
+        # 400 is for a wrong value; 404 and 409 are for what does not exist or exists already.
+        raise UsageError(message) if status == 400 else CommandFailed(message)

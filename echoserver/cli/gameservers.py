@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from twisted.python import usage
 
+from echoserver.cli import values
 from echoserver.cli.command import Command
-from echoserver.cli.output import CommandFailed, Reply, serverTable
+from echoserver.cli.output import CommandFailed, Console, Reply, serverTable
 from echoserver.cli.target import Target, everyPage
 from echoserver.gamelift.errors import CallFailed
 from echoserver.gamelift.service import FleetIQ, GameServerDescription
 
-_DATA = ["data", None, None, "Set GameServerData: a string of at most 1024 characters."]
+_DATA = [
+    "data",
+    None,
+    None,
+    "Set GameServerData: a string of at most 1024 characters.",
+    values.gameServerData,
+]
 
 
 async def _call(target: Target, operation: str, **members: str | None) -> None:
@@ -41,7 +48,7 @@ class _ServerCommand(Command):
         """Take the id."""
         if len(ids) != 1:
             raise usage.UsageError(f"name one game server id, not {len(ids)}.")
-        self.gameServerId = ids[0]
+        self.gameServerId = values.gameServerId(ids[0])
 
 
 class Claim(Command):
@@ -56,7 +63,7 @@ class Claim(Command):
         """Take the id, if there is one."""
         if len(ids) > 1:
             raise usage.UsageError(f"name one game server id or none, not {len(ids)}.")
-        self.gameServerId = ids[0] if ids else None
+        self.gameServerId = values.gameServerId(ids[0]) if ids else None
 
     async def run(self, target: Target) -> int:
         """Call ClaimGameServer. Do not repeat it: it may reserve a second game server."""
@@ -69,7 +76,6 @@ class Claim(Command):
 class List(Command):
     """C{list}"""
 
-    synopsis = ""
     longdesc = "List all game servers of the group."
 
     async def run(self, target: Target) -> int:
@@ -103,8 +109,20 @@ class Register(_ServerCommand):
         "reports arrive: send them with 'fleetiq update ID --healthy'."
     )
     optParameters = (
-        ["instance", None, None, "The id of its instance: i- and 17 characters."],
-        ["connection", None, None, "ConnectionInfo: where players connect, HOST:PORT."],
+        [
+            "instance",
+            None,
+            None,
+            "The id of its instance: i- and 17 characters.",
+            values.instanceId,
+        ],
+        [
+            "connection",
+            None,
+            None,
+            "ConnectionInfo: where players connect, HOST:PORT.",
+            values.connectionInfo,
+        ],
         _DATA,
     )
 
@@ -167,29 +185,39 @@ class Deregister(Command):
 
     synopsis = "[options] ID ... | --instance INSTANCE"
     longdesc = "Remove game servers from the group. Connected players stay connected."
-    optFlags = (["yes", None, "Also deregister UTILIZED game servers."],)
+    optFlags = (["yes", None, "Do not ask, and also deregister UTILIZED game servers."],)
     optParameters = (
         [
             "instance",
             None,
             None,
             "Deregister every game server on this instance, running ones included.",
+            values.instanceId,
         ],
     )
 
     def parseArgs(self, *ids: str) -> None:
         """Take the ids."""
-        self.gameServerIds = ids
+        self.gameServerIds = [values.gameServerId(each) for each in ids]
 
     def postOptions(self) -> None:
         """Require either ids or an instance."""
         if bool(self.gameServerIds) == bool(self["instance"]):
             raise usage.UsageError("name at least one game server id, or else --instance.")
 
+    def checkConsole(self, console: Console) -> None:
+        """With --instance, require --yes or a terminal."""
+        if self["instance"] and not self["yes"]:
+            console.checkTerminal("deregisters every game server of the instance")
+
     async def run(self, target: Target) -> int:
         """Deregister one after the other. An error does not stop the rest."""
         status = 0
-        for gameServerId in self.gameServerIds or await self._idsOnInstance(target):
+        ids = self.gameServerIds or await self._idsOnInstance(target)
+        if self["instance"] and ids and not self["yes"]:
+            count = f"{len(ids)} game server{'s' if len(ids) > 1 else ''}"
+            target.console.confirm(f"Deregister {count} of {self['instance']}, running or not?")
+        for gameServerId in ids:
             try:
                 await self._deregister(target, gameServerId)
             except (CallFailed, CommandFailed) as reason:

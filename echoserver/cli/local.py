@@ -10,10 +10,12 @@ from urllib.parse import quote
 
 from twisted.python import usage
 
-from echoserver.cli.command import Options, Subcommand
+from echoserver.cli.command import Help, Options, Subcommand
 from echoserver.cli.controls import Controls
-from echoserver.cli.output import CommandFailed, Console, Reply, serverTable, table
+from echoserver.cli.output import CommandFailed, Console, Reply, inline, serverTable, table
 from echoserver.gamelift.service import GameServerDescription
+from echoserver.local.model.faults import KINDS as FAULTS
+from echoserver.local.model.interruptions import KINDS as INTERRUPTIONS
 
 _FAULT = ("kind", "operation", "seconds", "code", "probability", "count")
 _TIMES = ("RegistrationTime", "LastHealthCheckTime", "LastClaimTime")
@@ -32,7 +34,11 @@ class _ControlCommand(Subcommand):
         raise NotImplementedError
 
     def number(self, name: str) -> float | None:
-        """Return the number that an option has, if it is given. FleetIQ checks its range."""
+        """
+        Return the number that an option has, if it is given.
+
+        The local FleetIQ checks the upper limit.
+        """
         text = self[name]
         if text is None:
             return None
@@ -42,7 +48,18 @@ class _ControlCommand(Subcommand):
             number = nan
         if not isfinite(number):
             raise usage.UsageError(f"--{name} is {text!r}: it must be a number.")
-        return int(number) if number.is_integer() else number
+        value = int(number) if number.is_integer() else number
+        if value <= 0:
+            raise usage.UsageError(f"--{name} is {value}: it must be a number above 0.")
+        return value
+
+    def choice(self, name: str, choices: Iterable[str]) -> None:
+        """Require that an option, if it is given, has one of these values."""
+        value = self[name]
+        if value is not None and value not in choices:
+            raise usage.UsageError(
+                f"--{name} is {value!r}: it must be one of {', '.join(choices)}."
+            )
 
 
 class State(_ControlCommand):
@@ -123,7 +140,8 @@ class Interrupt(_ControlCommand):
         self.instanceId = ids[0]
 
     def postOptions(self) -> None:
-        """Parse the number."""
+        """Check the kind, and parse the number."""
+        self.choice("kind", INTERRUPTIONS)
         self.seconds = self.number("seconds")
 
     async def run(self, controls: Controls, console: Console) -> int:
@@ -161,6 +179,7 @@ class Fault(_ControlCommand):
 
     def postOptions(self) -> None:
         """Require either a new fault or the end of one or all, but not both."""
+        self.choice("kind", FAULTS)
         fault = _withoutNone(
             kind=self["kind"],
             seconds=self.number("seconds"),
@@ -188,7 +207,7 @@ class Fault(_ControlCommand):
             _writeReply(console, await controls.delete("faults"), "All faults have ended.")
         else:
             reply = await controls.post("faults", self.fault)
-            faultId = reply["id"]
+            faultId = reply.get("id", "The fault")
             message = f"{faultId} is active; 'fleetiq local fault --end {faultId}' ends it."
             _writeReply(console, reply, message)
         return 0
@@ -222,10 +241,21 @@ class Clock(_ControlCommand):
 class Reset(_ControlCommand):
     """C{local reset}"""
 
-    longdesc = "Restore the state that the local FleetIQ had at its start, without asking first."
+    longdesc = (
+        "Restore the state that the local FleetIQ had at its start. All game servers are removed, "
+        "also those that run."
+    )
+    optFlags = (["yes", None, "Do not ask."],)
+
+    def checkConsole(self, console: Console) -> None:
+        """Require --yes or a terminal."""
+        if not self["yes"]:
+            console.checkTerminal("removes every game server of the local FleetIQ")
 
     async def run(self, controls: Controls, console: Console) -> int:
-        """Reset without a confirmation: a local FleetIQ has only test data."""
+        """Reset, after a confirmation."""
+        if not self["yes"]:
+            console.confirm(f"Remove everything that is in the local FleetIQ on {controls.url}?")
         reply = await controls.post("reset", {})
         _writeReply(console, reply, "The local FleetIQ is in the state of its start again.")
         return 0
@@ -234,7 +264,7 @@ class Reset(_ControlCommand):
 class Local(Options):
     """C{local}, followed by a subcommand of its own."""
 
-    synopsis = ""
+    synopsis = "COMMAND [options]"
     longdesc = (
         "Control the local FleetIQ that 'make run' or 'twistd -n fleetiq-local' starts. AWS has no "
         "API for these actions. Try 'fleetiq local COMMAND --help'."
@@ -247,13 +277,18 @@ class Local(Options):
         ("state", None, State, "Show the current state."),
         ("journal", None, Journal, "Show the last calls and events."),
         ("events", None, Events, "Show the journal, and new entries as they occur."),
+        ("help", None, Help, "Show the help of a command."),
     )
 
     def postOptions(self) -> None:
         """Require a subcommand."""
         if self.subCommand is None:
-            commands = ", ".join(name for name, *_ in self.subCommands)
+            commands = ", ".join(name for name, *_ in self.subCommands if name != "help")
             raise usage.UsageError(f"name a command: {commands}.")
+
+    def checkConsole(self, console: Console) -> None:
+        """Check what the subcommand needs."""
+        self.subOptions.checkConsole(console)
 
     async def run(self, controls: Controls, console: Console) -> int:
         """Run the subcommand, and return its exit status."""
@@ -276,7 +311,7 @@ def _writeReply(console: Console, reply: Reply, message: str) -> None:
     if console.json:
         console.writeJSON(reply)
     else:
-        console.write(f"{message}\n")
+        console.write(f"{inline(message)}\n")
 
 
 def formatDate(seconds: float) -> str:
@@ -287,27 +322,29 @@ def formatDate(seconds: float) -> str:
 
 def formatEntry(entry: Reply) -> str:
     """Format a journal entry, a call or an event, as one line."""
-    text = _formatCall(entry) if entry["event"] == "call" else _formatEvent(entry)
+    isCall = entry["event"] == "call" and "outcome" in entry
+    text = _formatCall(entry) if isCall else _formatEvent(entry)
     # A caller can send a name with newlines, which would look like further entries.
-    return f"{formatDate(entry['time'])} {text}".replace("\n", r"\n")
+    return inline(f"{formatDate(entry['time'])} {text}")
 
 
 def _formatCall(call: Reply) -> str:
     resource = call.get("GameServerId") or call.get("GameServerGroupName")
     words = [
-        call["operation"] or "(no operation)",
+        call.get("operation") or "(no operation)",
         f"of {resource}" if resource else "",
         f"by {call['caller']}" if "caller" in call else "",
     ]
     what = " ".join(filter(None, words))
     sentence = f" ({call['sentence']})" if "sentence" in call else ""
-    return f"{what}: {call['outcome']}{sentence}, {call['seconds'] * 1000:.1f} ms"
+    return f"{what}: {call['outcome']}{sentence}, {call.get('seconds', 0) * 1000:.1f} ms"
 
 
 def _formatEvent(event: Reply) -> str:
     names = map(event.get, ("GameServerId", "InstanceId", "GameServerGroupName"))
     resource = next(filter(None, names), None)
-    return f"{resource} {event['sentence']}" if resource else str(event["sentence"])
+    sentence = event.get("sentence", event["event"])
+    return f"{resource} {sentence}" if resource else str(sentence)
 
 
 def _formatClock(clock: Reply) -> str:
@@ -337,7 +374,7 @@ def formatState(state: Reply) -> str:
 
 def _withDates(server: Reply) -> Reply:
     return {
-        name: datetime.fromtimestamp(value, UTC) if name in _TIMES else value
+        name: datetime.fromtimestamp(value, UTC) if name in _TIMES and value else value
         for name, value in server.items()
     }
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import codecs
+import errno
 import os
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
 from functools import partial
 from io import StringIO, TextIOWrapper
 from typing import Any
@@ -17,36 +20,33 @@ from twisted.python import usage
 
 from echoserver.address import Address
 from echoserver.cli import gameservers
-from echoserver.cli.command import Options
+from echoserver.cli.command import Help, Options, Text
 from echoserver.cli.controls import Controls, controlsURL, newClient
+from echoserver.cli.endpoint import explain, resolveEndpoint
 from echoserver.cli.local import Local
 from echoserver.cli.output import CommandFailed, Console
 from echoserver.cli.play import Play, openStandardInput
-from echoserver.cli.target import Connection, Target, resolveEndpoint, resolveGroup
+from echoserver.cli.replies import openCheckedClient
+from echoserver.cli.target import Connection, Target, resolveGroup
 from echoserver.client import ConnectFailed
 from echoserver.gamelift.client import EndpointConfig, GameLift, IdleExitThreadPool
 from echoserver.gamelift.errors import CallFailed
 
 FAILED = 1
 WRONG_USAGE = 2
-INTERRUPTED = 130
+# boto3 and FleetIQ reject a value of the command line with these codes.
+_WRONG_VALUES = {"ParamValidationError", "ValidationException"}
 
 
 class FleetiqOptions(Options):
-    """The options before the subcommand. They select the FleetIQ endpoint."""
+    """The command line of C{fleetiq}."""
 
-    synopsis = "Usage: fleetiq [options]"
+    synopsis = "COMMAND [options]"
     longdesc = (
         "Claim, play on and manage the game servers of a FleetIQ group. Without --group and "
         "--endpoint-url, this is a group of the local FleetIQ that 'make run' or "
         "'twistd -n fleetiq-local' starts. Try 'fleetiq COMMAND --help'."
     )
-    optParameters = (
-        ["group", None, None, "The game server group; in AWS unless an endpoint is set."],
-        ["region", None, None, "The AWS region. [default: AWS_REGION, or the profile's]"],
-        ["endpoint-url", None, None, "A FleetIQ endpoint. [default: AWS_ENDPOINT_URL_GAMELIFT]"],
-    )
-    optFlags = (["json", None, "Print JSON for programs, one object a line."],)
     subCommands = (
         ("play", None, Play, "Claim a game server and play on it."),
         ("claim", None, gameservers.Claim, "Claim a game server and print it."),
@@ -56,6 +56,7 @@ class FleetiqOptions(Options):
         ("update", None, gameservers.Update, "Report the status of a game server."),
         ("deregister", None, gameservers.Deregister, "Deregister game servers."),
         ("local", None, Local, "Control the local FleetIQ: interrupt, fault, clock, ..."),
+        ("help", None, Help, "Show the help of a command."),
     )
 
     @property
@@ -71,7 +72,7 @@ class FleetiqOptions(Options):
     def postOptions(self) -> None:
         """Require a subcommand."""
         if self.subCommand is None:
-            commands = ", ".join(name for name, *_ in self.subCommands)
+            commands = ", ".join(name for name, *_ in self.subCommands if name != "help")
             raise usage.UsageError(f"name a command: {commands}.")
 
 
@@ -88,22 +89,28 @@ async def execute(
 
     @return: the exit status. Every error has been written as a message to standard error.
     """
+    config: EndpointConfig | None = None
     try:
         status: int
-        group, region = options["group"], options["region"]
+        group, region, url = map(options.globalOption, ("group", "region", "endpoint-url"))
+        options.subOptions.checkConsole(console)
         if isinstance(options.subOptions, Local):
-            controls = newControls(controlsURL(group, region, options["endpoint-url"], environ))
+            controls = newControls(controlsURL(group, region, url, environ))
             console.writeMessage(f"local FleetIQ on {controls.url}")
             return await options.subOptions.run(controls, console)
-        config = resolveEndpoint(group, region, options["endpoint-url"], environ)
+        config = resolveEndpoint(group, region, url, environ)
         connection = newConnection(config)
-        group, description = await resolveGroup(connection, config, group)
-        console.writeMessage(description)
-        status = await options.subOptions.run(newTarget(connection, config, group))
+        if options.subOptions.usesFleetIQ:
+            group, description = await resolveGroup(connection, config, group, newControls)
+            console.writeMessage(description)
+        status = await options.subOptions.run(newTarget(connection, config, group or ""))
     except usage.UsageError as reason:
         console.writeMessage(f"{options.command}: {reason}")
         return WRONG_USAGE
-    except (CallFailed, ConnectFailed, CommandFailed) as reason:
+    except CallFailed as reason:
+        console.writeMessage(explain(reason, config))
+        return WRONG_USAGE if reason.code in _WRONG_VALUES else FAILED
+    except (ConnectFailed, CommandFailed) as reason:
         console.writeMessage(str(reason))
         return FAILED
     except Exception as reason:  # noqa: BLE001 (a bug: the user gets a message, not a traceback)
@@ -118,57 +125,94 @@ def main() -> int:
 
     @return: the exit status: 0 success, 1 failure, 2 wrong usage.
     """
-    signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    _openStandardStreams()
     console = _newConsole()
-    options = parseCommandLine(sys.argv[1:], console)
-    if options is None:
-        return WRONG_USAGE
-    console.json = bool(options["json"])
-    status = _runReactor(options, console)
-    if console.writeError is not None:
-        # At exit Python flushes standard output again, and would print the error again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        if not isinstance(console.writeError, BrokenPipeError):
-            console.writeMessage(f"Cannot write to standard output: {console.writeError}.")
-        return FAILED
-    return status
+    options = parseCommandLine([os.fsencode(word) for word in sys.argv[1:]], console)
+    status = options if isinstance(options, int) else _runReactor(options, console)
+    if console.writeError is None:
+        return status
+    # At exit Python flushes standard output again, and would print the error again.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    if isinstance(console.writeError, BrokenPipeError):
+        # As other commands whose reader has ended. A shell reports 141.
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGPIPE)
+    console.writeMessage(f"Cannot write to standard output: {console.writeError}.")
+    return FAILED
 
 
-def parseCommandLine(words: Sequence[str], console: Console) -> FleetiqOptions | None:
-    """Parse the command line. If it is wrong, write an error message and return None."""
+def parseCommandLine(words: Sequence[bytes], console: Console) -> FleetiqOptions | int:
+    """
+    Parse the command line, and set what the console needs of it.
+
+    @return: the exit status if no subcommand can run, after a message or the help was written.
+    """
     options = FleetiqOptions()
     try:
-        for word in words:
-            _checkUTF8(word)
-        options.parseOptions(words)
+        options.parseOptions([_decode(word) for word in words])
+    except Text as text:
+        console.write(str(text))
+        return 0
     except usage.UsageError as reason:
         message = f"{str(reason).rstrip('.')}. {_hint(options, reason)}"
         console.writeMessage(f"{options.command}: {message}")
-        return None
+        return WRONG_USAGE
+    console.json = bool(options.globalOption("json"))
+    console.verbose = bool(options.globalOption("verbose"))
     return options
 
 
-def _checkUTF8(word: str) -> None:
-    data = word.encode("utf-8", "surrogateescape")
+def _decode(word: bytes) -> str:
+    """Decode an argument as UTF-8, whatever the locale is."""
     try:
-        data.decode()
+        return word.decode()
     except UnicodeDecodeError as reason:
-        escaped = data.decode("utf-8", "backslashreplace")
+        escaped = word.decode("utf-8", "backslashreplace")
         raise usage.UsageError(f"'{escaped}' is not UTF-8.") from reason
 
 
 def _hint(options: FleetiqOptions, reason: usage.UsageError) -> str:
-    for option in ("group", "region", "endpoint-url", "json"):
-        if options.subCommand and str(reason) == f"option --{option} not recognized":
-            return f"Put it before the command: 'fleetiq --{option} ... {options.subCommand}'."
+    parsed: Any = options.subOptions if options.subCommand == "local" else options
+    unknown = str(reason).removeprefix("Unknown command: ")
+    names = [name for name, *_ in parsed.subCommands]
+    if unknown != str(reason) and (similar := get_close_matches(unknown, names, 1)):
+        return f"Did you mean '{options.command} {similar[0]}'?"
     return f"Try '{options.command} --help'."
+
+
+class _Closed(StringIO):
+    """A standard output that was closed before the command started."""
+
+    def write(self, text: str) -> int:
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+
+
+def _openStandardStreams() -> None:
+    """Open closed standard descriptors, or the first sockets would get their numbers."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) < 3:
+        pass
+    os.close(descriptor)
 
 
 def _newConsole() -> Console:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-    return Console(sys.stdout or StringIO(), sys.stderr or StringIO())
+            # For the C locale, Python itself uses UTF-8 unless PYTHONUTF8 is 0.
+            isASCII = codecs.lookup(stream.encoding).name == "ascii"
+            encoding = "utf-8" if isASCII else stream.encoding
+            stream.reconfigure(encoding=encoding, errors="backslashreplace")
+    console = Console(sys.stdout or _Closed(), sys.stderr or StringIO())
+    if all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr)):
+        console.ask = _ask
+    return console
+
+
+def _ask(question: str) -> str:
+    sys.stderr.write(question)
+    sys.stderr.flush()
+    return sys.stdin.readline()
 
 
 def _runReactor(options: FleetiqOptions, console: Console) -> int:
@@ -176,7 +220,9 @@ def _runReactor(options: FleetiqOptions, console: Console) -> int:
 
     reactor: Any = installed
     pool = IdleExitThreadPool()
-    newConnection = partial(GameLift, reactor, partial(deferToThreadPool, reactor, pool))
+    newConnection = partial(
+        GameLift, reactor, partial(deferToThreadPool, reactor, pool), client=openCheckedClient
+    )
     status = FAILED
 
     def newTarget(connection: Connection, config: EndpointConfig, group: str) -> Target:

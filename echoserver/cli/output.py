@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, TextIO
+
+from twisted.python.usage import UsageError
 
 from echoserver.gamelift.service import GameServerDescription
 
@@ -33,6 +35,11 @@ def printable(text: str) -> str:
     )
 
 
+def inline(text: str) -> str:
+    """Replace all control characters by backslash escapes: the text cannot begin another line."""
+    return printable(text).replace("\n", r"\n").replace("\t", r"\t")
+
+
 def _isControl(char: str) -> bool:
     if char in "\n\t":
         return False
@@ -44,12 +51,16 @@ class Console:
     The standard output and standard error of a command. Control characters are escaped.
 
     @ivar json: whether to write JSON for programs, one object a line.
+    @ivar verbose: whether to write each request to standard error.
+    @ivar ask: writes a question and returns the line that was typed; None without a terminal.
     @ivar writeError: the error of the first failed write to standard output; None if there was
         none. It is C{BrokenPipeError} if the reader of a pipe has ended.
     """
 
     def __init__(self, stdout: TextIO, stderr: TextIO, *, json: bool = False) -> None:
         self.json = json
+        self.verbose = False
+        self.ask: Callable[[str], str] | None = None
         self.writeError: OSError | None = None
         self._stdout = stdout
         self._stderr = stderr
@@ -74,9 +85,29 @@ class Console:
         self.write(f"{_toJSON(value, ascii=True)}\n")
 
     def writeRequest(self, operation: str, request: Reply) -> None:
-        """Write an operation and its members, unless the output is JSON."""
-        if not self.json:
-            self.write(f"{operation} {_toJSON(request)}\n")
+        """With --verbose, write an operation and its members to standard error."""
+        if self.verbose:
+            self.writeMessage(f"{operation} {_toJSON(request)}")
+
+    def checkTerminal(self, consequence: str) -> None:
+        """
+        Check that L{confirm} is possible.
+
+        @raise UsageError: if it is not, with C{consequence}: what the command would do.
+        """
+        if self.ask is None:
+            raise UsageError(f"this {consequence}. Without a terminal, confirm it with --yes.")
+
+    def confirm(self, question: str) -> None:
+        """
+        Ask a question whose answer must be C{y} or C{yes}.
+
+        @raise CommandFailed: if it is not.
+        """
+        self.checkTerminal("needs a confirmation")
+        assert self.ask is not None
+        if self.ask(inline(f"{question} [y/N] ")).strip().lower() not in ("y", "yes"):
+            raise CommandFailed("Not confirmed; nothing was changed.")
 
     def writeReply(self, request: Reply, reply: Reply) -> None:
         """
@@ -91,8 +122,8 @@ class Console:
 
 
 def table(rows: Sequence[Sequence[object]]) -> str:
-    """Format rows as aligned columns. C{None} becomes C{-}."""
-    cells = [["-" if cell is None else str(cell) for cell in row] for row in rows]
+    """Format rows as aligned columns. C{None} becomes C{-}; a cell cannot begin another row."""
+    cells = [["-" if cell is None else inline(str(cell)) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return "".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import os
 import random
+import signal
 from collections import Counter
 from collections.abc import Callable, Iterable
 
@@ -15,16 +16,20 @@ from twisted.internet.stdio import StandardIO
 from twisted.python import usage
 from twisted.python.failure import Failure
 
-from echoserver.address import DEFAULT_PORT, parseConnectionInfo
+from echoserver.address import DEFAULT_PORT, Address, parseConnectionInfo
 from echoserver.cli.command import Command
 from echoserver.cli.output import CommandFailed, Console, serverState
 from echoserver.cli.target import Target, everyPage
+from echoserver.cli.values import gameServerId
 from echoserver.client import Claim, Lines, PlayResult, claim, connect, play
 from echoserver.gamelift.errors import CallFailed, ConflictException, OutOfCapacityException
 from echoserver.gamelift.service import FleetIQ, GameServerDescription
 
-# Input without a line ending is sent in chunks of this size, so a pipe cannot fill the memory.
-MAX_LINE_LENGTH = 65536
+_ENDING_SIGNALS = {signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM}
+# A longer line is sent in chunks of this size, so that a pipe cannot fill the memory.
+CHUNK_LENGTH = 65536
+# The rest of a line is never so short that the server could take it for the quit command.
+_SHORTEST_REST = 3
 
 
 def _port(text: str) -> int:
@@ -48,10 +53,19 @@ class Play(Command):
 
     longdesc = (
         "Claim a game server and play on it: send each line that you type, and show what comes "
-        "back. A line q, or the end of input, quits."
+        "back. A line q, or the end of input, ends the connection. Each claim reserves a game "
+        "server without a session; to join a session that runs, use --server or --address."
     )
     optParameters = (
-        ["id", None, None, "Claim this game server instead of any free one."],
+        ["id", None, None, "Claim this game server instead of any free one.", gameServerId],
+        [
+            "server",
+            None,
+            None,
+            "Join the session of this game server, without a claim.",
+            gameServerId,
+        ],
+        ["address", None, None, "Connect to HOST:PORT, without a claim and without FleetIQ."],
         ["port", None, DEFAULT_PORT, "The port to use if ConnectionInfo has none.", _port],
         ["wait", None, 0, "For how many seconds to retry until one is free.", _seconds],
     )
@@ -67,31 +81,57 @@ class Play(Command):
         self.texts.append(text.encode())
 
     def postOptions(self) -> None:
-        """Reject --json, which has no effect here."""
-        if self.parent is not None and self.parent["json"]:
+        """Reject options that have no effect, or contradict each other."""
+        if any(each is not None and each["json"] for each in (self, self.parent)):
             raise usage.UsageError("--json has no effect on play. For scripts, use --send.")
+        named = [f"--{each}" for each in ("id", "server", "address") if self[each] is not None]
+        if len(named) > 1:
+            raise usage.UsageError(f"{' and '.join(named)} contradict each other: use one.")
+        if self["wait"] and named and named != ["--id"]:
+            raise usage.UsageError(f"--wait has no effect with {named[0]}, which claims nothing.")
+
+    @property
+    def usesFleetIQ(self) -> bool:
+        """Whether FleetIQ is called: not with --address."""
+        return self["address"] is None
 
     async def run(self, target: Target) -> int:
         """Play until the player quits or the connection ends."""
-        claimed = await self._claim(target)
-        gameServerId = claimed.server.gameServerId
-        target.console.writeMessage(f"Claimed game server {gameServerId}.")
-        try:
-            address = parseConnectionInfo(claimed.server.connectionInfo, self["port"])
-        except ValueError as reason:
-            raise CommandFailed(
-                f"Cannot connect to game server {gameServerId}: {reason}"
-            ) from reason
+        claimed, name, address = await self._choose(target)
         echo = _EchoOutput(target.console)
         endpoint = target.endpointFor(address)
         player = await connect(claimed, address, endpoint, target.clock, echo.write)
-        hint = "" if self.texts else " Type a line, and it comes back; q leaves."
+        hint = "" if self.texts else " Type a line, and it comes back; q ends the connection."
         target.console.writeMessage(f"Connected to {address}.{hint}")
         lines = self._lines(target)
         echo.onWriteError = lines.end
         result = await play(player, lines, echo.endLine)
         echo.endLine()
-        return _exitStatus(result, gameServerId, target.console)
+        return _exitStatus(result, name, target.console)
+
+    async def _choose(self, target: Target) -> tuple[Claim | None, str, Address]:
+        """Claim or find a game server. Return the claim, what to call the server, its address."""
+        if self["address"] is not None:
+            try:
+                address = parseConnectionInfo(self["address"], self["port"])
+            except ValueError as reason:
+                raise usage.UsageError(
+                    f"--address {self['address']!r} is not an address: use HOST:PORT."
+                ) from reason
+            return None, str(address), address
+        claimed = None
+        if self["server"] is not None:
+            server = await FleetIQ(target.calls, target.group).describe(self["server"])
+        else:
+            claimed = await self._claim(target)
+            server = claimed.server
+            target.console.writeMessage(f"Claimed game server {server.gameServerId}.")
+        name = f"game server {server.gameServerId}"
+        try:
+            address = parseConnectionInfo(server.connectionInfo, self["port"])
+        except ValueError as reason:
+            raise CommandFailed(f"Cannot connect to {name}: {reason}") from reason
+        return claimed, name, address
 
     async def _claim(self, target: Target) -> Claim:
         def onRetry(reason: CallFailed, delay: float) -> None:
@@ -140,22 +180,28 @@ async def _noCapacity(target: Target, hint: str) -> str:
     except CallFailed as reason:
         return f"{message}, and they could not be counted: {reason}"
     if not replies:
-        local = target.config.local
-        option = f"--local {target.config.endpoint}" if local else f"--group {target.group}"
+        # Port 0 is any free port: another game server may use 5000 on this machine.
+        option = f"--group {target.group}"
+        if target.config.local:
+            option = f"--local {target.config.endpoint} --listen tcp:0"
         return (
-            f"{message}: none is registered. Start one, for example with "
+            f"{message}: none is registered. One that runs registers again within 60 s: add "
+            f"--wait 60. If none runs, start one, for example with "
             f"'twistd -n fleetiq-echo {option}'."
         )
-    counts = Counter(serverState(GameServerDescription.fromReply(reply)) for reply in replies)
+    servers = [GameServerDescription.fromReply(reply) for reply in replies]
+    counts = Counter(map(serverState, servers))
     states = ", ".join(
         f"{counts[state]} {state.lower()}" for state in ("AVAILABLE", "CLAIMED", "UTILIZED")
     )
-    return f"{message}: of {len(replies)} listed, {states}.{hint}"
+    running = next((server.gameServerId for server in servers if server.utilized), None)
+    join = f" To join a session, type 'fleetiq play --server {running}'." if running else ""
+    return f"{message}: of {len(replies)} listed, {states}.{hint}{join}"
 
 
-def _exitStatus(result: PlayResult, gameServerId: str, console: Console) -> int:
+def _exitStatus(result: PlayResult, name: str, console: Console) -> int:
     """Report how a game ended, and return the exit status."""
-    server = f"Game server {gameServerId}"
+    server = name[0].upper() + name[1:]
     if result.closedEarly:
         console.writeMessage(f"{server} closed the connection before you quit.")
     if result.quitIgnored:
@@ -164,7 +210,7 @@ def _exitStatus(result: PlayResult, gameServerId: str, console: Console) -> int:
         )
     if result.missingBytes and not result.closedEarly:
         console.writeMessage(f"{result.missingBytes} of the bytes sent did not come back in time.")
-    return 1 if result.closedEarly or result.missingBytes else 0
+    return 1 if result.closedEarly or result.quitIgnored or result.missingBytes else 0
 
 
 class _EchoOutput:
@@ -201,6 +247,8 @@ class _EchoOutput:
 class FixedLines:
     """L{Lines} that are known in advance: the texts of C{--send}."""
 
+    midLine = False
+
     def __init__(self, texts: Iterable[bytes]) -> None:
         self._texts = iter(texts)
 
@@ -214,17 +262,25 @@ class FixedLines:
 
 
 class InputLines(protocol.Protocol):
-    """L{Lines} from standard input, which is read only while L{next} is pending."""
+    """
+    L{Lines} from standard input, which is read only while L{next} is pending.
+
+    @ivar midLine: whether the last result of L{next} is a part of a line that goes on.
+    """
 
     transport: StandardIO
 
     def __init__(self) -> None:
+        self.midLine = False
         self._buffer = bytearray()
         self._ended = False
         self._pending: Deferred[bytes | None] | None = None
 
     def next(self) -> Deferred[bytes | None]:
-        """Fire with a line, without its C{\\n} or C{\\r\\n}, or with None at the end of input."""
+        """
+        Fire with a line or a part of a long one, or with None at the end of input. A line has no
+        C{\\n} or C{\\r\\n}.
+        """
         pending: Deferred[bytes | None] = Deferred()
         self._pending = pending
         if not self._ended:
@@ -251,7 +307,10 @@ class InputLines(protocol.Protocol):
 
     def _deliver(self) -> None:
         length = self._buffer.find(b"\n")
-        complete = length >= 0 or len(self._buffer) >= MAX_LINE_LENGTH or self._ended
+        isLong = (
+            max(length, len(self._buffer) if length < 0 else 0) >= CHUNK_LENGTH + _SHORTEST_REST
+        )
+        complete = length >= 0 or isLong or self._ended
         if not complete:
             return
         if not self._ended:
@@ -259,7 +318,11 @@ class InputLines(protocol.Protocol):
         if self._pending is None:
             return
         line: bytes | None = None
-        if length >= 0:
+        self.midLine = isLong
+        if isLong:
+            line = bytes(self._buffer[:CHUNK_LENGTH])
+            del self._buffer[:CHUNK_LENGTH]
+        elif length >= 0:
             line = bytes(self._buffer[:length]).removesuffix(b"\r")
             del self._buffer[: length + 1]
         elif self._buffer:
@@ -278,5 +341,10 @@ def openStandardInput(reactor: IReactorFDSet, stdin: int, lines: IProtocol) -> N
     again, which is safe because it is read only when input is available.
     """
     unused = os.open(os.devnull, os.O_WRONLY)
-    StandardIO(lines, os.dup(stdin), unused, reactor=reactor)  # type: ignore[call-arg,misc] # Windows'
-    os.set_blocking(stdin, True)
+    # A signal that ends the command must not leave the terminal non-blocking.
+    unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING_SIGNALS)
+    try:
+        StandardIO(lines, os.dup(stdin), unused, reactor=reactor)  # type: ignore[call-arg,misc] # Windows'
+    finally:
+        os.set_blocking(stdin, True)
+        signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)

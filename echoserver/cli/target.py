@@ -1,25 +1,27 @@
-"""The target of a command: which FleetIQ endpoint, and which game server group."""
+"""The target of a command: a FleetIQ endpoint, and a game server group."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import Any
 from typing import Protocol as TypingProtocol
-from urllib.parse import urlsplit
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IProtocol, IReactorTime, IStreamClientEndpoint
 from twisted.python.usage import UsageError
 
 from echoserver.address import LOCAL_FLEETIQ_URL, Address
+from echoserver.cli.controls import Controls, NoResponse, WrongControl
+from echoserver.cli.endpoint import checkRegion, localGroupHint
 from echoserver.cli.output import CommandFailed, Console
 from echoserver.gamelift.client import EndpointConfig
-from echoserver.gamelift.errors import CallFailed
 from echoserver.gamelift.service import Calls
 
-_NOT_REACHED = {"EndpointConnectionError", "ConnectTimeoutError"}
+# An endpoint that sends ever more pages is broken.
+MAX_PAGES = 200
+MAX_LIST = 64 * 1024 * 1024
 
 
 class Connection(Calls, TypingProtocol):
@@ -50,57 +52,16 @@ class Target:
     openInput: Callable[[IProtocol], object]
 
 
-def resolveEndpoint(
-    group: str | None, region: str | None, endpoint: str | None, environ: Mapping[str, str]
-) -> EndpointConfig:
-    """
-    Choose the FleetIQ endpoint from the options and the environment.
-
-    If an endpoint is given, use it. Else, if a group is given, use AWS. Else use the local FleetIQ.
-    AWS_ENDPOINT_URL is meant for all AWS services, so it has an effect only if a group is given.
-
-    @raise UsageError: if the options contradict each other, or one is not valid.
-    """
-    for name, value in (("--group", group), ("--region", region), ("--endpoint-url", endpoint)):
-        if value == "":
-            raise UsageError(f"{name} is empty; give a value, or leave it out.")
-    endpoint = endpoint or environ.get("AWS_ENDPOINT_URL_GAMELIFT") or None
-    if endpoint is None and group is not None:
-        endpoint = environ.get("AWS_ENDPOINT_URL") or None
-    namedRegion = region or environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or None
-    if endpoint is not None:
-        if _isLoopback(endpoint):
-            return EndpointConfig(region, endpoint, local=True)
-        return EndpointConfig(namedRegion, endpoint)
-    if group is not None:
-        return EndpointConfig(namedRegion)
-    if region is not None:
-        raise UsageError(
-            f"--region {region} selects AWS, and AWS needs a game server group: add --group NAME."
-        )
-    return EndpointConfig(endpoint=LOCAL_FLEETIQ_URL, local=True)
-
-
-def _isLoopback(endpoint: str) -> bool:
-    try:
-        parts = urlsplit(endpoint)
-        host, _port = parts.hostname, parts.port
-    except ValueError:
-        host = None
-    if not host or parts.scheme not in ("http", "https"):
-        raise UsageError(f"The endpoint {endpoint!r} is not a valid URL: use http://HOST:PORT.")
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
-
-
 async def resolveGroup(
-    connection: Connection, config: EndpointConfig, group: str | None
+    connection: Connection,
+    config: EndpointConfig,
+    group: str | None,
+    newControls: Callable[[str], Controls],
 ) -> tuple[str, str]:
     """
     Open the connection. If no group is given, find the only one that exists.
 
+    @param newControls: returns the controls of the local FleetIQ at a URL.
     @return: the group, and a description of the target for the user.
     @raise UsageError: if no region is known, or if several groups exist.
     @raise CommandFailed: if no group exists, or no local FleetIQ is running.
@@ -109,8 +70,10 @@ async def resolveGroup(
     region = await connection.region()
     if region is None:
         raise UsageError(
-            "No AWS region is set: add --region, or set AWS_REGION or the region of the profile."
+            "No AWS region is set: add --region, or set AWS_REGION or the region of the profile. "
+            + localGroupHint()
         )
+    checkRegion(region, config)
     await connection.open(region)
     if config.local:
         place = f"local FleetIQ on {config.endpoint}"
@@ -118,21 +81,14 @@ async def resolveGroup(
         place = f"FleetIQ on {config.endpoint} in {region}"
     else:
         place = f"AWS FleetIQ in {region}"
-    group = group or await _onlyGroup(connection, config, place)
+    group = group or await _onlyGroup(connection, config, place, newControls)
     return group, f"{place}, group {group}"
 
 
-async def _onlyGroup(calls: Calls, config: EndpointConfig, place: str) -> str:
-    try:
-        groups = await everyPage(calls, "ListGameServerGroups", "GameServerGroups")
-    except CallFailed as error:
-        if config.endpoint == LOCAL_FLEETIQ_URL and error.code in _NOT_REACHED:
-            raise CommandFailed(
-                f"No local FleetIQ listens on {LOCAL_FLEETIQ_URL}: start one with 'make run' or "
-                f"'twistd -n fleetiq-local', or add --group NAME for a group in AWS."
-            ) from error
-        raise
-    names = [str(group.get("GameServerGroupName")) for group in groups]
+async def _onlyGroup(
+    calls: Calls, config: EndpointConfig, place: str, newControls: Callable[[str], Controls]
+) -> str:
+    names = await _groups(calls, config, newControls)
     if not names:
         raise CommandFailed(f"The {place} has no game server group: create one.")
     if len(names) > 1:
@@ -145,6 +101,26 @@ async def _onlyGroup(calls: Calls, config: EndpointConfig, place: str) -> str:
     return names[0]
 
 
+async def _groups(
+    calls: Calls, config: EndpointConfig, newControls: Callable[[str], Controls]
+) -> list[str]:
+    """Return the names of the groups, from a local FleetIQ without a call of its API."""
+    if config.local:
+        # A call would be affected by the faults that the user injects into calls.
+        try:
+            state = await newControls((config.endpoint or "").rstrip("/")).get("state")
+        except NoResponse as error:
+            if config.endpoint != LOCAL_FLEETIQ_URL:
+                raise
+            raise CommandFailed(f"{error} For a group in AWS, add --group NAME.") from error
+        except WrongControl:
+            pass  # another emulator of FleetIQ
+        else:
+            return [group["GameServerGroupName"] for group in state["groups"]]
+    groups = await everyPage(calls, "ListGameServerGroups", "GameServerGroups")
+    return [str(group.get("GameServerGroupName")) for group in groups]
+
+
 def everyPage(
     calls: Calls, operation: str, member: str, **request: Any
 ) -> Deferred[list[dict[str, Any]]]:
@@ -152,17 +128,31 @@ def everyPage(
     Call a List operation until its last page.
 
     @param member: the member of the reply that has the list.
-    @return: fires with the items of all pages; fails with L{CallFailed}.
+    @return: fires with the items of all pages; fails with L{CallFailed}, or with L{CommandFailed}
+        if the pages do not end.
     """
 
     async def pages() -> list[dict[str, Any]]:
         items: list[dict[str, Any]] = []
+        tokens: set[str] = set()
         token: str | None = None
+        size = 0
         while True:
             reply = await calls.call(operation, NextToken=token, **request)
             items += reply.get(member) or []
             token = reply.get("NextToken")
             if not token:
                 return items
+            size += len(json.dumps(reply, default=str))
+            problem = None
+            if token in tokens:
+                problem = "the same NextToken twice"
+            elif len(tokens) + 1 >= MAX_PAGES:
+                problem = f"more than {MAX_PAGES:,d} pages"
+            elif size > MAX_LIST:
+                problem = f"pages of more than {MAX_LIST:,d} bytes"
+            if problem is not None:
+                raise CommandFailed(f"{operation} does not end: the endpoint sent {problem}.")
+            tokens.add(token)
 
     return Deferred.fromCoroutine(pages())

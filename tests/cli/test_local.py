@@ -10,28 +10,17 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.error import ConnectError
 from twisted.trial.unittest import TestCase
 
-from echoserver.cli.controls import RESPONSE_TIMEOUT, Controls, newClient
+from echoserver.cli.controls import MAX_BODY, MAX_EVENT, RESPONSE_TIMEOUT, Controls, newClient
 from echoserver.cli.output import Reply
 from echoserver.local.model.values import instanceIdOf
 from echoserver.local.service import LocalFleetIQ
-from tests.clidoubles import BrokenPipe, CommandTestCase
+from tests.clidoubles import BrokenPipe, CommandTestCase, Response
 from tests.local.inmemory import MemoryFleetIQ
 
 URL = "http://127.0.0.1:4570"
 FIRST_LINE = f"local FleetIQ on {URL}\n"
 INSTANCE = instanceIdOf("local", 0)
 SRV_1 = {"GameServerGroupName": "local", "GameServerId": "srv-1"}
-
-
-class Response:
-    """A response of treq."""
-
-    def __init__(self, code: int, body: bytes) -> None:
-        self.code = code
-        self._body = body
-
-    def content(self) -> Deferred[bytes]:
-        return succeed(self._body)
 
 
 class Stream:
@@ -181,9 +170,17 @@ class ChangeTests(LocalTestCase):
         """A reset restores the state of the start."""
         self.register()
         self.assertEqual(
-            "The local FleetIQ is in the state of its start again.\n", self.output("reset")
+            "The local FleetIQ is in the state of its start again.\n", self.output("reset", "--yes")
         )
         self.assertEqual([], self.fleetIQ.state()["gameServers"])
+
+    def test_resetConfirmed(self) -> None:
+        """On a terminal, a reset needs a confirmation."""
+        self.register()
+        for answer, status, left in (("n\n", 1, 1), ("y\n", 0, 0)):
+            self.ask = lambda _question, answer=answer: answer
+            self.assertEqual(status, self.run_("local", "reset"))
+            self.assertEqual(left, len(self.fleetIQ.state()["gameServers"]))
 
     def test_json(self) -> None:
         """With --json each reply of a control is one line."""
@@ -192,22 +189,24 @@ class ChangeTests(LocalTestCase):
             (("fault", "--end=fault-1"), set()),
             (("interrupt", INSTANCE), {"InstanceId", "InstanceStatus", "kind", "end"}),
             (("clock", "--scale=2"), {"now", "timeScale"}),
-            (("reset",), set()),
+            (("reset", "--yes"), set()),
         ):
             self.assertEqual(0, self.run_("--json", "local", *words))
             self.assertEqual(members, set(json.loads(self.out)))
 
     def test_rejected(self) -> None:
-        """If the local FleetIQ rejects a request, its message is written."""
+        """If the local FleetIQ rejects a request, its message is written; a value is usage."""
         for words, message in (
-            (("fault", "--kind=explode"), "kind is 'explode': it must be one of slow, error"),
             (("fault", "--kind=slow"), "A slow fault needs seconds"),
             (("fault", "--kind=drop", "--count=1.5"), "count is 1.5"),
             (("fault", "--kind=drop", "--operation="), "operation is ''"),
-            (("clock", "--scale=-1"), "scale is -1"),
-            (("interrupt", "i-1"), "'i-1'"),
+            (("fault", "--kind=drop", "--probability=2"), "probability is 2"),
+            (("clock", "--scale=1e9"), "scale is 1000000000"),
+            (("interrupt", INSTANCE, "--kind=draining", "--seconds=5"), "omit seconds"),
         ):
-            self.assertIn(message, self.error(*words))
+            self.assertIn(message, self.error(*words, status=2))
+        self.assertIn("'i-1'", self.error("interrupt", "i-1"))
+        self.assertIn("There is no fault", self.error("fault", "--end=fault-9"))
 
     def test_wrongUsage(self) -> None:
         """Wrong usage gives a message, and no request is sent."""
@@ -225,7 +224,13 @@ class ChangeTests(LocalTestCase):
             (("fault", "--kind=drop", "--end-all"), "inject a fault, or end one, or end all"),
             (("fault", "--end=fault-1", "--end-all"), "inject a fault, or end one, or end all"),
             (("fault", "--end="), "--end is empty"),
-            (("state", "--json"), "Put it before the command: 'fleetiq --json ... local'."),
+            (("fault", "--kind=explode"), "kind is 'explode': it must be one of slow, error"),
+            (("fault", "--kind=Slow"), "kind is 'Slow': it must be one of slow, error"),
+            (("interrupt", INSTANCE, "--kind=Spot"), "kind is 'Spot': it must be one of spot, "),
+            (("interrupt", INSTANCE, "--seconds=0"), "seconds is 0: it must be a number above 0"),
+            (("clock", "--scale=-1"), "scale is -1"),
+            (("clock", "--advance=-60"), "advance is -60: it must be a number above 0"),
+            (("reset",), "this removes every game server of the local FleetIQ. Without a terminal"),
         ):
             self.assertIn(message, self.error(*words, status=2))
         self.assertEqual([], self.http.requests)
@@ -288,7 +293,7 @@ class ShowTests(LocalTestCase):
         first, second, *_ = self.output("journal").splitlines()
         self.assertIn(f"Z {INSTANCE} has a spot", first)
         self.assertIn("Z local is DELETE_SCHEDULED", second)
-        self.output("reset")
+        self.output("reset", "--yes")
         self.assertIn("Z reset", self.output("journal"))
 
     def test_journalAsJSON(self) -> None:
@@ -368,7 +373,7 @@ class EndpointTests(LocalTestCase):
             (URL, (), {}),
         ):
             self.http.response = Response(200, b"{}")
-            self.run_(*words, "local", "reset", environ=environ)
+            self.run_(*words, "local", "reset", "--yes", environ=environ)
             self.assertEqual(f"POST {url.rstrip('/')}/_local/reset", self.http.requests[-1])
 
     def test_aws(self) -> None:
@@ -414,6 +419,61 @@ class EndpointTests(LocalTestCase):
                     f"with status {response.code}.",
                     self.error(command),
                 )
+
+
+class WrongReplyTests(LocalTestCase):
+    """Replies that no local FleetIQ sends."""
+
+    def test_shapes(self) -> None:
+        """A member that is missing or of another type is an error that names it."""
+        for words, body, what in (
+            (("state",), b"{}", "now is missing"),
+            (("state",), b'{"now": "x"}', "now is 'x'"),
+            (("state",), b'{"now": 1e300, "timeScale": 1}', "now is 1e+300"),
+            (("state",), b'{"now": NaN, "timeScale": 1}', "now is nan"),
+            (("state",), b'{"now": 1, "timeScale": 1, "groups": {}}', "groups is not a list"),
+            (
+                ("state",),
+                b'{"now": 1, "timeScale": 1, "groups": [[]]}',
+                "groups[0] is not an object",
+            ),
+            (("journal",), b'{"entries": [{"time": true}]}', "entries[0].time is True"),
+            (("clock", "--scale=2"), b"[]", "it is not an object"),
+            (("clock", "--scale=2"), b"[" * 100_000, "no JSON"),
+            (("interrupt", INSTANCE), b'{"InstanceId": 5}', "InstanceId is 5"),
+            (("fault", "--kind=drop"), b'{"id": null}', "id is None"),
+        ):
+            self.http.response = Response(200, body)
+            message = self.error(*words)
+            self.assertIn(f"The server on {URL} is not a local FleetIQ", message)
+            self.assertTrue(message.endswith(f": {what}.\n"), message)
+
+    def test_tooLong(self) -> None:
+        """A body that is longer than the limit is not kept."""
+        for status in (200, 500):
+            self.http.response = Response(status, b" " * (MAX_BODY + 1))
+            self.assertIn(f"with more than {MAX_BODY:,d} bytes.", self.error("state"))
+
+    def test_tooLongEvent(self) -> None:
+        """An event without end, and one that is no entry, end the command."""
+        for data, what in (
+            (b"data: " + b"x" * MAX_EVENT, "an event of more than 1,048,576 bytes"),
+            (b'data: {"time": 0}\n', "event is missing"),
+            (b"data: x\n", "no JSON"),
+        ):
+            stream = self.http.response = Stream()
+            done = self.start("local", "events")
+            stream.receive(data)
+            self.assertEqual(1, self.successResultOf(done))
+            self.assertIn(what, self.stderr.getvalue())
+
+    def test_newlines(self) -> None:
+        """A member with a newline cannot forge a line of the output."""
+        reply = {"InstanceId": "a\nb", "InstanceStatus": "ACTIVE", "kind": "spot", "end": None}
+        self.http.response = Response(200, json.dumps(reply).encode())
+        self.assertEqual(
+            "a\\nb received a spot notice and is ACTIVE.\n", self.output("interrupt", INSTANCE)
+        )
 
 
 class SocketTests(TestCase):

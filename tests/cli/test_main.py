@@ -6,13 +6,25 @@ import json
 import re
 from datetime import UTC, datetime
 
+from twisted.internet.error import ConnectError
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
-from echoserver.cli.target import everyPage, resolveEndpoint
+from echoserver.cli.endpoint import resolveEndpoint
+from echoserver.cli.output import CommandFailed
+from echoserver.cli.target import MAX_LIST, MAX_PAGES, everyPage
 from echoserver.gamelift.client import EndpointConfig
 from echoserver.gamelift.errors import CallFailed, NotFoundException
-from tests.clidoubles import GROUPS, INSTANCE, LOCAL_LINE, SERVER, CommandTestCase, MemoryConnection
+from tests.clidoubles import (
+    GROUPS,
+    INSTANCE,
+    LOCAL_LINE,
+    SERVER,
+    BrokenPipe,
+    CommandTestCase,
+    MemoryConnection,
+    Response,
+)
 from tests.doubles import callFailed
 
 
@@ -113,9 +125,10 @@ class TargetTests(CommandTestCase):
 
     def test_onlyGroup(self) -> None:
         """Without a group, or with several, the message says how to continue."""
-        self.connection.respond("ListGameServerGroups", {})
+        self.groups.clear()
         self.assertEqual(self.run_("list"), 1)
         self.assertTrue(self.err.endswith("has no game server group: create one.\n"))
+        self.groups += ["local", "b"]
         for environ, hint in (
             ({}, ": fleetiq --endpoint-url http://127.0.0.1:4570 --group NAME ...\n"),
             ({"AWS_ENDPOINT_URL_GAMELIFT": "https://example.com"}, " with --group.\n"),
@@ -132,19 +145,64 @@ class TargetTests(CommandTestCase):
 
     def test_noLocalFleetIQ(self) -> None:
         """If no local FleetIQ runs at the default endpoint, the message says how to start one."""
-        refused = CallFailed(
-            "ListGameServerGroups",
-            "EndpointConnectionError",
-            "so",
-            retry=True,
-            mayHaveHappened=False,
-        )
-        self.connection.respond("ListGameServerGroups", refused, refused)
+        self.http.response = ConnectError()
         self.assertEqual(self.run_("list"), 1)
         for part in ("http://127.0.0.1:4570", "make run", "twistd -n fleetiq-local", "--group"):
             self.assertIn(part, self.err)
         self.assertEqual(self.run_("--endpoint-url", "http://127.0.0.1:1", "list"), 1)
-        self.assertEqual(self.err, "so\n")
+        self.assertNotIn("--group", self.err)
+        other = self.err
+        refused = CallFailed(
+            "ListGameServers", "EndpointConnectionError", "so", retry=True, mayHaveHappened=False
+        )
+        self.connection.respond("ListGameServers", refused, refused)
+        self.assertEqual(
+            self.run_("--endpoint-url", "http://127.0.0.1:1", "--group", "g", "list"), 1
+        )
+        self.assertTrue(self.err.endswith(other), self.err)
+        for part in ("http://127.0.0.1:1:", "make run", "twistd -n fleetiq-local"):
+            self.assertIn(part, other)
+        self.assertEqual(self.run_("--group", "g", "list"), 1)
+        self.assertTrue(self.err.endswith("\nso\n"))
+
+    def test_groupOfControls(self) -> None:
+        """The group of a local FleetIQ is found without a call that a fault could affect."""
+        self.connection.respond("ClaimGameServer", {"GameServer": SERVER})
+        self.assertEqual(self.run_("claim"), 0)
+        self.assertEqual([name for name, _ in self.connection.requests], ["ClaimGameServer"])
+        self.assertEqual(self.http.requests, ["GET http://127.0.0.1:4570/_local/state"])
+
+    def test_otherEmulator(self) -> None:
+        """A local endpoint without controls is another emulator: its groups are listed."""
+        self.http.response = Response(404, b"<html>")
+        self.connection.respond("ListGameServers", {"GameServers": []})
+        self.assertEqual(self.run_("list"), 0)
+        names = [name for name, _ in self.connection.requests]
+        self.assertEqual(names, ["ListGameServerGroups", "ListGameServers"])
+
+    def test_localGroupWithoutEndpoint(self) -> None:
+        """If --group selects AWS by mistake, the message says how to name the local FleetIQ."""
+        hint = "For a group of the local FleetIQ, add --endpoint-url http://127.0.0.1:4570.\n"
+        self.connection.respond(
+            "ListGameServers",
+            CallFailed("x", "NoCredentialsError", "so", retry=False, mayHaveHappened=False),
+        )
+        self.assertEqual(self.run_("--group", "local", "list"), 1)
+        self.assertTrue(self.err.endswith(f"so {hint}"))
+        self.connection = MemoryConnection(region=None)
+        self.assertEqual(self.run_("--group", "local", "list"), 2)
+        self.assertTrue(self.err.endswith(hint))
+
+    def test_malformedRegion(self) -> None:
+        """A region of a form that no AWS region has is wrong usage; an emulator's may have any."""
+        for region in ("ap northeast 2", "Seoul", "ap-northeast2", "'ap-northeast-2'", "us-east-"):
+            self.assertEqual(self.run_("--group", "g", "--region", region, "list"), 2)
+            self.assertIn(repr(region), self.err)
+        self.assertEqual(self.connection.requests, [])
+        self.connection.respond("ListGameServers", {"GameServers": []})
+        emulator = ("--endpoint-url", "http://emulator:1", "--group", "g", "list")
+        self.assertEqual(self.run_("--region", "Seoul", *emulator), 0)
+        self.assertEqual(self.run_("--region", "ap northeast 2", *emulator), 2)
 
 
 class UsageTests(CommandTestCase):
@@ -154,6 +212,12 @@ class UsageTests(CommandTestCase):
         """Each message says what is wrong, and which help to read."""
         port = "is not a port: use 1 to 65535"
         seconds = "is not a number of seconds: use 0 or more"
+        ids = "is not a game server id: use 3 to 128 letters, digits, '-' and '.'"
+        group = (
+            "is not a game server group: use its name (1 to 128 letters, digits, '-' and '.') or "
+            "its ARN"
+        )
+        instance = "is not an instance id: use i- and 17 letters or digits"
         commands = "play, claim, list, describe, register, update, deregister, local"
         for words, command, what in (
             ("", "", f"name a command: {commands}"),
@@ -169,11 +233,33 @@ class UsageTests(CommandTestCase):
             ("play --send=", " play", "--send is empty; give a text to send"),
             ("describe", " describe", "name one game server id, not 0"),
             ("claim a b", " claim", "name one game server id or none, not 2"),
-            ("register a --connection c", " register", "--instance is missing"),
-            ("register a --instance i", " register", "--connection is missing"),
-            ("update a", " update", "add --utilized, --available, --healthy or --data"),
+            ("register gs-1 --connection c", " register", "--instance is missing"),
+            (f"register gs-1 --instance {INSTANCE}", " register", "--connection is missing"),
+            ("--group my_group list", "", f"'my_group' {group}"),
+            ("list --group a/b", " list", f"'a/b' {group}"),
+            ("describe ab", " describe", f"'ab' {ids}"),
+            ("claim a_b_c", " claim", f"'a_b_c' {ids}"),
+            ("deregister gs-1 한국어", " deregister", f"'한국어' {ids}"),
+            ("play --server a/../b", " play", f"'a/../b' {ids}"),
+            ("play --id ab", " play", f"'ab' {ids}"),
+            ("deregister --instance i-1", " deregister", f"'i-1' {instance}"),
+            ("register gs-1 --instance x", " register", f"'x' {instance}"),
             (
-                "update a --utilized --available",
+                "register gs-1 --connection=",
+                " register",
+                "--connection has 0 characters: use 1 to 512, not only blanks",
+            ),
+            (
+                f"claim --data {'x' * 1025}",
+                " claim",
+                (
+                    "--data cannot be sent: GameServerData has 1025 characters: FleetIQ accepts 1 "
+                    "to 1024 in one line, and not blanks alone"
+                ),
+            ),
+            ("update gs-1", " update", "add --utilized, --available, --healthy or --data"),
+            (
+                "update gs-1 --utilized --available",
                 " update",
                 "--utilized and --available contradict each other",
             ),
@@ -183,7 +269,7 @@ class UsageTests(CommandTestCase):
                 "name at least one game server id, or else --instance",
             ),
             (
-                "deregister --instance i-1 gs-1",
+                f"deregister --instance {INSTANCE} gs-1",
                 " deregister",
                 "name at least one game server id, or else --instance",
             ),
@@ -195,13 +281,68 @@ class UsageTests(CommandTestCase):
         self.assertEqual(self.connection.requests, [])
 
     def test_optionAfterCommand(self) -> None:
-        """The message says which options belong before the command."""
-        self.assertEqual(self.run_("list", "--json"), 2)
+        """The options that select the target and the output may follow the command."""
+        for words in (
+            ("--group", "g", "--json", "list"),
+            ("list", "--group", "g", "--json"),
+            ("--group", "other", "list", "--group=g", "--json"),
+        ):
+            self.connection.respond("ListGameServers", {"GameServers": [SERVER]})
+            self.assertEqual(self.run_(*words), 0)
+            self.assertEqual(self.connection.requests[-1][1], {"GameServerGroupName": "g"})
+            self.assertEqual(json.loads(self.out)["GameServerId"], "gs-1")
+        self.assertEqual(self.run_("list", "--region", "eu-west-1"), 2)
+        self.assertIn("--region eu-west-1 selects AWS", self.err)
+
+    def test_help(self) -> None:
+        """Each form of the help is written, and starts with how to type the command."""
+        for words, synopsis in (
+            (("--help",), "fleetiq COMMAND [options]"),
+            (("-h",), "fleetiq COMMAND [options]"),
+            (("help",), "fleetiq COMMAND [options]"),
+            (("help", "play"), "fleetiq play [options]"),
+            (("list", "-h"), "fleetiq list [options]"),
+            (("help", "local"), "fleetiq local COMMAND [options]"),
+            (("local", "help", "state"), "fleetiq local state [options]"),
+            (("help", "local", "interrupt"), "fleetiq local interrupt [options] INSTANCE"),
+        ):
+            self.assertEqual(self.run_(*words), 0)
+            self.assertEqual(self.out.splitlines()[0], f"Usage: {synopsis}")
+            self.assertEqual(self.err, "")
+        self.assertEqual(self.run_("--version"), 0)
+        self.assertRegex(self.out, r"^\d+\.\d+")
+
+    def test_helpNotWritten(self) -> None:
+        """An error of standard output is kept for the exit status, also for the help."""
+        self.makeStdout = BrokenPipe
+        self.run_("--help")
+        self.assertIsInstance(self.console.writeError, BrokenPipeError)
+
+    def test_similarCommand(self) -> None:
+        """A misspelled command gives the command that is meant."""
+        for words, meant in (
+            ("plya", "fleetiq play"),
+            ("lst", "fleetiq list"),
+            ("local evnts", "fleetiq local events"),
+        ):
+            self.assertEqual(self.run_(*words.split()), 2)
+            self.assertTrue(self.err.endswith(f" Did you mean '{meant}'?\n"), self.err)
+
+    def test_wrongValue(self) -> None:
+        """A value that boto3 or FleetIQ rejects is wrong usage."""
+        for code in ("ParamValidationError", "ValidationException"):
+            wrong = CallFailed("x", code, "so", retry=False, mayHaveHappened=False)
+            self.connection.respond("DescribeGameServer", wrong)
+            self.assertEqual(self.run_("describe", "gs-1"), 2)
+            self.assertEqual(self.err, "so\n")
+
+    def test_otherLocale(self) -> None:
+        """An argument is UTF-8, also if the locale says otherwise."""
+        self.connection.respond("ClaimGameServer", {"GameServer": SERVER})
         self.assertEqual(
-            self.err,
-            "fleetiq list: option --json not recognized. "
-            "Put it before the command: 'fleetiq --json ... list'.\n",
+            self.run_("claim", "--data", "한".encode().decode("ascii", "surrogateescape")), 0
         )
+        self.assertEqual(self.connection.requests[-1][1]["GameServerData"], "한")
 
     def test_bytes(self) -> None:
         """An argument that is not UTF-8 is rejected, and written with escapes."""
@@ -232,11 +373,11 @@ class CallTests(CommandTestCase):
             ),
             ("describe gs-1", "DescribeGameServer", {"GameServerId": "gs-1"}),
             (
-                "register --instance i gs-1 --connection c --data d",
+                f"register --instance {INSTANCE} gs-1 --connection c --data d",
                 "RegisterGameServer",
                 {
                     "GameServerId": "gs-1",
-                    "InstanceId": "i",
+                    "InstanceId": INSTANCE,
                     "ConnectionInfo": "c",
                     "GameServerData": "d",
                 },
@@ -265,13 +406,17 @@ class CallTests(CommandTestCase):
             )
 
     def test_output(self) -> None:
-        """The output is the request on one line, then the reply with its dates and data."""
-        self.connection.respond("DescribeGameServer", {"GameServer": SERVER})
+        """The output is the reply with its dates and data; --verbose writes the request before."""
+        self.connection.respond("DescribeGameServer", *[{"GameServer": SERVER}] * 2)
         self.run_("describe", "gs-1")
-        first, _, reply = self.out.partition("\n")
+        reply = self.out
+        self.assertEqual(self.err, "")
+        self.run_("describe", "gs-1", "--verbose")
         self.assertEqual(
-            first, 'DescribeGameServer {"GameServerGroupName": "local", "GameServerId": "gs-1"}'
+            self.err,
+            'DescribeGameServer {"GameServerGroupName": "local", "GameServerId": "gs-1"}\n',
         )
+        self.assertEqual(self.out, reply)
         self.assertEqual(json.loads(reply)["GameServer"]["GameServerId"], "gs-1")
         self.assertIn('    "RegistrationTime": "2025-12-31T23:50:00.000+00:00"', reply)
         self.assertIn("한글", reply)
@@ -291,11 +436,14 @@ class CallTests(CommandTestCase):
         )
 
     def test_error(self) -> None:
-        """An error gives the request (not with --json), a message, and exit status 1."""
+        """An error gives the request (with --verbose), a message, and exit status 1."""
         group = '"GameServerGroupName": "local"'
-        for words, output in (
-            ("describe gs-1", f'DescribeGameServer {{{group}, "GameServerId": "gs-1"}}\n'),
-            ("list", f"ListGameServers {{{group}}}\n"),
+        for words, request in (
+            (
+                "--verbose describe gs-1",
+                f'DescribeGameServer {{{group}, "GameServerId": "gs-1"}}\n',
+            ),
+            ("list --verbose", f"ListGameServers {{{group}}}\n"),
             ("--json describe gs-1", ""),
             ("--json list", ""),
         ):
@@ -303,7 +451,8 @@ class CallTests(CommandTestCase):
             self.connection.respond("DescribeGameServer", callFailed(NotFoundException))
             self.connection.respond("ListGameServers", callFailed(NotFoundException))
             self.assertEqual(self.run_(*words.split()), 1)
-            self.assertEqual((self.out, self.err), (output, f"{callFailed(NotFoundException)}\n"))
+            message = f"{request}{callFailed(NotFoundException)}\n"
+            self.assertEqual((self.out, self.err), ("", message))
 
 
 class ListTests(CommandTestCase):
@@ -338,7 +487,6 @@ class ListTests(CommandTestCase):
         self.assertEqual(
             rows,
             [
-                ['ListGameServers {"GameServerGroupName": "local"}'],
                 ["ID", "STATE", "CONNECTION", "INSTANCE", "REGISTERED", "HEALTHY", "CLAIMED"],
                 ["gs-1", "AVAILABLE", "localhost:7000", INSTANCE, "10m ago", "30s ago", "-"],
                 ["a-longer-id", "CLAIMED", "-", INSTANCE, "7d ago", "-", "0s ago"],
@@ -350,7 +498,15 @@ class ListTests(CommandTestCase):
         """An empty group gives a message instead of a table."""
         self.connection.respond("ListGameServers", {})
         self.run_("list")
-        self.assertTrue(self.out.endswith("\nNo game server is registered.\n"))
+        self.assertEqual(self.out, "No game server is registered.\n")
+
+    def test_forgedRow(self) -> None:
+        """A member with a newline, an escape sequence or a bidirectional mark stays in its cell."""
+        forged = SERVER | {"ConnectionInfo": "a:1\ngs-2  AVAILABLE\tb:2\x1b[2J\u202e"}
+        self.connection.respond("ListGameServers", {"GameServers": [forged]})
+        self.run_("list")
+        self.assertEqual(self.out.count("\n"), 2)
+        self.assertIn(r"a:1\ngs-2  AVAILABLE\tb:2\x1b[2J\u202e  i-", self.out)
 
     def test_json(self) -> None:
         """With --json, each game server is one line, and there are no other lines."""
@@ -388,7 +544,7 @@ class DeregisterTests(CommandTestCase):
         """With --yes the game server is not described first."""
         self.connection.respond("DeregisterGameServer", {})
         self.assertEqual(self.run_("deregister", "--yes", "gs-1"), 0)
-        self.assertEqual(self.out.splitlines()[1:], ["{}"])
+        self.assertEqual(self.out.splitlines(), ["{}"])
 
     def test_instance(self) -> None:
         """With --instance, the game servers of this instance on all pages are deregistered."""
@@ -401,20 +557,79 @@ class DeregisterTests(CommandTestCase):
         utilized = {"GameServer": SERVER | {"UtilizationStatus": "UTILIZED"}}
         self.connection.respond("DescribeGameServer", {"GameServer": SERVER}, utilized)
         self.connection.respond("DeregisterGameServer", {})
+        questions: list[str] = []
+
+        def ask(question: str) -> str:
+            questions.append(question)
+            return "y\n"
+
+        self.ask = ask
         self.assertEqual(self.run_("deregister", "--instance", INSTANCE), 1)
         ids = self.deregistered()
         self.assertEqual(ids, ["gs-1"])
         self.assertTrue(self.err.startswith("gs-2: It is UTILIZED"))
+        self.assertEqual(
+            questions, [f"Deregister 2 game servers of {INSTANCE}, running or not? [y/N] "]
+        )
+
+    def test_instanceNotConfirmed(self) -> None:
+        """Another answer than yes, or the end of input, changes nothing."""
+        for answer in ("", "\n", "n\n", "yes please\n"):
+            self.connection.respond("ListGameServers", {"GameServers": [SERVER]})
+            self.ask = lambda _question, answer=answer: answer
+            self.assertEqual(self.run_("deregister", "--instance", INSTANCE), 1)
+            self.assertEqual(self.err, "Not confirmed; nothing was changed.\n")
+        self.assertEqual(self.deregistered(), [])
+
+    def test_instanceWithoutTerminal(self) -> None:
+        """Without a terminal and without --yes nothing is called; with --yes nothing is asked."""
+        self.assertEqual(self.run_("deregister", "--instance", INSTANCE), 2)
+        self.assertEqual(
+            self.err,
+            "fleetiq deregister: this deregisters every game server of the instance. "
+            "Without a terminal, confirm it with --yes.\n",
+        )
+        self.assertEqual((self.connection.requests, self.http.requests), ([], []))
+        self.connection.respond("ListGameServers", {"GameServers": [SERVER]})
+        self.connection.respond("DeregisterGameServer", {})
+        self.assertEqual(self.run_("deregister", "--instance", INSTANCE, "--yes"), 0)
+        self.assertEqual(self.deregistered(), ["gs-1"])
 
     def test_emptyInstance(self) -> None:
         """If the instance has no game servers, a message says so, and the exit status is 0."""
         self.connection.respond("ListGameServers", {"GameServers": [SERVER]})
-        self.assertEqual(self.run_("deregister", "--instance=i-1", "--yes"), 0)
-        self.assertEqual(self.err, "No game server of i-1 is registered.\n")
+        other = "i-00000000000000000"
+        self.assertEqual(self.run_("deregister", f"--instance={other}", "--yes"), 0)
+        self.assertEqual(self.err, f"No game server of {other} is registered.\n")
 
 
 class EveryPageTests(SynchronousTestCase):
     """Lists are read to the last page."""
+
+    def test_repeatedToken(self) -> None:
+        """A token that comes twice is an error, because the list would never end."""
+        connection = MemoryConnection()
+        connection.respond("ListThings", *[{"NextToken": token} for token in "abca"])
+        failure = self.failureResultOf(everyPage(connection, "ListThings", "Things"))
+        failure.trap(CommandFailed)
+        self.assertIn(
+            "ListThings does not end: the endpoint sent the same NextToken", str(failure.value)
+        )
+        self.assertEqual(len(connection.requests), 4)
+
+    def test_endlessPages(self) -> None:
+        """The number of pages and their size are limited."""
+        for page, calls, what in (
+            ({}, MAX_PAGES, "200 pages"),
+            ({"Things": ["x" * (MAX_LIST // 4)]}, 4, "pages of more than 67,108,864 bytes"),
+        ):
+            connection = MemoryConnection()
+            pages = [{**page, "NextToken": str(n)} for n in range(MAX_PAGES + 5)]
+            connection.respond("ListThings", *pages)
+            failure = self.failureResultOf(everyPage(connection, "ListThings", "Things"))
+            failure.trap(CommandFailed)
+            self.assertIn(what, str(failure.value))
+            self.assertEqual(len(connection.requests), calls)
 
     def test_tokens(self) -> None:
         """Each request has the token of the last page; an empty page does not end the list."""

@@ -15,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from echoserver.address import Address
 from echoserver.cli.output import Console, printable
-from echoserver.cli.play import MAX_LINE_LENGTH, InputLines
+from echoserver.cli.play import CHUNK_LENGTH, InputLines
 from echoserver.gamelift.errors import ConflictException, OutOfCapacityException
 from tests.clidoubles import GROUPS, SERVER, BrokenPipe, CommandTestCase, Endpoint, MemoryConnection
 from tests.doubles import callFailed
@@ -39,7 +39,7 @@ class PlayTests(CommandTestCase):
     def test_typed(self) -> None:
         """Lines of standard input come back, until the line q."""
         playing = self.start("play")
-        self.assertIn("q leaves", self.err)
+        self.assertIn("q ends the connection", self.err)
         self.stdin.dataReceived(b"hello\nyo")
         self.assertEqual(self.out, "hello\n")
         self.stdin.dataReceived(b"u\nq\nnever\n")
@@ -54,6 +54,64 @@ class PlayTests(CommandTestCase):
         self.stdin.connectionLost(connectionDone)
         self.assertEqual(self.successResultOf(playing), 0)
         self.assertEqual(self.out, "hello\n")
+
+    def test_longLine(self) -> None:
+        """A line of any length comes back as it was sent, with its characters whole."""
+        playing = self.start("play")
+        self.stdin.dataReceived("가".encode() * 60000 + b"\nyou\n")
+        self.stdin.connectionLost(connectionDone)
+        self.assertEqual(self.successResultOf(playing), 0)
+        self.assertEqual(self.out, "가" * 60000 + "\nyou\n")
+        self.assertEqual(self.endpoint.transport.value(), "가".encode() * 60000 + b"youq")
+
+    def test_lineEndings(self) -> None:
+        """After a text with a line ending, quit is a line; a quit line in a text quits."""
+        for texts, sent, output in (
+            (["hello\nworld"], b"hello\nworld\nq\n", "hello\nworld\n"),
+            (["hello\n", "you"], b"hello\nyou\nq\n", "hello\nyou\n"),
+            (["hello\n"], b"hello\nq\n", "hello\n"),
+            (["hello\nq\nworld"], b"hello\nq\n", "hello\n"),
+            (["hello\r\nQ"], b"hello\r\nQ\n", "hello\\r\n"),
+        ):
+            self.connection.respond("ClaimGameServer", {"GameServer": SERVER})
+            self.endpoint = Endpoint()
+            self.assertEqual(self.run_("play", *[f"--send={text}" for text in texts]), 0)
+            self.assertEqual(self.endpoint.transport.value(), sent)
+            self.assertEqual(self.out, output)
+
+    def test_join(self) -> None:
+        """With --server a game server is described instead of claimed; UTILIZED does not matter."""
+        described = {"GameServer": SERVER | {"UtilizationStatus": "UTILIZED"}}
+        self.connection.respond("DescribeGameServer", described)
+        self.assertEqual(self.run_("play", "--server", "gs-1", "--send", "hello"), 0)
+        self.assertEqual(self.out, "hello\n")
+        self.assertEqual(self.addresses, [Address("localhost", 7000)])
+        self.assertEqual([name for name, _ in self.connection.requests], ["DescribeGameServer"])
+
+    def test_address(self) -> None:
+        """With --address no FleetIQ is needed."""
+        for address, port in (("[::1]:7000", 7000), ("::1", 5000)):
+            self.assertEqual(self.run_("play", "--address", address, "--send", "hello"), 0)
+            self.assertEqual(self.err, f"Connected to [::1]:{port}.\n")
+            self.assertEqual(self.addresses[-1], Address("::1", port))
+        self.assertEqual((self.connection.requests, self.http.requests), ([], []))
+        self.endpoint = Endpoint(error=ConnectionRefusedError())
+        self.assertEqual(self.run_("play", "--address", "localhost:7000"), 1)
+        self.assertTrue(self.err.startswith("localhost:7000 refuses connections."), self.err)
+
+    def test_contradictions(self) -> None:
+        """Options that contradict each other are wrong usage."""
+        for words, message in (
+            ("--id gs-1 --server gs-2", "--id and --server contradict each other: use one"),
+            ("--server gs-1 --address c:1", "--server and --address contradict each other"),
+            ("--server=", "'' is not a game server id"),
+            ("--address=", "--address '' is not an address: use HOST:PORT"),
+            ("--server gs-1 --wait 5", "--wait has no effect with --server"),
+            ("--address a:99999", "--address 'a:99999' is not an address: use HOST:PORT"),
+        ):
+            self.assertEqual(self.run_("play", *words.split()), 2)
+            self.assertIn(f"fleetiq play: {message}", self.err)
+        self.assertEqual(self.connection.requests, [])
 
     def test_port(self) -> None:
         """If ConnectionInfo has no port, --port is used; --id names the server to claim."""
@@ -148,13 +206,17 @@ class PlayTests(CommandTestCase):
         for response, message in (
             (
                 utilized,
-                "of 2 listed, 0 available, 0 claimed, 2 utilized. Add --wait SECONDS to retry.",
+                (
+                    "of 2 listed, 0 available, 0 claimed, 2 utilized. Add --wait SECONDS to retry. "
+                    "To join a session, type 'fleetiq play --server gs-1'."
+                ),
             ),
             (
                 {},
                 (
-                    "none is registered. Start one, for example with "
-                    "'twistd -n fleetiq-echo --local http://127.0.0.1:4570'."
+                    "none is registered. One that runs registers again within 60 s: add --wait 60. "
+                    "If none runs, start one, for example with "
+                    "'twistd -n fleetiq-echo --local http://127.0.0.1:4570 --listen tcp:0'."
                 ),
             ),
             (callFailed(), f"and they could not be counted: {callFailed()}"),
@@ -248,10 +310,22 @@ class InputLinesTests(SynchronousTestCase):
         self.assertEqual(self.transport.producerState, "paused")
 
     def test_longLine(self) -> None:
-        """Input without a line ending is a line when it reaches the maximum length."""
-        line = self.lines.next()
-        self.lines.dataReceived(b"x" * MAX_LINE_LENGTH)
-        self.assertEqual(self.successResultOf(line), b"x" * MAX_LINE_LENGTH)
+        """A long line is sent in parts, so that the memory is limited, and none could be a quit."""
+        for ending in (b"\n", b"\r\n"):
+            for length in range(2 * CHUNK_LENGTH - 1, 2 * CHUNK_LENGTH + 5):
+                line = b"x" * (length - 1) + b"q"
+                self.lines.dataReceived(line + ending)
+                parts = [self.next()]
+                while self.lines.midLine:
+                    parts.append(self.next())
+                self.assertEqual(b"".join(filter(None, parts)), line)
+                self.assertNotIn(b"q", parts)
+        part = self.lines.next()
+        self.lines.dataReceived(b"x" * (CHUNK_LENGTH + 2))
+        self.assertNoResult(part)
+        self.lines.dataReceived(b"x")
+        self.assertEqual(self.successResultOf(part), b"x" * CHUNK_LENGTH)
+        self.assertEqual(self.transport.producerState, "paused")
 
     def test_end(self) -> None:
         """After end(), no input is read, and next() fires with None."""

@@ -37,6 +37,6 @@ class KilledTests(EndToEndTestCase):
         await killed.nextLine(r" Ready\.")
         await killed.kill()
         self.assertEqual(len(await fleet.gameServers()), 3)
-        command = ("fleetiq", f"--endpoint-url={fleet.url}", "deregister", "--instance", instance)
-        self.assertEqual(await self.start(*command).exitStatus(), 0)
+        command = ("fleetiq", f"--endpoint-url={fleet.url}", "deregister", "--yes")
+        self.assertEqual(await self.start(*command, "--instance", instance).exitStatus(), 0)
         self.assertEqual(await fleet.gameServers(), {})
