@@ -112,7 +112,7 @@ class CheckTests(RepliesTestCase):
                 if operation == "DeregisterGameServer" and not body:
                     continue
                 problem = self.problem(operation, body, contentType)
-                self.assertTrue(problem.startswith(f"{operation} brought "), problem)
+                self.assertTrue(problem.startswith(f"{operation} returned an invalid reply: "), problem)
                 self.assertIn(f"{URL} responded with status 200 and ", problem)
                 self.assertIn("an empty body" if not body else f"{len(body):,d} bytes, ", problem)
 
