@@ -189,7 +189,17 @@ class WritingTests(UvloopTestCase):
 
     def writeNotBytes(self, transport: Any) -> None:
         """Write each kind of object that is not bytes, and expect L{TypeError}."""
-        for data in ("text", "", None, 0, 1, [b"x"], bytearray(b"x"), memoryview(b"x"), bytearray()):
+        for data in (
+            "text",
+            "",
+            None,
+            0,
+            1,
+            [b"x"],
+            bytearray(b"x"),
+            memoryview(b"x"),
+            bytearray(),
+        ):
             for write in (transport.write, lambda data: transport.writeSequence([b"x", data])):
                 with self.assertRaises(TypeError, msg=repr(data)):
                     write(data)
