@@ -11,6 +11,7 @@ from socket import AddressFamily
 from typing import Any
 
 from twisted.internet.asyncioreactor import AsyncioSelectorReactor
+from twisted.internet.base import ReactorBase
 from twisted.python import context
 
 from echoserver.uvreactor.children import ChildWatcher
@@ -52,6 +53,10 @@ class UvloopReactor(AsyncioSelectorReactor):
         # Each thread has its own stack of contexts, and the reactor can run in another thread.
         self.contexts = context.theContextTracker.currentContext().contexts
         super().startRunning(installSignalHandlers)
+
+    def _signalsFactory(self) -> Any:
+        """Return Twisted's handling of signals without SIGCHLD, whose handler is libuv's."""
+        return ReactorBase._signalsFactory(self)
 
     def spawnProcess(self, *args: Any, **kw: Any) -> Any:
         process = super().spawnProcess(*args, **kw)

@@ -67,6 +67,12 @@ def other(*command: str) -> Deferred[Any]:
     return Deferred.fromFuture(asyncio.ensure_future(run()))
 
 
+def ended(process: asyncio.subprocess.Process) -> Deferred[Any]:
+    """Wait for a child of asyncio. Fires with its exit code, or "never"."""
+    waiting = asyncio.wait_for(process.wait(), TIMEOUT)
+    return Deferred.fromFuture(asyncio.ensure_future(waiting)).addErrback(lambda _: "never")
+
+
 async def after() -> list[str]:
     """Children that start after a child of asyncio has ended."""
     await other()
@@ -109,16 +115,18 @@ async def output() -> list[str]:
 
 
 async def early() -> list[str]:
-    """A child that C{main} has started before the reactor runs."""
-    return [await earlyChild, await spawn()]
+    """Children of both kinds that C{main} has started before the reactor runs."""
+    assert earlyAsyncio is not None
+    return [await earlyChild, await spawn(), str(await ended(earlyAsyncio))]
 
 
-earlyChild: Deferred[str]
+earlyChild: Deferred[str] = Deferred()
+earlyAsyncio: asyncio.subprocess.Process | None = None
 
 
 def main(case: str, *options: str) -> None:
     """Run a case on the uvloop reactor, and print its result."""
-    global earlyChild
+    global earlyChild, earlyAsyncio
     if "no-pidfd" in options:
         del os.pidfd_open
     from echoserver.uvreactor import install
@@ -140,7 +148,10 @@ def main(case: str, *options: str) -> None:
         result.addBoth(lambda _: reactor.stop())
 
     reactor.callWhenRunning(run)
-    earlyChild = spawn() if case == "early" else Deferred()
+    if case == "early":
+        earlyChild = spawn()
+        starting = asyncio.create_subprocess_exec("/bin/sleep", "0.5")
+        earlyAsyncio = asyncio.get_event_loop().run_until_complete(starting)
     reactor.run()
 
 

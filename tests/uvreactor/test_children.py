@@ -48,8 +48,8 @@ class ChildrenTests(SynchronousTestCase):
         self.assertEqual(self.printed("output"), "out 3 3 echo")
 
     def test_beforeRun(self) -> None:
-        """A child that starts before the reactor runs ends."""
-        self.assertEqual(self.printed("early"), "3 3")
+        """Children of both kinds that start before the reactor runs end."""
+        self.assertEqual(self.printed("early"), "3 3 0")
 
 
 class WithoutPidfdTests(ChildrenTests):
