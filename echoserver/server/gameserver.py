@@ -101,7 +101,9 @@ class GameServer(Service):
         self._claimCheck = ClaimCheck(clock, self._isClaimed)
         factory = IProtocolFactory(makeFactory(self))
         self._game = factory if isinstance(factory, Game) else Game(self)
-        self._connections = Connections(clock, factory, self, config.idleTimeout)
+        self._connections = Connections(
+            clock, factory, self, config.idleTimeout, config.handshakeTimeout
+        )
         self._limiter = AcceptLimiter(
             clock, self._connections, config.acceptRate, descriptors, self._changed
         )
