@@ -436,6 +436,8 @@ class Connections:
         for connection in list(self.open):
             if connection.joined:
                 connection.abortIn(within)
+            elif self.handshakes.discard(connection):
+                connection.abortConnection()
             else:
                 connection.close("the server stops", within)
         empty: Deferred[None] = Deferred()
