@@ -272,6 +272,15 @@ class Connection:
             else:
                 self._transport.loseWriteConnection()
 
+    def replace(self, message: bytes) -> None:
+        """
+        Have a player that has sent nothing leave now, because another takes its place, and close
+        the connection with this message.
+        """
+        self._transport.write(message)
+        self.close("sent nothing, and another connection took its place")
+        self._leave(Failure(ConnectionDone()))
+
     def abortIn(self, seconds: float) -> None:
         """Abort the connection after this time, unless an earlier abort is set."""
         clock = self._parent.clock
