@@ -45,3 +45,25 @@ class AdmissionTests(EndToEndTestCase):
         unclaimed.send(much)
         self.assertEqual(await unclaimed.whenClosed(), b"CLAIM FIRST\n")
         self.assertEqual((await fleet.calls())["DescribeGameServer"], 2)
+
+    async def test_strangers(self) -> None:
+        """Strangers neither keep a claimed player out nor take its place."""
+        child, fleet, port = await self.embedded("--admission=claimed", "--max-players=1")
+        await child.available()
+        for _ in range(2):
+            stranger = await self.player(port)
+            stranger.say(b"hello\n")
+            self.assertEqual(await stranger.isClosed(), b"CLAIM FIRST\n")
+        await fleet.claim()
+        silent = await self.player(port)
+        await child.says(r" joined session 1; players: 1\.$")
+        player = await self.player(port)
+        player.say(b"hello\n")
+        await player.hears(b"hello\n")
+        self.assertEqual(await silent.isClosed(), b"FULL\n")
+        await child.says(r" left: sent nothing, and another connection took its place; ")
+        player.say(b"q\n")
+        await player.isClosed()
+        await child.says(r" left: quit command; ")
+        self.assertNotIn("joined session 2", child.story())
+        self.assertNotIn("Traceback", child.story())
