@@ -146,6 +146,15 @@ class HandshakeTests(ConnectionsTestCase):
         self.clock.advance(HANDSHAKE_TIMEOUT)
         self.assertFalse(server.closed)
 
+    def test_startTLS(self) -> None:
+        """A protocol that starts TLS itself is notified of the handshake too."""
+        server = self.connect()
+        self.send(server, b"hello")
+        [connection] = self.connections.open
+        self.assertEqual(connection.protocol.handshakes, 0)
+        connection.handshakeCompleted()
+        self.assertEqual(connection.protocol.handshakes, 1)
+
     def test_silentAfterHandshake(self) -> None:
         """After the handshake, a client without data is admitted after half a second."""
         server = self.connectTLS()
