@@ -99,6 +99,7 @@ class ProxyHeader(ProtocolWrapper):
     that begins with anything else is closed.
     """
 
+    factory: ProxyHeaderFactory
     _peer: IAddress | None = None
     _host: IAddress | None = None
     _received = b""
@@ -113,12 +114,9 @@ class ProxyHeader(ProtocolWrapper):
                 return
             self._peer, self._host = parseHeader(self._received[:length])
         except ValueError as error:
-            _log.info(
-                "A connection was closed, because its PROXY header is wrong: {reason}.",
-                reason=error,
-            )
             self._received = b""
             self.loseConnection()
+            self.factory.closed(error)
             return
         rest, self._received = self._received[length:], b""
         wrapped: Any = self.wrappedProtocol
@@ -148,6 +146,18 @@ class ProxyHeaderFactory(WrappingFactory):
 
     noisy = False
     protocol = ProxyHeader
+    _closed = 0
+
+    def closed(self, reason: ValueError) -> None:
+        """Log the 1st, 2nd, 4th, 8th … connection that is closed: there may be very many."""
+        self._closed += 1
+        if self._closed & (self._closed - 1) == 0:
+            _log.info(
+                "A connection was closed, because its PROXY header is wrong: {reason}; closed so"
+                " far: {count}.",
+                reason=reason,
+                count=self._closed,
+            )
 
 
 @implementer(IStreamServerEndpoint)

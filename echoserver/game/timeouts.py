@@ -71,7 +71,10 @@ class _Deadlines(_Timer):
     Connections that each have the same time.
 
     @param after: the seconds that a connection has.
+    @cvar interval: the least seconds between two checks; a time ends later by as much.
     """
+
+    interval = 0.0
 
     def __init__(self, clock: IReactorTime, after: float) -> None:
         super().__init__(clock)
@@ -102,7 +105,8 @@ class _Deadlines(_Timer):
 
     def _callNext(self) -> None:
         if self._deadlines:
-            self._callIn(max(0.0, next(iter(self._deadlines.values())) - self._clock.seconds()))
+            left = next(iter(self._deadlines.values())) - self._clock.seconds()
+            self._callIn(max(self.interval, left))
 
 
 class PendingConnections(_Deadlines):
@@ -119,10 +123,13 @@ class PendingConnections(_Deadlines):
 
 class HandshakeTimeout(_Deadlines):
     """
-    Abort connections whose TLS handshake or PROXY header is not complete in time.
+    Abort connections whose TLS handshake or PROXY header is not complete in time, at most a second
+    later. One line a second is logged, for any number of them.
 
-    @param after: seconds from the connection.
+    @param after: seconds from the connection; 1 or more.
     """
+
+    interval = 1.0
 
     _aborted = 0
 

@@ -191,6 +191,15 @@ class ProxyConnectionTests(ConnectionsTestCase):
             self.assertTrue(reason.isascii() and reason.isprintable(), reason)
             self.clock.advance(HANDSHAKE_TIMEOUT)
 
+    def test_logged(self) -> None:
+        """The number of lines grows with the logarithm of the connections that are closed."""
+        self.connect()
+        factory = ProxyHeaderFactory(self.connections)
+        with capturedLogs() as events:
+            for _ in range(100):
+                factory.closed(ValueError("wrong"))
+        self.assertEqual([1, 2, 4, 8, 16, 32, 64], [event["count"] for event in events])
+
     def test_closedInHeader(self) -> None:
         """A peer that closes inside the header leaves nothing."""
         transport = self.connectProxy()

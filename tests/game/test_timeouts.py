@@ -179,6 +179,23 @@ class HandshakeTimeoutTests(SynchronousTestCase):
         self.assertEqual([2, 1], [event["count"] for event in events])
         self.assertEqual([], clock.getDelayedCalls())
 
+    def test_manyLines(self) -> None:
+        """Connections at any rate are aborted at most a second late, with one line a second."""
+        clock = Clock()
+        timeout = HandshakeTimeout(clock, 10.0)
+        connections = []
+        with capturedLogs() as events:
+            for _ in range(100):
+                connections.append(FakeConnection(clock))
+                timeout.add(connections[-1])
+                clock.advance(0.05)
+            clock.pump([0.05] * 220)
+        for i, connection in enumerate(connections):
+            assert connection.closedAt is not None
+            self.assertTrue(9.99 <= connection.closedAt - i * 0.05 <= 11.06)
+        self.assertEqual(100, sum(event["count"] for event in events))
+        self.assertLessEqual(len(events), 6)
+
     def test_complete(self) -> None:
         """If all are complete in time, nothing is logged."""
         clock = Clock()
