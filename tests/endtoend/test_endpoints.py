@@ -53,8 +53,8 @@ class HandshakeTests(EndToEndTestCase):
 
     async def assertNoPlayers(self, child: Child, fleet: LocalFleetIQ) -> None:
         """There has been no player and no session, and nothing was logged as a failure."""
-        self.assertNotIn(" joined ", child.story())
-        self.assertNotIn("Traceback", child.story())
+        self.assertNotIn(" joined ", child.describe())
+        self.assertNotIn("Traceback", child.describe())
         self.assertEqual(list((await fleet.gameServers()).values()), ["AVAILABLE"])
         self.assertNotIn("UpdateGameServer", await fleet.calls())
 
@@ -62,23 +62,23 @@ class HandshakeTests(EndToEndTestCase):
         """A client that never completes the TLS handshake is aborted, and costs no session."""
         child, fleet, port = await self.listening(self.tls())
         players = [await self.player(port) for _ in range(3)]
-        players[1].say(b"\x16\x03\x01")
-        players[2].say(b"GET / HTTP/1.1\r\n\r\n")
+        players[1].send(b"\x16\x03\x01")
+        players[2].send(b"GET / HTTP/1.1\r\n\r\n")
         for player in players:
-            await player.isClosed()
-        await child.says(r"handshake or the PROXY header was not complete after 1 s: \d\.$")
+            await player.whenClosed()
+        await child.nextLine(r"handshake or the PROXY header was not complete after 1 s: \d\.$")
         await self.assertNoPlayers(child, fleet)
 
     async def test_silentProxy(self) -> None:
         """Without a whole PROXY header, a connection is aborted, and costs no session."""
         child, fleet, port = await self.listening("haproxy:tcp:0:interface=127.0.0.1")
         players = [await self.player(port) for _ in range(4)]
-        players[1].say(b"PROXY TCP4 203.0.113.9")
-        players[2].say(b"hello\n")
-        players[3].say(b"PROXY TCP4 203.0.113.9 198.51.100.1 abc 5000\r\nhello\n")
+        players[1].send(b"PROXY TCP4 203.0.113.9")
+        players[2].send(b"hello\n")
+        players[3].send(b"PROXY TCP4 203.0.113.9 198.51.100.1 abc 5000\r\nhello\n")
         for player in players:
-            self.assertEqual(await player.isClosed(), b"")
-        await child.says(r"handshake or the PROXY header was not complete after 1 s: \d\.$")
+            self.assertEqual(await player.whenClosed(), b"")
+        await child.nextLine(r"handshake or the PROXY header was not complete after 1 s: \d\.$")
         await self.assertNoPlayers(child, fleet)
 
     async def test_proxyInPieces(self) -> None:
@@ -87,15 +87,15 @@ class HandshakeTests(EndToEndTestCase):
         player = await self.player(port)
         player.transport.setTcpNoDelay(True)
         for i in range(0, len(TCP4), 5):
-            player.say(TCP4[i : i + 5])
+            player.send(TCP4[i : i + 5])
             await self.nextTurn()
-        player.say(b"hello\nq\n")
-        self.assertEqual(await player.isClosed(), b"hello\n")
-        await child.says(r" Player 203\.0\.113\.9:1111 joined ")
+        player.send(b"hello\nq\n")
+        self.assertEqual(await player.whenClosed(), b"hello\n")
+        await child.nextLine(r" Player 203\.0\.113\.9:1111 joined ")
         player = await self.player(port)
-        player.say(b"PROXY UNKNOWN\r\nhello\nq\n")
-        self.assertEqual(await player.isClosed(), b"hello\n")
-        await child.says(r" Player 127\.0\.0\.1:\d+ joined ")
+        player.send(b"PROXY UNKNOWN\r\nhello\nq\n")
+        self.assertEqual(await player.whenClosed(), b"hello\n")
+        await child.nextLine(r" Player 127\.0\.0\.1:\d+ joined ")
 
     async def test_proxyBeforeTLS(self) -> None:
         """A proxy that passes TLS through sends its header before TLS."""
@@ -104,11 +104,11 @@ class HandshakeTests(EndToEndTestCase):
         player = Player(self.reactor)
         beforeTLS = HeaderThenTLS(player)
         await connectProtocol(server, beforeTLS)
-        self.addCleanup(player.isClosed)
-        player.say(MANY + b"\nq\n")
-        self.assertEqual(await player.isClosed(), MANY + b"\n")
-        await child.says(r" Player 203\.0\.113\.9:1111 joined ")
-        self.assertNotIn("Traceback", child.story())
+        self.addCleanup(player.whenClosed)
+        player.send(MANY + b"\nq\n")
+        self.assertEqual(await player.whenClosed(), MANY + b"\n")
+        await child.nextLine(r" Player 203\.0\.113\.9:1111 joined ")
+        self.assertNotIn("Traceback", child.describe())
 
     def nextTurn(self) -> Deferred[None]:
         """Let the reactor send what was written."""
