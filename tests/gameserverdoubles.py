@@ -27,6 +27,7 @@ class GameServerTestCase(SynchronousTestCase):
     """A game server in memory, whose game records the hooks that are called."""
 
     gameFails = False
+    onLeft: Callable[[], object] = staticmethod(lambda: None)
     onClaimed: Callable[[], object] = staticmethod(lambda: None)
 
     def start(
@@ -115,6 +116,7 @@ class RecordingGame(EchoFactory):
 
     def playerLeft(self, player: Any, reason: str) -> None:
         self.test.hooks.append(("left", player.address, reason))
+        self.test.onLeft()
 
     def draining(self, deadline: float | None, reason: str) -> None:
         self.test.hooks.append(("draining", deadline, reason))

@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import Enum
 from math import inf
 from typing import NoReturn
 
-from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 _log = Logger(namespace="fleetiq.game")
 
 CHECK_TIMEOUT = 5.0
-NO_CLAIM_TTL = 1.0
-
-
-class Rejection(Enum):
-    """Why a connection does not become a player."""
-
-    FULL = "a player limit is reached"
-    CLAIM_FIRST = "no claim is active"
+# The least seconds between the starts of two calls.
+CALL_INTERVAL = 1.0
 
 
 def overLimit(
@@ -40,10 +33,11 @@ def overLimit(
 
 class ClaimCheck:
     """
-    Check with FleetIQ whether a claim is active. Concurrent checks share one call.
+    Check with FleetIQ whether a claim is active, with at most one call a second.
 
-    A negative result is kept for 1 s, so that repeated connections cost at most one call a second.
-    No result within 5 s, or a failure, counts as negative.
+    A positive result is for all checks that wait. A negative one is only for those that began
+    before its call did: a claim can have been made since. All others wait for the next call, which
+    they share. No result within 5 s, or a failure, counts as negative.
 
     @param isClaimed: makes the call; fires with whether a claim waits for its players.
     """
@@ -51,19 +45,44 @@ class ClaimCheck:
     def __init__(self, clock: IReactorTime, isClaimed: Callable[[], Deferred[bool]]) -> None:
         self._clock = clock
         self._isClaimed = isClaimed
-        self._negativeSince = -inf
+        self._lastCall = -inf
+        self._calling = False
+        self._nextCall: IDelayedCall | None = None
         self._waiting: list[Deferred[bool]] = []
 
     def check(self) -> Deferred[bool]:
-        """Return a Deferred that fires with whether a claim is active, within 5 s; never fails."""
-        if self._clock.seconds() - self._negativeSince < NO_CLAIM_TTL:
-            return succeed(False)
+        """
+        Return a Deferred that fires with whether a claim is active; it never fails. It fires within
+        10 s: after the call that runs already, and the next one.
+        """
         result: Deferred[bool] = Deferred()
         self._waiting.append(result)
-        if len(self._waiting) == 1:
-            call = self._isClaimed().addTimeout(CHECK_TIMEOUT, self._clock, _timedOut)
-            call.addErrback(self._failed).addCallback(self._fireAll)
+        self._schedule()
         return result
+
+    def stop(self) -> None:
+        """Forget the checks that wait, because all connections are closed."""
+        self._waiting.clear()
+        if self._nextCall is not None:
+            self._nextCall.cancel()
+            self._nextCall = None
+
+    def _schedule(self) -> None:
+        if self._calling or self._nextCall is not None or not self._waiting:
+            return
+        delay = self._lastCall + CALL_INTERVAL - self._clock.seconds()
+        if delay > 0:
+            self._nextCall = self._clock.callLater(delay, self._call)
+        else:
+            self._call()
+
+    def _call(self) -> None:
+        self._nextCall = None
+        self._calling = True
+        self._lastCall = self._clock.seconds()
+        began = len(self._waiting)
+        call = self._isClaimed().addTimeout(CHECK_TIMEOUT, self._clock, _timedOut)
+        call.addErrback(self._failed).addCallback(self._called, began)
 
     def _failed(self, failure: Failure) -> bool:
         _log.warn(
@@ -72,11 +91,15 @@ class ClaimCheck:
         )
         return False
 
-    def _fireAll(self, claimed: bool) -> None:
-        if not claimed:
-            self._negativeSince = self._clock.seconds()
-        waiting, self._waiting = self._waiting, []
-        for result in waiting:
+    def _called(self, claimed: bool, began: int) -> None:
+        self._calling = False
+        self._fire(len(self._waiting) if claimed else began, claimed=claimed)
+        self._schedule()
+
+    def _fire(self, count: int, *, claimed: bool) -> None:
+        """Fire the first C{count} of those that wait, in the order in which they began."""
+        done, self._waiting = self._waiting[:count], self._waiting[count:]
+        for result in done:
             result.callback(claimed)
 
 

@@ -12,7 +12,9 @@ from twisted.internet.interfaces import (
     IAddress,
     IDelayedCall,
     IHalfCloseableProtocol,
+    IHandshakeListener,
     ILoggingContext,
+    INegotiated,
     IProtocol,
     IProtocolFactory,
     IPushProducer,
@@ -26,12 +28,20 @@ from zope.interface import implementer
 
 from echoserver.game.forwarding import forwardingClass
 from echoserver.game.listener import describe, hostOf, peerHasClosed
-from echoserver.game.timeouts import IdleTimeout, PausedConnections, PendingConnections
+from echoserver.game.proxyheader import hasHandshake
+from echoserver.game.timeouts import (
+    HandshakeTimeout,
+    IdleTimeout,
+    PausedConnections,
+    PendingConnections,
+)
 
 P = ParamSpec("P")
 
 _log = Logger(namespace="fleetiq.game")
 
+# Seconds that a TLS handshake or a PROXY header may take.
+HANDSHAKE_TIMEOUT = 10.0
 # Seconds without data after which a connection requests admission, and a session may start.
 ADMISSION_DELAY = 0.5
 # Seconds that a peer has to read what is left when its connection closes.
@@ -65,7 +75,7 @@ class PlayerListener(TypingProtocol):
         """A connection for which L{playerJoining} was called has ended."""
 
 
-@implementer(IHalfCloseableProtocol, ILoggingContext, IProtocol, IPushProducer)
+@implementer(IHalfCloseableProtocol, IHandshakeListener, ILoggingContext, IProtocol, IPushProducer)
 class Connection:
     """
     One connection. It is the protocol of the transport, and the transport of the game's protocol.
@@ -121,7 +131,20 @@ class Connection:
         self.connectionMade()
 
     def connectionMade(self) -> None:
-        self._parent.connected(self)
+        self._parent.connected(self, handshake=hasHandshake(self._transport))
+
+    def handshakeCompleted(self) -> None:
+        """
+        The TLS handshake or the PROXY header is complete. Only now data may arrive, and admission
+        may be requested. A game's protocol is notified if it listens.
+        """
+        self._parent.handshakeCompleted(self)
+        if self.joined:  # it has started TLS itself
+            self._handshakeCompleted()
+
+    def _handshakeCompleted(self) -> None:
+        if IHandshakeListener.providedBy(self.protocol):
+            self.protocol.handshakeCompleted()
 
     def dataReceived(self, data: bytes) -> None:
         self.bytesReceived += len(data)
@@ -249,6 +272,15 @@ class Connection:
             else:
                 self._transport.loseWriteConnection()
 
+    def replace(self, message: bytes) -> None:
+        """
+        Have a player that has sent nothing leave now, because another takes its place, and close
+        the connection with this message.
+        """
+        self._transport.write(message)
+        self.close("sent nothing, and another connection took its place")
+        self._leave(Failure(ConnectionDone()))
+
     def abortIn(self, seconds: float) -> None:
         """Abort the connection after this time, unless an earlier abort is set."""
         clock = self._parent.clock
@@ -299,6 +331,8 @@ class Connection:
             self._receive = self.protocol.dataReceived
             self.transportChanged()
             self.protocol.makeConnection(self)
+            if INegotiated.providedBy(self._transport):
+                self._handshakeCompleted()
         except Exception:  # noqa: BLE001 # as an exception in dataReceived, it ends this connection
             _log.failure("The game's protocol failed when it was connected.")
             self._transport.abortConnection()
@@ -323,7 +357,7 @@ class Connection:
         self.reason = reason
         self._pendingData = ()
         self._receive = _drop
-        self._parent.pending.discard(self)
+        self._parent.stopWaiting(self)
         self._unregisterOwnProducer()
 
     def _leave(self, failure: Failure) -> None:
@@ -356,8 +390,10 @@ class Connections:
 
     @param factory: the game's own: any C{IProtocolFactory}.
     @param idleTimeout: seconds without data after which a player is disconnected; 0 for never.
+    @param handshakeTimeout: seconds for a TLS handshake or a PROXY header.
     @ivar listener: decides on admissions and is notified of players.
     @ivar open: all connections, admitted or not.
+    @ivar handshakes: those whose TLS handshake or PROXY header is not complete.
     @ivar pending: those that have not sent data yet.
     @ivar paused: those whose input is not read, because of back-pressure.
     """
@@ -370,11 +406,13 @@ class Connections:
         factory: IProtocolFactory,
         listener: PlayerListener,
         idleTimeout: float = 0.0,
+        handshakeTimeout: float = HANDSHAKE_TIMEOUT,
     ) -> None:
         self.clock = clock
         self.listener = listener
         self.open: set[Connection] = set()
         self.paused = PausedConnections(clock, CLOSE_TIMEOUT)
+        self.handshakes = HandshakeTimeout(clock, handshakeTimeout)
         self.pending = PendingConnections(clock, ADMISSION_DELAY)
         self._factory = factory
         self._idle = IdleTimeout(clock, idleTimeout, self._players) if idleTimeout else None
@@ -407,6 +445,8 @@ class Connections:
         for connection in list(self.open):
             if connection.joined:
                 connection.abortIn(within)
+            elif self.handshakes.discard(connection):
+                connection.abortConnection()
             else:
                 connection.close("the server stops", within)
         empty: Deferred[None] = Deferred()
@@ -418,23 +458,38 @@ class Connections:
         """Return the game's protocol for a player; None if the game rejects the player."""
         return self._factory.buildProtocol(address)
 
-    def connected(self, connection: Connection) -> None:
-        """Watch a new connection."""
+    def connected(self, connection: Connection, *, handshake: bool) -> None:
+        """
+        Watch a new connection.
+
+        @param handshake: whether L{handshakeCompleted} is called before data arrives.
+        """
         self.open.add(connection)
-        self.pending.add(connection)
+        (self.handshakes if handshake else self.pending).add(connection)
         if self._idle is not None:
             self._idle.start()
+
+    def handshakeCompleted(self, connection: Connection) -> None:
+        """Have a connection request admission with its first data, or after 0.5 s."""
+        if self.handshakes.discard(connection):
+            self.pending.add(connection)
+
+    def stopWaiting(self, connection: Connection) -> None:
+        """Forget a connection that will not request admission any more."""
+        self.handshakes.discard(connection)
+        self.pending.discard(connection)
 
     def disconnected(self, connection: Connection) -> None:
         """Stop watching a connection that is lost."""
         self.open.discard(connection)
         self.paused.discard(connection)
-        self.pending.discard(connection)
+        self.stopWaiting(connection)
 
     def fireIfEmpty(self) -> None:
         """Stop the timers and fire what L{closeAll} returned, if no connection is left."""
         if not self.open:
             self.paused.stop()
+            self.handshakes.stop()
             self.pending.stop()
             if self._idle is not None:
                 self._idle.stop()

@@ -64,9 +64,15 @@ class ConnectionsByPeer:
         self._hosts: dict[Hashable, str] = {}
         self._counts: Counter[str] = Counter()
 
-    def count(self, host: str | None) -> int:
-        """Return how many players there are from this host; 0 if it is None."""
-        return self._counts[host] if self._counting and host is not None else 0
+    def count(self, host: str | None, *, without: Hashable = None) -> int:
+        """
+        Return how many players there are from this host; 0 if it is None.
+
+        @param without: a player that does not count.
+        """
+        if not self._counting or host is None:
+            return 0
+        return self._counts[host] - (self._hosts.get(without) == host)
 
     def add(self, player: Hashable, host: str | None) -> None:
         """Count a player that joined from this host; None, on a UNIX socket, is not counted."""

@@ -31,6 +31,9 @@ class TimedConnection(TypingProtocol):
     def close(self, reason: str) -> None:
         """Close the connection."""
 
+    def abortConnection(self) -> None:
+        """Close the connection at once."""
+
     def peerHasClosed(self) -> bool:
         """Return whether the peer has sent FIN; it is not seen while reading is paused."""
 
@@ -63,13 +66,15 @@ class _Timer:
         """Look at the connections."""
 
 
-class PendingConnections(_Timer):
+class _Deadlines(_Timer):
     """
-    Connections that have not sent data yet: each requests admission after a while nevertheless,
-    for a game whose server sends first.
+    Connections that each have the same time.
 
-    @param after: seconds from the connection to the request.
+    @param after: the seconds that a connection has.
+    @cvar interval: the least seconds between two checks; a time ends later by as much.
     """
+
+    interval = 0.0
 
     def __init__(self, clock: IReactorTime, after: float) -> None:
         super().__init__(clock)
@@ -77,12 +82,12 @@ class PendingConnections(_Timer):
         self._deadlines: OrderedDict[TimedConnection, float] = OrderedDict()
 
     def add(self, connection: TimedConnection) -> None:
-        """Watch a new connection."""
+        """Watch a connection from now on."""
         self._deadlines[connection] = self._clock.seconds() + self._after
         self._callNext()
 
     def discard(self, connection: TimedConnection) -> bool:
-        """Stop watching. Return whether the connection had not requested admission yet."""
+        """Stop watching. Return whether the connection was watched: its time had not ended."""
         return self._deadlines.pop(connection, None) is not None
 
     def _check(self) -> None:
@@ -90,14 +95,58 @@ class PendingConnections(_Timer):
         while self._deadlines and next(iter(self._deadlines.values())) <= now + COALESCE:
             connection, _ = self._deadlines.popitem(last=False)
             try:
-                connection.requestAdmission()
+                self._expired(connection)
             except Exception:  # noqa: BLE001 # it must not keep the other connections waiting
-                _log.failure("Requesting admission for a connection failed.")
+                _log.failure("The timeout of a connection failed.")
         self._callNext()
+
+    def _expired(self, connection: TimedConnection) -> None:
+        """The time of a connection has ended."""
 
     def _callNext(self) -> None:
         if self._deadlines:
-            self._callIn(max(0.0, next(iter(self._deadlines.values())) - self._clock.seconds()))
+            left = next(iter(self._deadlines.values())) - self._clock.seconds()
+            self._callIn(max(self.interval, left))
+
+
+class PendingConnections(_Deadlines):
+    """
+    Connections that have not sent data yet: each requests admission after a while nevertheless,
+    for a game whose server sends first.
+
+    @param after: seconds from the connection, or its handshake, to the request.
+    """
+
+    def _expired(self, connection: TimedConnection) -> None:
+        connection.requestAdmission()
+
+
+class HandshakeTimeout(_Deadlines):
+    """
+    Abort connections whose TLS handshake or PROXY header is not complete in time, at most a second
+    later. One line a second is logged, for any number of them.
+
+    @param after: seconds from the connection; 1 or more.
+    """
+
+    interval = 1.0
+
+    _aborted = 0
+
+    def _check(self) -> None:
+        super()._check()
+        aborted, self._aborted = self._aborted, 0
+        if aborted:
+            _log.info(
+                "Connections aborted, because the TLS handshake or the PROXY header was not"
+                " complete after {seconds:g} s: {count}.",
+                count=aborted,
+                seconds=self._after,
+            )
+
+    def _expired(self, connection: TimedConnection) -> None:
+        self._aborted += 1
+        connection.abortConnection()
 
 
 class IdleTimeout(_Timer):

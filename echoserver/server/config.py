@@ -28,6 +28,7 @@ class GameServerConfig:
         player who leaves.
     @ivar claimTimeout: with the policy C{"claim"}: time from the claim until the session ends if no
         player has joined.
+    @ivar handshakeTimeout: time that a TLS handshake or a PROXY header may take.
     @ivar idleTimeout: time without data after which a player is disconnected; 0 for no limit.
     """
 
@@ -40,6 +41,7 @@ class GameServerConfig:
     oneSession: bool = False
     sessionPolicy: str = "players"
     claimTimeout: float = 60.0
+    handshakeTimeout: float = 10.0
     idleTimeout: float = 0.0
 
 

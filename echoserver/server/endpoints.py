@@ -7,9 +7,11 @@ import os
 import re
 from typing import Any
 
-from twisted.internet.endpoints import serverFromString
+from twisted.internet.endpoints import SSL4ServerEndpoint, serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IStreamServerEndpoint
+
+from echoserver.game.proxyheader import ProxyEndpoint, ProxyHeaderFactory
 
 ACCEPT_QUEUE = 4096
 # For each kind: the number of arguments before backlog where arguments have no names.
@@ -31,7 +33,13 @@ def endpointOf(
     @raise SystemExit: with a sentence, if Twisted rejects the description.
     """
     try:
-        endpoint: IStreamServerEndpoint = serverFromString(reactor, description)
+        endpoint: IStreamServerEndpoint
+        if description.startswith(_WRAPPER):
+            inner = serverFromString(_ProxyBeforeTLS(reactor), description.removeprefix(_WRAPPER))
+            isTLS = isinstance(inner, SSL4ServerEndpoint)
+            endpoint = inner if isTLS else ProxyEndpoint(inner)
+        else:
+            endpoint = serverFromString(reactor, description)
     except Exception as error:
         # Each kind of endpoint raises its own exceptions, for example OpenSSL's.
         raise SystemExit(
@@ -39,6 +47,28 @@ def endpointOf(
             f" example {example}."
         ) from error
     return endpoint
+
+
+class _ProxyBeforeTLS:
+    """
+    A reactor for C{haproxy:ssl:}, whose connections begin with the PROXY header, and then TLS.
+
+    Twisted's own C{haproxy:ssl:} expects the header inside TLS, where no proxy sends it.
+    """
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._reactor, name)
+
+    def listenSSL(
+        self, port: int, factory: Any, contextFactory: Any, backlog: int = 50, interface: str = ""
+    ) -> Any:
+        from twisted.protocols.tls import TLSMemoryBIOFactory
+
+        tls = ProxyHeaderFactory(TLSMemoryBIOFactory(contextFactory, False, factory))
+        return self._reactor.listenTCP(port, tls, backlog, interface)
 
 
 def playersNotListening(error: object, command: str) -> str:

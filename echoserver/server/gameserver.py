@@ -18,7 +18,7 @@ from twisted.internet.interfaces import (
 from twisted.logger import Logger
 
 from echoserver.game import Game, Player
-from echoserver.game.admission import ClaimCheck, Rejection, overLimit
+from echoserver.game.admission import ClaimCheck, overLimit
 from echoserver.game.connections import Connection, Connections, callHook
 from echoserver.game.listener import AcceptLimiter, DescriptorLimit, describe, setSocketOptions
 from echoserver.game.session import ConnectionsByPeer, Session
@@ -89,6 +89,9 @@ class GameServer(Service):
         self._config = config
         self._session = Session()
         self._players: dict[Player, None] = {}
+        # Those that had sent nothing when they joined, in that order.
+        self._silent: dict[Connection, None] = {}
+        self._replacing = False
         self._byPeer = ConnectionsByPeer(config.maxPerAddress is not None)
         self._receivedBefore = self._rejected = 0
         self._drainingSince: int | None = None
@@ -101,14 +104,16 @@ class GameServer(Service):
         self._claimCheck = ClaimCheck(clock, self._isClaimed)
         factory = IProtocolFactory(makeFactory(self))
         self._game = factory if isinstance(factory, Game) else Game(self)
-        self._connections = Connections(clock, factory, self, config.idleTimeout)
+        self._connections = Connections(
+            clock, factory, self, config.idleTimeout, config.handshakeTimeout
+        )
         self._limiter = AcceptLimiter(
             clock, self._connections, config.acceptRate, descriptors, self._changed
         )
         self._shutdown = Shutdown(
             clock, lambda: self._session.running, self._closeAll, self._changed
         )
-        self.finished = self._shutdown.finished
+        self.finished = self._shutdown.finished.addCallback(self._finished)
 
     # Start.
 
@@ -196,6 +201,8 @@ class GameServer(Service):
     def playerJoining(self, connection: Connection) -> None:
         self._session = self._session.joined()
         self._players[connection] = None
+        if not connection.bytesReceived:
+            self._silent[connection] = None
         self._byPeer.add(connection, connection.host)
         _log.info(
             "Player {address} joined session {session}; players: {players}.",
@@ -213,6 +220,7 @@ class GameServer(Service):
     def playerLeft(self, connection: Connection, reason: str) -> None:
         self._session = self._session.left()
         self._players.pop(connection, None)
+        self._silent.pop(connection, None)
         self._byPeer.remove(connection)
         self._receivedBefore += connection.bytesReceived
         _log.info(
@@ -223,8 +231,7 @@ class GameServer(Service):
             players=self._session.players,
         )
         callHook(self._game.playerLeft, connection, reason)
-        if not self._session.players and self._config.sessionPolicy != "manual":
-            self._endSession()
+        self._endIfEmpty()
 
     # The listener of the registration. See L{echoserver.gamelift.registration}.
 
@@ -306,24 +313,57 @@ class GameServer(Service):
         self._shutdown.stop(self._config.grace)
         return self.finished
 
+    def _finished(self, _: None) -> None:
+        self._claimCheck.stop()
+
     def _isClaimed(self) -> Deferred[bool]:
         return succeed(False) if self._registration is None else self._registration.isClaimed()
 
     def _rejection(self, claimed: bool, connection: Connection) -> bytes | None:
-        config = self._config
-        rejection = None if claimed else Rejection.CLAIM_FIRST
-        if claimed and overLimit(
-            self._session.players,
-            config.maxPlayers,
-            self._byPeer.count(connection.host),
-            config.maxPerAddress,
-        ):
-            rejection = Rejection.FULL
-        if rejection is None:
-            return None
-        self._rejected += 1
-        full = rejection is Rejection.FULL
-        return self._game.fullMessage if full else self._game.claimFirstMessage
+        """Return the message for a connection that is rejected; None if it becomes a player."""
+        if connection.reason is not None:
+            return None  # it has closed in the meantime
+        if not claimed and not self._session.running:
+            self._rejected += 1
+            return self._game.claimFirstMessage
+        if self._overLimit(connection) and not self._replaceSilent(connection):
+            self._rejected += 1
+            return self._game.fullMessage
+        return None
+
+    def _overLimit(self, connection: Connection, without: Connection | None = None) -> bool:
+        """
+        Return whether the limits reject a connection.
+
+        @param without: a player that does not count.
+        """
+        return overLimit(
+            self._session.players - (without is not None),
+            self._config.maxPlayers,
+            self._byPeer.count(connection.host, without=without),
+            self._config.maxPerAddress,
+        )
+
+    def _replaceSilent(self, connection: Connection) -> bool:
+        """
+        Have a player that has never sent a byte make room for a connection that has.
+
+        @return: whether there is room now.
+        """
+        if not connection.bytesReceived:
+            return False
+        for player in list(self._silent):
+            if player.bytesReceived:
+                del self._silent[player]
+            elif not self._overLimit(connection, without=player):
+                self._rejected += 1
+                self._replacing = True
+                player.replace(self._game.fullMessage)
+                self._replacing = False
+                if connection.reason is not None:  # a hook of the game has closed it
+                    self._endIfEmpty()
+                return True
+        return False
 
     def _startSession(self) -> None:
         if self._session.running:
@@ -334,6 +374,11 @@ class GameServer(Service):
         if self._config.claimedOnly and self._registration is not None:
             self._notifyClaimed(self._registration.claimData or "")
         self._changed()
+
+    def _endIfEmpty(self) -> None:
+        manual = self._config.sessionPolicy == "manual"
+        if not self._session.players and not manual and not self._replacing:
+            self._endSession()
 
     def _endSession(self) -> None:
         if not self._session.running:

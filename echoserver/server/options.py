@@ -118,6 +118,7 @@ class GameServerOptions(usage.Options):
             "With --session-policy claim: seconds to wait for the first player.",
         ],
         ["heartbeat", None, "60", "Seconds after the last health report until a heartbeat."],
+        ["handshake-timeout", None, "10", "Seconds for a TLS handshake, or a PROXY header."],
         ["idle-timeout", None, "0", "Seconds without a byte until a player is closed. 0: never."],
         ["status", None, None, "Endpoint description for /healthz, /readyz, /status, /metrics."],
         [
@@ -254,6 +255,7 @@ class GameServerOptions(usage.Options):
             oneSession=oneOf(self, "session", "reregister", "exit") == "exit",
             sessionPolicy=oneOf(self, "session-policy", *SESSION_POLICIES),
             claimTimeout=seconds(self, "claim-timeout", 1),
+            handshakeTimeout=seconds(self, "handshake-timeout", 1),
             idleTimeout=secondsOrNever(self, "idle-timeout"),
         )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import select
-import signal
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -12,9 +11,10 @@ from socket import AddressFamily
 from typing import Any
 
 from twisted.internet.asyncioreactor import AsyncioSelectorReactor
-from twisted.internet.process import reapAllProcesses
+from twisted.internet.base import ReactorBase
 from twisted.python import context
 
+from echoserver.uvreactor.children import ChildWatcher
 from echoserver.uvreactor.tls import PlainConnection
 from echoserver.uvreactor.transport import Connection
 
@@ -34,6 +34,7 @@ class UvloopReactor(AsyncioSelectorReactor):
     @ivar loop: the uvloop loop.
     @ivar connections: the open connections that TCP ports have accepted.
     @ivar errors: reports errors of descriptors that are not read at the moment.
+    @ivar children: reaps the children of C{spawnProcess}.
     @ivar contexts: the stack of C{twisted.python.context} in the thread of the reactor.
     """
 
@@ -44,6 +45,7 @@ class UvloopReactor(AsyncioSelectorReactor):
         self.loop = eventloop
         self.connections: set[Connection] = set()
         self.errors = ErrorWatcher(eventloop)
+        self.children = ChildWatcher(eventloop)
         self.contexts: list[Any] = []
         super().__init__(eventloop)
 
@@ -51,12 +53,15 @@ class UvloopReactor(AsyncioSelectorReactor):
         # Each thread has its own stack of contexts, and the reactor can run in another thread.
         self.contexts = context.theContextTracker.currentContext().contexts
         super().startRunning(installSignalHandlers)
-        if installSignalHandlers:
-            # Twisted's own handler uses signal.set_wakeup_fd, which uvloop occupies.
-            signal.signal(signal.SIGCHLD, self._childEnded)
 
-    def _childEnded(self, *_: object) -> None:
-        self.loop.call_soon_threadsafe(reapAllProcesses)
+    def _signalsFactory(self) -> Any:
+        """Return Twisted's handling of signals without SIGCHLD, whose handler is libuv's."""
+        return ReactorBase._signalsFactory(self)
+
+    def spawnProcess(self, *args: Any, **kw: Any) -> Any:
+        process = super().spawnProcess(*args, **kw)
+        self.children.watch(process)
+        return process
 
     def listenTCP(self, port: Any, factory: Any, backlog: int = 50, interface: str = "") -> Any:
         listeningPort = super().listenTCP(port, factory, backlog, interface)

@@ -8,7 +8,7 @@ L{TLSLowerTransport}, the same connection below TLS.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from twisted.internet.interfaces import ISSLTransport, ITLSTransport
@@ -45,9 +45,6 @@ class SecureConnection(Connection):
     """A connection above TLS: C{protocol} is the C{TLSMemoryBIOProtocol}."""
 
     __slots__ = ()
-
-    def setWrite(self, write: Callable[[bytes], None]) -> None:
-        self.rawWrite = write
 
     def write(self, data: bytes) -> None:
         if self.connected:

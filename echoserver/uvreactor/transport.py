@@ -71,8 +71,6 @@ class PendingTransport:
         transport.writelines(self._written)
 
     def write(self, data: bytes) -> None:
-        if isinstance(data, str):
-            raise TypeError("Data must be bytes")
         self._written.append(data)
 
     def set_write_buffer_limits(self, high: int, low: int = 0) -> None:
@@ -151,6 +149,12 @@ def address(name: tuple[Any, ...]) -> IPv4Address | IPv6Address:
     return IPv4Address("TCP", *name) if len(name) == 2 else IPv6Address("TCP", *name)
 
 
+def checkBytes(data: object) -> None:
+    """@raise TypeError: if C{data} is not bytes, as Twisted's transports raise it."""
+    if not isinstance(data, bytes):
+        raise TypeError("Data must be bytes")
+
+
 def discard(data: bytes) -> None:
     """Drop the data: C{write} of a connection that has ended."""
 
@@ -172,13 +176,13 @@ class Connection(TCPSocket, asyncio.Protocol):
     A connection of a TCP server: the transport of Twisted's protocol, the protocol of uvloop's
     transport.
 
-    C{write} I{is} the C{write} of uvloop's transport. Only while the connection has to know when
-    its buffer is empty (for a pull producer or a close), C{write} is a method of this class.
+    L{rawWrite} I{is} the C{write} of uvloop's transport. Only while the connection has to know when
+    its buffer is empty (for a pull producer or a close), it is a method of this class.
 
     @ivar connected: whether the connection has not ended.
     @ivar disconnecting: whether C{loseConnection} was called.
     @ivar reading: whether received data is passed to the protocol.
-    @ivar rawWrite: writes to the socket. It is C{write} until TLS starts.
+    @ivar rawWrite: writes bytes to the socket, and does not check their type.
     @ivar server: the port that accepted the connection.
     @ivar sessionno: the number of the connection on its port.
     """
@@ -202,11 +206,9 @@ class Connection(TCPSocket, asyncio.Protocol):
         "server",
         "sessionno",
         "streamingProducer",
-        "write",
     )
 
     rawWrite: Callable[[bytes], None]
-    write: Callable[[bytes], None]
 
     def __init__(
         self,
@@ -341,26 +343,27 @@ class Connection(TCPSocket, asyncio.Protocol):
 
     # Writing.
 
-    def setWrite(self, write: Callable[[bytes], None]) -> None:
-        """Set the function that writes from now on."""
-        self.rawWrite = self.write = write
+    def write(self, data: bytes) -> None:
+        # uvloop's write accepts memoryviews, and all that is false: None, for example.
+        if data.__class__ is not bytes:
+            checkBytes(data)
+        self.rawWrite(data)
 
     def _writeDirectly(self) -> None:
-        self.setWrite(self._transport.write)
+        self.rawWrite = self._transport.write
         self._transport.set_write_buffer_limits(high=BUFFER_SIZE, low=0)
 
     def writeSequence(self, iovec: Iterable[bytes]) -> None:
-        try:
-            data = b"".join(iovec)
-        except TypeError:
-            raise TypeError("Data must be bytes") from None
-        self.write(data)
+        chunks = list(iovec)
+        for chunk in chunks:
+            checkBytes(chunk)
+        self.write(b"".join(chunks))
 
     def _waitForFlush(self) -> None:
         """Call L{_flushed} whenever the buffer is empty, from now on."""
         self._waitingForFlush = True
         if not isinstance(self._transport, PendingTransport):
-            self.setWrite(self._writeAndSchedule)
+            self.rawWrite = self._writeAndSchedule
             self._transport.set_write_buffer_limits(high=0)
             self._scheduleFlushed()
 
@@ -393,7 +396,7 @@ class Connection(TCPSocket, asyncio.Protocol):
 
     def _closeWriteConnection(self) -> None:
         self._writeDisconnected = True
-        self.setWrite(discard)
+        self.rawWrite = discard
         with suppress(OSError):
             self.socket.shutdown(socket.SHUT_WR)
         protocol = IHalfCloseableProtocol(self.protocol, None)
@@ -487,7 +490,7 @@ class Connection(TCPSocket, asyncio.Protocol):
         if self.connected and not self._aborting:
             self._aborting = True
             self.stopReading()
-            self.setWrite(discard)
+            self.rawWrite = discard
             self.reactor.callLater(0, self.connectionLost, Failure(ConnectionAborted()))
 
     def _connectionReset(self) -> None:
@@ -504,7 +507,7 @@ class Connection(TCPSocket, asyncio.Protocol):
         if self.disconnected:
             return
         self.connected = self.reading = False
-        self.setWrite(discard)
+        self.rawWrite = discard
         self.reactor.connections.discard(self)
         self.reactor.errors.unwatch(self)
         producer, self.producer = self.producer, None

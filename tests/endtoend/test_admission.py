@@ -45,3 +45,25 @@ class AdmissionTests(EndToEndTestCase):
         unclaimed.send(much)
         self.assertEqual(await unclaimed.whenClosed(), b"CLAIM FIRST\n")
         self.assertEqual((await fleet.calls())["DescribeGameServer"], 2)
+
+    async def test_strangers(self) -> None:
+        """Strangers neither keep a claimed player out nor take its place."""
+        child, fleet, port = await self.embedded("--admission=claimed", "--max-players=1")
+        await child.available()
+        for _ in range(2):
+            stranger = await self.player(port)
+            stranger.send(b"hello\n")
+            self.assertEqual(await stranger.whenClosed(), b"CLAIM FIRST\n")
+        await fleet.claim()
+        silent = await self.player(port)
+        await child.nextLine(r" joined session 1; players: 1\.$")
+        player = await self.player(port)
+        player.send(b"hello\n")
+        await player.receives(b"hello\n")
+        self.assertEqual(await silent.whenClosed(), b"FULL\n")
+        await child.nextLine(r" left: sent nothing, and another connection took its place; ")
+        player.send(b"q\n")
+        await player.whenClosed()
+        await child.nextLine(r" left: quit command; ")
+        self.assertNotIn("joined session 2", child.describe())
+        self.assertNotIn("Traceback", child.describe())

@@ -7,7 +7,7 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from echoserver.game.admission import CHECK_TIMEOUT, NO_CLAIM_TTL, ClaimCheck, overLimit
+from echoserver.game.admission import CALL_INTERVAL, CHECK_TIMEOUT, ClaimCheck, overLimit
 from tests.awsdoubles import told
 from tests.doubles import callFailed
 
@@ -34,10 +34,11 @@ class ClaimCheckTests(SynchronousTestCase):
             self.assertNoResult(check)
             self.calls[-1].callback(True)
             self.assertTrue(self.successResultOf(check))
+            self.clock.advance(CALL_INTERVAL)
         self.assertEqual(2, len(self.calls))
 
     def test_oneCall(self) -> None:
-        """Concurrent checks share one call, and fire in the order in which they started."""
+        """A positive result is for all checks that wait, in the order in which they began."""
         fired: list[str] = []
         for name in ("first", "second", "third"):
             check = self.claims.check()
@@ -46,18 +47,55 @@ class ClaimCheckTests(SynchronousTestCase):
         self.calls[0].callback(True)
         self.assertEqual(["first", "second", "third"], fired)
 
-    def test_negativeIsKept(self) -> None:
-        """A negative result holds for a second without a call."""
-        check = self.claims.check()
-        self.calls[0].callback(False)
-        self.assertFalse(self.successResultOf(check))
-        self.clock.advance(NO_CLAIM_TTL - 0.1)
-        self.assertFalse(self.successResultOf(self.claims.check()))
-        self.assertEqual(1, len(self.calls))
+    def test_negative(self) -> None:
+        """A negative result is not for checks that began after its call: they share the next."""
+        first = self.claims.check()
         self.clock.advance(0.1)
-        check = self.claims.check()
+        later = [self.claims.check(), self.claims.check()]
+        self.calls[0].callback(False)
+        self.assertFalse(self.successResultOf(first))
+        later.append(self.claims.check())
+        self.clock.advance(CALL_INTERVAL - 0.2)
+        self.assertEqual(1, len(self.calls))
+        for check in later:
+            self.assertNoResult(check)
+        self.clock.advance(0.1)
+        self.assertEqual(2, len(self.calls))
         self.calls[1].callback(True)
-        self.assertTrue(self.successResultOf(check))
+        self.assertEqual([True] * 3, [self.successResultOf(check) for check in later])
+
+    def test_slowCall(self) -> None:
+        """After a call of more than a second, the next one starts at once."""
+        first = self.claims.check()
+        self.clock.advance(CALL_INTERVAL + 0.5)
+        later = self.claims.check()
+        self.calls[0].callback(False)
+        self.assertFalse(self.successResultOf(first))
+        self.assertEqual(2, len(self.calls))
+        self.calls[1].callback(False)
+        self.assertFalse(self.successResultOf(later))
+
+    def test_stranger(self) -> None:
+        """Checks at any rate cost one call a second, and delay a positive result by one second."""
+        for _ in range(100):
+            self.claims.check()
+            self.clock.advance(0.05)
+            if not self.calls[-1].called:
+                self.calls[-1].callback(False)
+        self.assertEqual(5, len(self.calls))
+        claimed = self.claims.check()
+        self.clock.advance(CALL_INTERVAL)
+        self.calls[-1].callback(True)
+        self.assertTrue(self.successResultOf(claimed))
+
+    def test_stop(self) -> None:
+        """After stop no call is made for those that wait."""
+        self.claims.check()
+        self.calls[0].callback(False)
+        self.assertNoResult(self.claims.check())
+        self.claims.stop()
+        self.clock.advance(CALL_INTERVAL)
+        self.assertEqual(1, len(self.calls))
 
     def test_timeout(self) -> None:
         """No result within 5 s counts as negative; a later one is ignored."""

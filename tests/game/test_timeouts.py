@@ -7,12 +7,14 @@ from collections.abc import Callable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from echoserver.game.timeouts import (
     CHECKS_PER_TIMEOUT,
     COALESCE,
     PAUSED_CHECK_INTERVAL,
+    HandshakeTimeout,
     IdleTimeout,
     PausedConnections,
     PendingConnections,
@@ -45,6 +47,9 @@ class FakeConnection:
     def close(self, reason: str) -> None:
         self.reason = reason
         self.closedAt = self.closedAt or self.clock.seconds()
+
+    def abortConnection(self) -> None:
+        self.close("aborted")
 
     def peerHasClosed(self) -> bool:
         return self.finReceived
@@ -151,6 +156,56 @@ class PendingConnectionsTests(SynchronousTestCase):
         self.assertEqual([], self.due())
         self.pending.add(FakeConnection(self.clock))
         self.assertEqual(1, len(self.due()))
+
+
+class HandshakeTimeoutTests(SynchronousTestCase):
+    """Connections whose handshake is not complete are aborted by one timer."""
+
+    def test_aborted(self) -> None:
+        """Each is aborted when its time has ended, and one line has the number of those."""
+        clock = Clock()
+        timeout = HandshakeTimeout(clock, 10.0)
+        first, second, third, complete = (FakeConnection(clock) for _ in range(4))
+        for connection in (first, second, complete):
+            timeout.add(connection)
+        clock.advance(5.0)
+        timeout.add(third)
+        self.assertTrue(timeout.discard(complete))
+        with capturedLogs() as events:
+            clock.advance(5.0)
+            clock.advance(5.0)
+        self.assertEqual((10.0, 10.0, 15.0), (first.closedAt, second.closedAt, third.closedAt))
+        self.assertIsNone(complete.closedAt)
+        self.assertEqual([2, 1], [event["count"] for event in events])
+        self.assertEqual([], clock.getDelayedCalls())
+
+    def test_manyLines(self) -> None:
+        """Connections at any rate are aborted at most a second late, with one line a second."""
+        clock = Clock()
+        timeout = HandshakeTimeout(clock, 10.0)
+        connections = []
+        with capturedLogs() as events:
+            for _ in range(100):
+                connections.append(FakeConnection(clock))
+                timeout.add(connections[-1])
+                clock.advance(0.05)
+            clock.pump([0.05] * 220)
+        for i, connection in enumerate(connections):
+            assert connection.closedAt is not None
+            self.assertTrue(9.99 <= connection.closedAt - i * 0.05 <= 11.06)
+        self.assertEqual(100, sum(event["count"] for event in events))
+        self.assertLessEqual(len(events), 6)
+
+    def test_complete(self) -> None:
+        """If all are complete in time, nothing is logged."""
+        clock = Clock()
+        timeout = HandshakeTimeout(clock, 10.0)
+        connection = FakeConnection(clock)
+        timeout.add(connection)
+        timeout.discard(connection)
+        with capturedLogs() as events:
+            clock.advance(10.0)
+        self.assertEqual([], events)
 
 
 class IdleTimeoutTests(SynchronousTestCase):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import twisted.test
 from hypothesis import given, settings
@@ -11,8 +12,10 @@ from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import Factory
 from twisted.internet.testing import MemoryReactor
+from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.trial.unittest import SynchronousTestCase
 
+from echoserver.game.proxyheader import ProxyHeaderFactory
 from echoserver.server.endpoints import (
     ACCEPT_QUEUE,
     descriptions,
@@ -154,6 +157,32 @@ class DescriptionsTests(SynchronousTestCase):
             serverFromString(reactor, description).listen(Factory())
         listening = [(port, backlog) for port, _, _, backlog, _ in reactor.sslServers]
         self.assertEqual(listening, [(443, ACCEPT_QUEUE), (444, ACCEPT_QUEUE)])
+
+    def test_proxyBeforeTLS(self) -> None:
+        """C{haproxy:ssl:} listens on TCP, expects the header first, and TLS after it."""
+        pem = Path(twisted.test.__file__).with_name("server.pem")
+        reactor = MemoryReactor()
+        [description] = descriptions(f"haproxy:ssl:443:{pem}", 1)
+        endpointOf(reactor, description).listen(Factory())
+        [(port, factory, backlog, _)] = reactor.tcpServers
+        self.assertEqual((port, backlog, reactor.sslServers), (443, ACCEPT_QUEUE, []))
+        assert isinstance(factory, ProxyHeaderFactory)
+        self.assertIsInstance(factory.wrappedFactory, TLSMemoryBIOFactory)
+
+    def test_proxy(self) -> None:
+        """C{haproxy:} before another kind expects the header first."""
+        for kind in ("tcp:5000", "unix:/run/echo"):
+            reactor = MemoryReactor()
+            endpointOf(reactor, f"haproxy:{kind}").listen(Factory())
+            servers: list[tuple[Any, ...]] = [*reactor.tcpServers, *reactor.unixServers]
+            self.assertEqual([type(server[1]) for server in servers], [ProxyHeaderFactory])
+
+    def test_invalidProxy(self) -> None:
+        """An invalid description after C{haproxy:} is rejected with a sentence."""
+        for description in ("haproxy:x", "haproxy:", "haproxy:ssl:443:/nonexistent"):
+            with self.assertRaises(SystemExit) as raised:
+                endpointOf(MemoryReactor(), description)
+            self.assertIn(f"--listen '{description}' cannot be used", str(raised.exception.code))
 
 
 class CommandTests(SynchronousTestCase):

@@ -8,13 +8,15 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.error import ConnectionDone
 
 from echoserver.game import Game
+from echoserver.game.admission import CALL_INTERVAL
+from echoserver.game.connections import ADMISSION_DELAY
 from echoserver.game.listener import RECOUNT_INTERVAL, RESERVED_DESCRIPTORS
 from echoserver.gamelift.errors import NotFoundException
 from echoserver.gamelift.lifecycle import Absent, Utilized
 from echoserver.ratelimit import TokenBucket
 from echoserver.server.config import GameServerConfig
 from echoserver.server.status import GameServerStatus
-from tests.doubles import callFailed
+from tests.doubles import PlayerTransport, callFailed
 from tests.gameserverdoubles import GameServerTestCase
 
 
@@ -87,6 +89,87 @@ class GameServerTests(GameServerTestCase):
         first.protocol.dataReceived(b"q")
         self.assertEqual(b"hello", self.endpoint.play().value())
 
+    def silent(self, host: str = "192.0.2.1") -> PlayerTransport:
+        """A player joins without sending anything."""
+        transport = self.endpoint.connect(host=host)
+        self.clock.advance(ADMISSION_DELAY)
+        return transport
+
+    def test_silentIsReplaced(self) -> None:
+        """A player that has sent nothing makes room for one that has, in the same session."""
+        self.start(GameServerConfig(maxPlayers=2))
+        self.fleet.reply()
+        first, second = self.silent(), self.silent()
+        self.fleet.reply()
+        self.hooks.clear()
+        players = [self.endpoint.play(), self.endpoint.play()]
+        self.assertEqual([b"hello", b"hello"], [player.value() for player in players])
+        self.assertEqual([Game.fullMessage] * 2, [first.value(), second.value()])
+        self.assertTrue(first.ended and second.ended)
+        left = "sent nothing, and another connection took its place"
+        self.assertEqual(
+            [
+                ("left", "192.0.2.1:40001", left),
+                ("joined", "192.0.2.1:40003"),
+                ("left", "192.0.2.1:40002", left),
+                ("joined", "192.0.2.1:40004"),
+            ],
+            self.hooks,
+        )
+        self.assertEqual(Game.fullMessage, self.endpoint.play().value())
+        status = self.server.status()
+        self.assertEqual((2, 1, 3), (status.players, status.session, status.refused))
+        first.lose(ConnectionDone())
+        self.assertEqual(2, self.server.status().players)
+        self.assertEqual(["register", "utilize"], self.fleet.made)
+
+    def test_onlyPlayerIsReplaced(self) -> None:
+        """The session goes on if its only player is replaced."""
+        self.start(GameServerConfig(maxPlayers=1))
+        self.fleet.reply()
+        self.silent()
+        self.fleet.reply()
+        self.endpoint.play().protocol.dataReceived(b"q")
+        self.assertEqual(["register", "utilize", "deregister"], self.fleet.made)
+        self.assertEqual(1, self.server.status().session)
+
+    def test_claimedPlayerReplacesSilent(self) -> None:
+        """A silent connection after a claim does not take the place of the claimed player."""
+        self.start(GameServerConfig(claimedOnly=True, maxPlayers=1))
+        self.fleet.reply()
+        stranger = self.silent()
+        player = self.endpoint.play()
+        self.fleet.reply(claimed=True)
+        self.assertEqual((Game.fullMessage, b"hello"), (stranger.value(), player.value()))
+
+    def test_whoIsNotReplaced(self) -> None:
+        """No player that has sent a byte is replaced, and none by a connection that is silent."""
+        self.start(GameServerConfig(maxPlayers=1))
+        player = self.silent()
+        self.assertEqual(Game.fullMessage, self.silent().value())
+        player.protocol.dataReceived(b"late")
+        self.assertEqual(Game.fullMessage, self.endpoint.play().value())
+        self.assertEqual(b"late", player.value())
+
+    def test_silentOfAnAddressIsReplaced(self) -> None:
+        """With a limit per address, a player of the same address makes room, and no other."""
+        self.start(GameServerConfig(maxPerAddress=1))
+        other, same = self.silent("192.0.2.2"), self.silent()
+        self.assertEqual(b"hello", self.endpoint.play().value())
+        self.assertEqual((b"", Game.fullMessage), (other.value(), same.value()))
+
+    def test_replacementIsClosed(self) -> None:
+        """If a hook closes the connection that takes a place, the session ends."""
+        self.start(GameServerConfig(maxPlayers=1))
+        self.fleet.reply()
+        self.silent()
+        self.fleet.reply()
+        late = self.endpoint.connect()
+        self.onLeft = lambda: late.protocol.close("closed by a hook")
+        late.protocol.dataReceived(b"hello")
+        self.assertEqual((0, 1), (self.server.status().players, self.server.status().session))
+        self.assertEqual("deregister", self.fleet.theCall().operation)
+
     def test_maxPlayersPerAddress(self) -> None:
         """The limit per address rejects and counts; other addresses are admitted."""
         self.start(GameServerConfig(maxPerAddress=2))
@@ -134,9 +217,56 @@ class GameServerTests(GameServerTestCase):
         self.fleet.reply(claimed=False)
         self.assertEqual(Game.claimFirstMessage, player.value())
         self.assertTrue(player.ended)
-        self.assertEqual(Game.claimFirstMessage, self.endpoint.play().value())
+        another = self.endpoint.play()
+        self.clock.advance(CALL_INTERVAL)
+        self.fleet.reply(claimed=False)
+        self.assertEqual(Game.claimFirstMessage, another.value())
         self.assertEqual(2, self.server.status().refused)
-        self.assertEqual(["register", "describe"], self.fleet.made)
+        self.assertEqual(["register", "describe", "describe"], self.fleet.made)
+
+    def test_claimedAfterStranger(self) -> None:
+        """A player whose claim came after a negative result is admitted with the next one."""
+        self.claimOnly()
+        self.endpoint.play()
+        self.fleet.reply(claimed=False)
+        player = self.endpoint.play()
+        self.assertEqual(b"", player.value())
+        self.clock.advance(CALL_INTERVAL)
+        self.fleet.reply(claimed=True)
+        self.assertEqual(b"hello", player.value())
+
+    def test_claimedDuringCheck(self) -> None:
+        """A player who connects during a call is not rejected by its negative result."""
+        self.claimOnly()
+        stranger = self.endpoint.play()
+        player = self.endpoint.play()
+        self.fleet.reply(claimed=False)
+        self.assertEqual((Game.claimFirstMessage, b""), (stranger.value(), player.value()))
+        self.clock.advance(CALL_INTERVAL)
+        self.fleet.reply(claimed=True)
+        self.assertEqual(b"hello", player.value())
+
+    def test_sessionStartsDuringCheck(self) -> None:
+        """If a session has started in the meantime, a negative result rejects nobody."""
+        self.start(GameServerConfig(claimedOnly=True, sessionPolicy="claim", heartbeat=10.0))
+        self.fleet.reply()
+        player = self.endpoint.play()
+        self.server.claimChanged(True, "")
+        self.assertEqual(["register", "describe", "utilize"], self.fleet.made)
+        self.fleet.waiting.pop(0).answer.errback(callFailed())
+        self.assertEqual(b"hello", player.value())
+
+    def test_stopDuringCheck(self) -> None:
+        """A check that waits for its call when the game server stops leaves nothing."""
+        self.claimOnly()
+        players = [self.endpoint.play()]
+        self.fleet.reply(claimed=False)
+        players.append(self.endpoint.play())
+        for player in players:
+            player.lose(ConnectionDone())
+        self.stop()
+        self.fleet.reply()
+        self.assertStopped()
 
     def test_claimed(self) -> None:
         """A claimed player is admitted, and others without a call, up to the limit."""
@@ -157,7 +287,9 @@ class GameServerTests(GameServerTestCase):
         self.fleet.reply(claimed=True)
         self.fleet.reply()
         player.protocol.dataReceived(b"q")
-        self.assertEqual(Game.claimFirstMessage, self.endpoint.play().value())
+        another = self.endpoint.play()
+        self.clock.advance(CALL_INTERVAL)
+        self.assertEqual(Game.claimFirstMessage, another.value())
 
     def test_claimFirstWithoutFleetIQ(self) -> None:
         """Before there is a FleetIQ to ask, nobody was sent."""

@@ -72,6 +72,7 @@ class DefaultTests(OptionsTestCase):
                     oneSession=False,
                     sessionPolicy="players",
                     claimTimeout=60.0,
+                    handshakeTimeout=10.0,
                     idleTimeout=0.0,
                 ),
                 interruption=InterruptionConfig(drainOnRebalance=False, statusInterval=60.0),
@@ -266,11 +267,16 @@ class ServerTests(OptionsTestCase):
         self.assertEqual(result, InterruptionConfig(drainOnRebalance=True, statusInterval=0.0))
         self.assertEqual(settingsOf("--instance-status=1").interruption.statusInterval, 1.0)
         self.assertEqual(settingsOf("--idle-timeout=1.5").gameServer.idleTimeout, 1.5)
+        self.assertEqual(settingsOf("--handshake-timeout=2").gameServer.handshakeTimeout, 2.0)
         for words, sentence in (
             ("--on-rebalance=leave", "--on-rebalance is 'leave': write log or drain."),
             (
                 "--instance-status=0.5",
                 "--instance-status is '0.5': write 1 or more, or 0 for never.",
+            ),
+            (
+                "--handshake-timeout=0",
+                "--handshake-timeout is '0': write seconds from 1 to 999999, for example 60.",
             ),
             ("--idle-timeout=0.9", "--idle-timeout is '0.9': write 1 or more, or 0 for never."),
             ("--instance-status=-1", "--instance-status is '-1': write seconds from 0 to 999999"),

@@ -29,6 +29,10 @@ def read(peer: socket.socket, most: int = 1 << 30) -> bytes:
     return bytes(received)
 
 
+class Bytes(bytes):
+    """A subclass of bytes."""
+
+
 class Producer:
     """
     A producer that writes C{chunks} chunks, and then unregisters itself.
@@ -150,12 +154,55 @@ class WritingTests(UvloopTestCase):
         self.assertEqual(thread(), MUCH + b"the end")
 
     def test_notBytes(self) -> None:
-        """Writing text raises L{TypeError}, and the connection stays open."""
-        _, server = self.connected()
-        for write in (server.transport.write, lambda text: server.transport.writeSequence([text])):
-            with self.assertRaises(TypeError):
-                write("text")
+        """Writing anything but bytes raises L{TypeError}, and the connection stays open."""
+        peer, server = self.connected()
+        self.writeNotBytes(server.transport)
         self.assertTrue(server.transport.connected)
+        server.transport.write(b"")
+        server.transport.write(Bytes(b"a"))
+        server.transport.writeSequence(iter([b"b", Bytes(b"c")]))
+        self.assertEqual(read(peer, 3), b"abc")
+
+    def test_notBytesBeforeTakeover(self) -> None:
+        """The same holds before uvloop has taken over."""
+        greeting = self.writeNotBytes
+
+        class Greeting(Server):
+            """A protocol that writes what it must not."""
+
+            def connectionMade(self) -> None:
+                super().connectionMade()
+                greeting(self.transport)
+                self.transport.write(b"hello")
+
+        peer, _ = self.connected(Greeting)
+        self.assertEqual(read(peer, 5), b"hello")
+
+    def test_notBytesAfterEnd(self) -> None:
+        """The same holds after the end of the connection, and while it closes."""
+        peer, server = self.connected()
+        server.transport.loseConnection()
+        self.writeNotBytes(server.transport)
+        peer.close()
+        self.until(lambda: server.transport.disconnected)
+        self.writeNotBytes(server.transport)
+
+    def writeNotBytes(self, transport: Any) -> None:
+        """Write each kind of object that is not bytes, and expect L{TypeError}."""
+        for data in (
+            "text",
+            "",
+            None,
+            0,
+            1,
+            [b"x"],
+            bytearray(b"x"),
+            memoryview(b"x"),
+            bytearray(),
+        ):
+            for write in (transport.write, lambda data: transport.writeSequence([b"x", data])):
+                with self.assertRaises(TypeError, msg=repr(data)):
+                    write(data)
 
     def test_writeAfterEnd(self) -> None:
         """After the end of the connection, calls on the transport do nothing."""
