@@ -263,6 +263,7 @@ class PortTests(ProgramTestCase):
             self.reactor, options.settings, {}, options.makeFactory, options.command, options
         )
         self.patch(program, "_pool", Pool(self.order))
+        program._startErrors.started()  # without a standard error, as if it was closed
         error = self.assertRaises(RuntimeError, program.startService)
         self.assertIn("cannot listen for players on port 5000", str(error))
 
