@@ -11,6 +11,7 @@ from twisted.logger import Logger
 from twisted.python.usage import UsageError
 
 from echoserver.commandline import CommandOptions, StartErrors
+from echoserver.descriptors import raiseDescriptorLimit
 from echoserver.local.clock import MAX_SCALE
 from echoserver.local.http.imds import VERSIONS
 from echoserver.local.model.groups import MAX_INSTANCES
@@ -109,7 +110,9 @@ class LocalProgram(LocalFleetIQ):
     exitCode = 0
 
     def __init__(self, reactor: Any, options: Options, log: RunnerLog | None = None) -> None:
-        super().__init__(reactor, **settingsOf(options))
+        # A quarter of the descriptors is left for files and the listening port.
+        connections = raiseDescriptorLimit() * 3 // 4
+        super().__init__(reactor, **settingsOf(options), maxConnections=connections)
         self._options = options
         self._runnerLog = log or RunnerLog(None)
         self._startErrors = StartErrors(options.foreground)

@@ -286,9 +286,18 @@ class ServerProcess(Service):
             self._stopReactor()
 
     def _finished(self, _: object) -> None:
-        if self.running:
+        if not self.running:
+            return
+        if self._local is None:
             _log.info("All game servers are shut down.")
             self._stopReactor()
+        else:
+            # Its page shows what happened, also after an interruption that was tried out.
+            _log.info(
+                "All game servers are shut down. The local FleetIQ stays at {url}: press Ctrl-C, or"
+                " send SIGTERM, to end it.",
+                url=self._local.url,
+            )
 
     def _stopReactor(self) -> None:
         try:

@@ -1,5 +1,6 @@
 """The lifecycle of a game server, from its registration to the next one."""
 
+import signal
 import socket
 from pathlib import Path
 
@@ -81,17 +82,33 @@ class SessionTests(EndToEndTestCase):
         self.assertEqual(await fleet.gameServers(), {gameServerId: "AVAILABLE"})
 
     async def test_oneSessionEach(self) -> None:
-        """C{--session exit}: each server deregisters after a session; then the process exits."""
+        """
+        C{--session exit}: each server leaves after its own session. The embedded FleetIQ outlives
+        the last, until a signal.
+        """
         child, fleet, first = await self.embedded("--servers=2", "--session=exit")
         second = await self.gamePort(child)
         ids = {await child.available(), await child.available()}
         self.assertEqual(set(await fleet.gameServers()), ids)
         for port in (first, second):
             player = await self.player(port)
-            player.send(b"hello\nq\n")
-            self.assertEqual(await player.whenClosed(), b"hello\n")
-            ids.remove((await child.nextLine(r" Deregistered (\S+)\.$"))[1])
-        self.assertEqual((await child.exitStatus(), ids), (0, set()))
+            player.say(b"hello\nq\n")
+            self.assertEqual(await player.isClosed(), b"hello\n")
+            ids.remove((await child.says(r" Deregistered (\S+)\.$"))[1])
+        self.assertEqual(ids, set())
+        await child.says(rf" The local FleetIQ stays at {fleet.url}: press Ctrl-C, or send SIGTERM")
+        self.assertEqual(await fleet.gameServers(), {})
+        child.transport.signalProcess("TERM")
+        self.assertEqual(await child.ends(), -signal.SIGTERM)
+
+    async def test_oneSessionWithoutEmbedded(self) -> None:
+        """Without an embedded FleetIQ, the process ends with the last game server."""
+        fleet = await self.local()
+        child = self.echo(f"--local={fleet.url}", "--session=exit")
+        player = await self.player(await self.gamePort(child))
+        await child.available()
+        player.say(b"hello\nq\n")
+        self.assertEqual(await child.ends(), 0)
 
 
 class OtherClientTests(EndToEndTestCase):
