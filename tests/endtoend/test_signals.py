@@ -1,9 +1,9 @@
 """Signals to a game server: idle, with a session, while it starts, while FleetIQ is slow."""
 
+import contextlib
 import os
 import signal
 from collections.abc import Callable
-from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from unittest import skipUnless
@@ -209,7 +209,7 @@ class DaemonTests(EndToEndTestCase):
         return pid, log
 
     def killed(self, pid: int) -> None:
-        with suppress(ProcessLookupError):
+        with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
 
     async def untilTrue(self, look: Callable[[], bool]) -> None:

@@ -305,7 +305,7 @@ class AccessTests(StatusTestCase):
 
 def aborted(transport: Any) -> bool:
     """Return whether the connection was aborted."""
-    return bool(getattr(transport, "aborting", False))
+    return bool(transport.disconnecting)
 
 
 class ConnectionsTests(StatusTestCase):
