@@ -1,7 +1,7 @@
 """The local FleetIQ as a service: the model and its HTTP server on one port."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
 
@@ -47,6 +47,7 @@ class LocalFleetIQ(Service):
     clock.
 
     @ivar url: its URL on this machine; empty before it is started.
+    @ivar onReset: called after a reset.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class LocalFleetIQ(Service):
         self._endpoint = _parseEndpoint(reactor, listen)
         self._port: IListeningPort | None = None
         self.url = ""
+        self.onReset: Callable[[], object] = lambda: None
         rng = Random(seed)
         self._clock = clock = LocalClock(reactor, timeScale)
         seconds = clock.seconds
@@ -158,6 +160,7 @@ class LocalFleetIQ(Service):
         self._populate()
         self._timer.clockMoved()
         self._report("reset", "reset: all is as at the start")
+        self.onReset()
 
     def _populate(self) -> None:
         for name in self._groups:

@@ -295,6 +295,11 @@ class GameServer(Service):
             self._registration,
         )
 
+    def reportNow(self) -> None:
+        """Send a health report now: the local FleetIQ was reset."""
+        if self._registration is not None:
+            self._registration.reportNow()
+
     def skipGracePeriod(self) -> None:
         """End the grace period of the running session now."""
         self._shutdown.skipGracePeriod()

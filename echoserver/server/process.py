@@ -175,12 +175,17 @@ class ServerProcess(Service):
 
         try:
             self._local = LocalFleetIQ(self._reactor, listen)
+            self._local.onReset = self._localReset
             self._local.startService()
         except ValueError as error:
             raise self._startErrors.error(f"twistd {self._command}: --local: {error}") from error
         except CannotListenError as error:
             raise self._startErrors.error(localNotListening(error, self._command)) from error
         return LocalTarget(self._local.url, self._local.url)
+
+    def _localReset(self) -> None:
+        for server in self._servers:
+            server.reportNow()
 
     def _openStatusPort(self, endpoint: IStreamServerEndpoint) -> None:
         from echoserver.server.statusport import StatusPort

@@ -114,6 +114,19 @@ class SessionTests(EndToEndTestCase):
 class OtherClientTests(EndToEndTestCase):
     """Another client changes the state of a game server in FleetIQ."""
 
+    async def test_reset(self) -> None:
+        """
+        After a reset of an embedded FleetIQ the game server registers again at once. That of
+        another process does so at its next heartbeat, whose reply is NotFoundException.
+        """
+        child, fleet, _ = await self.embedded()
+        other = self.echo(f"--local={fleet.url}", "--heartbeat=1")
+        ids = {await child.available(), await other.available()}
+        await fleet.control("reset")
+        again = {await child.available(), await other.available()}
+        self.assertEqual(set(await fleet.gameServers()), again)
+        self.assertEqual(ids & again, set())
+
     async def test_droppedAndUtilizedExternally(self) -> None:
         """
         A game server that is dropped during a session registers again as UTILIZED, and its player

@@ -219,6 +219,9 @@ class DaemonTests(EndToEndTestCase):
             await deferLater(self.reactor, 0.05)
         raise AssertionError("Waited 30 s in vain.")
 
+    async def untilLogged(self, log: Path, text: str) -> None:
+        await self.untilTrue(lambda: log.exists() and text in log.read_text())
+
     async def test_signals(self) -> None:
         """SIGHUP opens the log again. SIGQUIT and SIGTERM remove the pid file."""
         for command in ("fleetiq-echo", "fleetiq-local"):
@@ -227,15 +230,13 @@ class DaemonTests(EndToEndTestCase):
                 if command == "fleetiq-echo":
                     options.append(f"--local={ANY_PORT}")
                 pid, log = await self.daemon(*options)
-                await self.untilTrue(lambda log=log: log.exists() and "http://" in log.read_text())
+                await self.untilLogged(log, "http://")
                 log.rename(f"{log}.old")
                 os.kill(pid, signal.SIGHUP)
-                await self.untilTrue(
-                    lambda log=log: log.exists() and "Received SIGHUP: the log" in log.read_text()
-                )
+                await self.untilLogged(log, "Received SIGHUP: the log")
                 os.kill(pid, number)
                 await self.untilTrue(lambda: not (self.folder / "twistd.pid").exists())
-                await self.untilTrue(lambda log=log: "Server Shut Down." in log.read_text())
+                await self.untilLogged(log, "Server Shut Down.")
                 log.unlink()
 
     async def test_portTaken(self) -> None:
