@@ -69,8 +69,9 @@ class LimitedChannel(HTTPChannel):
         super().allContentReceived()
 
     def requestDone(self, request: HTTPRequest) -> None:
-        self.site.channels.pop(self, None)
-        self.site.channels[self] = None  # the most recent one is last
+        if self in self.site.channels:
+            del self.site.channels[self]
+            self.site.channels[self] = None  # the most recent one is last
         super().requestDone(request)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:

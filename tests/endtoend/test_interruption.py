@@ -53,13 +53,15 @@ class InterruptionTests(EndToEndTestCase):
         FleetIQ and the status port stay until a signal.
         """
         child, fleet, _ = await self.embedded(f"--status={ANY_PORT}")
-        where = await child.said(r" Status on ")
+        where = await child.anyLine(r" Status on ")
         gameServerId = await child.available()
         [instance, *_] = [each["InstanceId"] for each in (await fleet.state())["instances"]]
         await fleet.control("interrupt", InstanceId=instance, kind="spot", seconds=60)
-        await child.says(rf" Deregistered {gameServerId}\.$")
-        await child.says(rf" The local FleetIQ stays at {fleet.url}: press Ctrl-C, or send SIGTERM")
+        await child.nextLine(rf" Deregistered {gameServerId}\.$")
+        await child.nextLine(
+            rf" The local FleetIQ stays at {fleet.url}: press Ctrl-C, or send SIGTERM"
+        )
         self.assertTrue(where)
         self.assertEqual(await fleet.gameServers(), {})
         child.transport.signalProcess("INT")
-        self.assertEqual(await child.ends(), -signal.SIGINT)
+        self.assertEqual(await child.exitStatus(), -signal.SIGINT)

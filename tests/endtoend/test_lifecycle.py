@@ -92,14 +92,16 @@ class SessionTests(EndToEndTestCase):
         self.assertEqual(set(await fleet.gameServers()), ids)
         for port in (first, second):
             player = await self.player(port)
-            player.say(b"hello\nq\n")
-            self.assertEqual(await player.isClosed(), b"hello\n")
-            ids.remove((await child.says(r" Deregistered (\S+)\.$"))[1])
+            player.send(b"hello\nq\n")
+            self.assertEqual(await player.whenClosed(), b"hello\n")
+            ids.remove((await child.nextLine(r" Deregistered (\S+)\.$"))[1])
         self.assertEqual(ids, set())
-        await child.says(rf" The local FleetIQ stays at {fleet.url}: press Ctrl-C, or send SIGTERM")
+        await child.nextLine(
+            rf" The local FleetIQ stays at {fleet.url}: press Ctrl-C, or send SIGTERM"
+        )
         self.assertEqual(await fleet.gameServers(), {})
         child.transport.signalProcess("TERM")
-        self.assertEqual(await child.ends(), -signal.SIGTERM)
+        self.assertEqual(await child.exitStatus(), -signal.SIGTERM)
 
     async def test_oneSessionWithoutEmbedded(self) -> None:
         """Without an embedded FleetIQ, the process ends with the last game server."""
@@ -107,8 +109,8 @@ class SessionTests(EndToEndTestCase):
         child = self.echo(f"--local={fleet.url}", "--session=exit")
         player = await self.player(await self.gamePort(child))
         await child.available()
-        player.say(b"hello\nq\n")
-        self.assertEqual(await child.ends(), 0)
+        player.send(b"hello\nq\n")
+        self.assertEqual(await child.exitStatus(), 0)
 
 
 class OtherClientTests(EndToEndTestCase):

@@ -59,11 +59,11 @@ class StalledReaderTests(EndToEndTestCase):
         """Many players are served, and the process stops by SIGTERM."""
         for number in range(PLAYERS):
             player = await self.player(port)
-            player.say(b"%d" % number)
-            await player.hears(b"%d" % number)
+            player.send(b"%d" % number)
+            await player.receives(b"%d" % number)
             player.abort()
         child.transport.signalProcess("TERM")
-        self.assertEqual(await child.ends(), -signal.SIGTERM)
+        self.assertEqual(await child.exitStatus(), -signal.SIGTERM)
 
     async def servesPlayers(self, *runner: str) -> None:
         child, read = self.startWithPipe(
@@ -102,7 +102,7 @@ class StalledReaderTests(EndToEndTestCase):
         for _ in range(PLAYERS):
             await fleet.control("reset")
         child.transport.signalProcess("TERM")
-        self.assertEqual(await child.ends(), -signal.SIGTERM)
+        self.assertEqual(await child.exitStatus(), -signal.SIGTERM)
 
 
 class LogFileTests(EndToEndTestCase):
@@ -124,7 +124,7 @@ class LogFileTests(EndToEndTestCase):
         )
         await self.untilServed(port)
         child.transport.signalProcess("TERM")
-        self.assertEqual(await child.ends(), -signal.SIGTERM)
+        self.assertEqual(await child.exitStatus(), -signal.SIGTERM)
 
     async def test_fifo(self) -> None:
         """A FIFO that nobody has opened holds nothing up; what was logged is there for a reader."""
@@ -140,7 +140,7 @@ class LogFileTests(EndToEndTestCase):
         self.addCleanup(os.close, read)
         os.set_blocking(read, True)
         child.transport.signalProcess("TERM")
-        self.assertEqual(await child.ends(), -signal.SIGTERM)
+        self.assertEqual(await child.exitStatus(), -signal.SIGTERM)
         logged = os.read(read, 65536).decode()
         self.assertIn("starting up.", logged)
         self.assertIn("Server Shut Down.", logged)
@@ -161,10 +161,10 @@ class LogFileTests(EndToEndTestCase):
     async def test_lastLines(self) -> None:
         """The last line is in the log, though nothing of ours runs after it."""
         child = self.start_("-n")
-        await child.says(r" For an SDK: export AWS_EC2_METADATA")
+        await child.nextLine(r" For an SDK: export AWS_EC2_METADATA")
         child.transport.signalProcess("TERM")
-        await child.says(r"Server Shut Down\.$")
-        self.assertEqual(await child.ends(), -signal.SIGTERM)
+        await child.nextLine(r"Server Shut Down\.$")
+        self.assertEqual(await child.exitStatus(), -signal.SIGTERM)
 
     async def test_reopen(self) -> None:
         """SIGUSR1 and SIGUSR2 open a renamed log again."""
@@ -176,7 +176,7 @@ class LogFileTests(EndToEndTestCase):
             child.transport.signalProcess(getattr(signal, f"SIG{name}"))
         await self.untilText(path, "Received SIGUSR2: the log was opened again.")
         child.transport.signalProcess("TERM")
-        self.assertEqual(await child.ends(), -signal.SIGTERM)
+        self.assertEqual(await child.exitStatus(), -signal.SIGTERM)
         self.assertTrue(path.read_text().endswith("Server Shut Down.\n"))
 
     async def untilText(self, path: Path, text: str) -> None:

@@ -120,22 +120,22 @@ class EverySignalTests(EndToEndTestCase):
             child = self.echo(f"--local={fleet.url}", "--grace=600", reactor=reactor)
             player = await self.player(await self.gamePort(child))
             await child.available()
-            player.say(b"before")
-            await player.hears(b"before")
-            await child.says(r" UTILIZED: session 1\.$")
+            player.send(b"before")
+            await player.receives(b"before")
+            await child.nextLine(r" UTILIZED: session 1\.$")
             for reopening in (signal.SIGUSR1, signal.SIGUSR2):
                 child.transport.signalProcess(reopening)
-                await child.says(rf" Received {reopening.name}: the log was opened again\.$")
+                await child.nextLine(rf" Received {reopening.name}: the log was opened again\.$")
             child.transport.signalProcess(number)
-            await child.says(rf" Received {number.name}, shutting down\.$")
-            await child.says(STOPPING)
+            await child.nextLine(rf" Received {number.name}, shutting down\.$")
+            await child.nextLine(STOPPING)
             if name == "HUP":
-                player.say(b"after")
-                await player.hears(b"after")
+                player.send(b"after")
+                await player.receives(b"after")
                 child.transport.signalProcess(number)
-                await child.says(r" Second signal received: skipping the grace period\.$")
-            await child.says(r" Deregistered ")
-            self.assertEqual(await child.ends(), -number)
+                await child.nextLine(r" Second signal received: skipping the grace period\.$")
+            await child.nextLine(r" Deregistered ")
+            self.assertEqual(await child.exitStatus(), -number)
             self.assertEqual(await fleet.gameServers(), {})
 
     async def test_default(self) -> None:
@@ -191,9 +191,9 @@ class StartingTests(EndToEndTestCase):
                     *("python", "-c", _WHILE.format(number=int(number), phase=code), "-n"),
                     *("fleetiq-echo", f"--listen={ANY_PORT}", f"--local={ANY_PORT}"),
                 )
-                self.assertEqual(await child.ends(), -number, (phase, child.story()))
-                self.assertNotIn("Traceback", child.story(), phase)
-                self.assertNotIn("Cannot start", child.story(), phase)
+                self.assertEqual(await child.exitStatus(), -number, (phase, child.describe()))
+                self.assertNotIn("Traceback", child.describe(), phase)
+                self.assertNotIn("Cannot start", child.describe(), phase)
 
 
 class DaemonTests(EndToEndTestCase):
@@ -203,7 +203,7 @@ class DaemonTests(EndToEndTestCase):
         """Start a daemon. Return its process id, and its log."""
         log = self.folder / "twistd.log"
         parent = self.start("twistd", *options)
-        self.assertEqual(await parent.ends(), 0, parent.story())
+        self.assertEqual(await parent.exitStatus(), 0, parent.describe())
         pid = int((self.folder / "twistd.pid").read_text())
         self.addCleanup(self.killed, pid)
         return pid, log
@@ -241,7 +241,7 @@ class DaemonTests(EndToEndTestCase):
 
     async def test_portTaken(self) -> None:
         """If the port is in use, the terminal shows the whole sentence, with its advice."""
-        port = self.heldPort()
+        port = self.busyPort()
         for command, advice in (
             ("fleetiq-echo", f"Choose another, for example --listen tcp:{port + 1}."),
             ("fleetiq-local", "such as --listen tcp:4571:interface=127.0.0.1"),
@@ -250,8 +250,8 @@ class DaemonTests(EndToEndTestCase):
             if command == "fleetiq-echo":
                 options.append(f"--local={ANY_PORT}")
             child = self.start("twistd", *options)
-            self.assertEqual(await child.ends(), 1)
-            self.assertIn(advice, child.story())
+            self.assertEqual(await child.exitStatus(), 1)
+            self.assertIn(advice, child.describe())
             self.assertFalse((self.folder / "twistd.pid").exists())
 
 
