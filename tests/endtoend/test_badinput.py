@@ -111,7 +111,7 @@ class BytesWarningTests(EndToEndTestCase):
         """The game server and its embedded FleetIQ start, register and stop."""
         python = ("python", "-bb", "-m", "twisted", "--log-format=text", "fleetiq-echo")
         child = self.start(*python, f"--listen={ANY_PORT}", f"--local={ANY_PORT}")
-        await child.says(r" Ready\. ")
+        await child.nextLine(r" Ready\. ")
         child.transport.signalProcess("TERM")
-        await child.says(r" Deregistered ")
-        self.assertEqual(await child.ends(), -signal.SIGTERM)
+        await child.nextLine(r" Deregistered ")
+        self.assertEqual(await child.exitStatus(), -signal.SIGTERM)
