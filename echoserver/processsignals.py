@@ -10,7 +10,6 @@ from types import FrameType
 from typing import Any
 from typing import Protocol as TypingProtocol
 
-from twisted.application.service import ServiceMaker
 from twisted.logger import Logger
 
 from echoserver.logwriter import RunnerLog
@@ -30,16 +29,6 @@ def interruptByDefault() -> None:
     """
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
-class InterruptibleServiceMaker(ServiceMaker):
-    """The plugin of a command whose options are imported with L{interruptByDefault}."""
-
-    @property
-    def options(self) -> Any:
-        """Return the class of the command's options."""
-        interruptByDefault()
-        return super().options
 
 
 class Stoppable(TypingProtocol):

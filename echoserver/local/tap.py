@@ -19,7 +19,7 @@ from echoserver.local.model.settings import DEFAULTS, applySetting
 from echoserver.local.model.values import quoted
 from echoserver.local.service import DEFAULT_LISTEN, LocalFleetIQ
 from echoserver.logwriter import RunnerLog
-from echoserver.processsignals import runWithSignals
+from echoserver.processsignals import interruptByDefault, runWithSignals
 
 _log = Logger(namespace="fleetiq.local")
 
@@ -51,6 +51,7 @@ class Options(CommandOptions):
     ]
 
     def __init__(self) -> None:
+        interruptByDefault()
         super().__init__()
         self["group"] = []
         self["setting"] = DEFAULTS

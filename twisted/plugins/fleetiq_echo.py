@@ -1,9 +1,9 @@
 """The commands and the reactor that twistd lists, by name: listing them imports no game."""
 
 from twisted.application.reactors import Reactor
+from twisted.application.service import ServiceMaker
 
 from echoserver.game import gameServiceMaker
-from echoserver.processsignals import InterruptibleServiceMaker
 
 fleetiqEcho = gameServiceMaker(
     "fleetiq-echo",
@@ -18,7 +18,7 @@ fleetiqGame = gameServiceMaker(
     "Any Twisted protocol factory as a game server on Amazon GameLift FleetIQ.",
 )
 
-fleetiqLocal = InterruptibleServiceMaker(
+fleetiqLocal = ServiceMaker(
     "fleetiq-local",
     "echoserver.local.tap",
     "A FleetIQ that runs on this machine, for any AWS SDK.",
