@@ -1,5 +1,5 @@
 """
-HTTP servers for this machine: no access log, a limit for bodies, and the check of Host and Origin.
+HTTP servers for this machine: no access log, limits, and the check of Host and Origin.
 
 A browser can be made to send requests to a local server in two ways. A page of another site sends
 them itself (CSRF): then the browser adds that page's Origin. Or the site's host name resolves to an
@@ -13,21 +13,137 @@ from io import BytesIO
 from typing import Any
 from urllib.parse import urlsplit
 
+from twisted.internet.interfaces import IAddress, IDelayedCall
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.http import HTTPChannel
 from twisted.web.http import Request as HTTPRequest
 from twisted.web.server import Request, Site
 
+_log = Logger(namespace="fleetiq.http")
+
 LONGEST_BODY = 1024 * 1024
+_LONGEST_LENGTH = 18
 # A client may send this much before it reads the rejection. Then its connection is aborted.
 _LONGEST_REJECTED_BODY = 16 * LONGEST_BODY
 
 PLAIN_TEXT = ((b"Content-Type", b"text/plain; charset=utf-8"),)
 
 
+class LimitedChannel(HTTPChannel):
+    """
+    A connection that is closed if a request takes too long to arrive, and may be closed if it is
+    idle and its site has too many.
+    """
+
+    site: QuietSite
+    transport: Any
+
+    _requestTimer: IDelayedCall | None = None
+
+    @property
+    def idle(self) -> bool:
+        """Return whether no request is processed. Only then is there an idle timeout."""
+        return self.timeOut is not None
+
+    def connectionMade(self) -> None:
+        self.site.channels[self] = None
+        super().connectionMade()
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._requestTimer is None and self.idle:
+            self._requestTimer = self.callLater(self.site.requestSeconds, self._requestTooSlow)
+        super().dataReceived(data)
+
+    def headerReceived(self, line: bytes) -> bool:
+        name, _, value = line.partition(b":")
+        if name.strip().lower() == b"content-length" and len(value.strip()) > _LONGEST_LENGTH:
+            # Python does not convert 4,301 digits to a number. This one is rejected as too large.
+            line = name + b":" + (b"9" * _LONGEST_LENGTH if value.strip().isdigit() else b"x")
+        received: bool = super().headerReceived(line)
+        return received
+
+    def allContentReceived(self) -> None:
+        self._cancelRequestTimer()
+        super().allContentReceived()
+
+    def requestDone(self, request: HTTPRequest) -> None:
+        if self in self.site.channels:
+            del self.site.channels[self]
+            self.site.channels[self] = None  # the most recent one is last
+        super().requestDone(request)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._cancelRequestTimer()
+        super().connectionLost(reason)
+        self.site.connectionEnded(self)
+
+    def _requestTooSlow(self) -> None:
+        self._requestTimer = None
+        self.transport.abortConnection()
+
+    def _cancelRequestTimer(self) -> None:
+        if self._requestTimer is not None:
+            self._requestTimer.cancel()
+            self._requestTimer = None
+
+
+class _Refusal(Protocol):
+    """A connection that is refused, because its site has too many and none of them is idle."""
+
+    transport: Any
+
+    def connectionMade(self) -> None:
+        self.transport.write(
+            b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+        )
+        self.transport.loseConnection()
+
+
 class QuietSite(Site):
-    """A site without an access log, and without the timer that an access log needs."""
+    """
+    A site without an access log, and without the timer that an access log needs. It limits its
+    connections: each needs a descriptor, which players and calls to FleetIQ need too.
+
+    @ivar channels: the open connections; the one whose last request is longest ago is first.
+    @ivar maxConnections: if there are as many, a new one closes the first idle one, or is refused
+        with status 503.
+    @ivar requestSeconds: the time in which a request must have arrived.
+    """
 
     noisy = False
     displayTracebacks = False
+    protocol = LimitedChannel  # type: ignore[assignment] # Site declares the wrapper that HTTP/2 needs
+    maxConnections = 32
+    requestSeconds = 10.0
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.channels: dict[LimitedChannel, None] = {}
+        self._full = False
+
+    def buildProtocol(self, addr: IAddress | None) -> Any:
+        if len(self.channels) >= self.maxConnections:
+            if not self._full:
+                _log.warn(
+                    "{count} HTTP connections are open, the most that are allowed: idle ones are"
+                    " closed for new ones.",
+                    count=len(self.channels),
+                )
+            self._full = True
+            first = next((channel for channel in self.channels if channel.idle), None)
+            if first is None:
+                return _Refusal()
+            del self.channels[first]
+            first.transport.abortConnection()
+        return super().buildProtocol(addr)
+
+    def connectionEnded(self, channel: LimitedChannel) -> None:
+        """Forget a connection that has closed."""
+        self.channels.pop(channel, None)
+        if len(self.channels) < self.maxConnections // 2:
+            self._full = False
 
     def startFactory(self) -> None:
         """Start no timer."""

@@ -10,8 +10,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from echoserver.clock import WallClock
+from echoserver.descriptors import DescriptorLimit
 from echoserver.echo import EchoFactory
-from echoserver.game.listener import DescriptorLimit
 from echoserver.gamelift.degraded import Degraded
 from echoserver.gamelift.registration import Registration
 from echoserver.gamelift.service import RegistrationRequest

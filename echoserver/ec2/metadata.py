@@ -215,12 +215,16 @@ class InstanceMetadata:
             ) from error
 
     async def _exchange(self, method: str, url: str, headers: dict[str, list[str]]) -> _Response:
-        response = await self._http.request(method, url, headers=Headers(headers), unbuffered=True)
-        date = response.headers.getRawHeaders("Date") or [""]
+        # Twisted's cache of names compares str with bytes, which python -bb forbids: all are bytes.
+        encoded: Headers = Headers(
+            {name.encode(): [each.encode() for each in values] for name, values in headers.items()}
+        )
+        response = await self._http.request(method, url, headers=encoded, unbuffered=True)
+        date = response.headers.getRawHeaders(b"Date") or [b""]
         body = _Body()
         response.deliverBody(body)
         text = (await body.whole).decode(errors="replace")
-        return _Response(response.code, text, date[0])
+        return _Response(response.code, text, date[0].decode("latin-1"))
 
 
 def _parseDate(date: str) -> float | None:

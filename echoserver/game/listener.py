@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -26,6 +25,7 @@ from twisted.protocols.policies import ProtocolWrapper
 from zope.interface import implementer
 
 from echoserver.address import Address
+from echoserver.descriptors import MAX_ACCEPTS_PER_CYCLE, DescriptorLimit
 from echoserver.ratelimit import TokenBucket
 
 _log = Logger(namespace="fleetiq.game")
@@ -92,104 +92,6 @@ def hostOf(address: IAddress) -> str | None:
     return host
 
 
-RESERVED_DESCRIPTORS = 64
-RECOUNT_INTERVAL = 1.0
-# Counting costs too much to do it for fewer. Accepting resumes when twice as many are free.
-_RECOUNT_STEP = 16
-# Linux's default of fs.nr_open. macOS reports infinity and accepts 10,240.
-_MAX_LIMIT = 1_048_576
-_MAX_LIMIT_MACOS = 10_240
-
-
-def raiseDescriptorLimit() -> int:
-    """Raise the soft limit of open descriptors to the hard one, and return the limit."""
-    soft, hard = (_finite(limit) for limit in resource.getrlimit(resource.RLIMIT_NOFILE))
-    for limit in (min(hard, _MAX_LIMIT), _MAX_LIMIT_MACOS):
-        if soft < limit <= hard:
-            try:
-                resource.setrlimit(
-                    resource.RLIMIT_NOFILE, (limit, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
-                )
-            except (OSError, ValueError):
-                continue
-            return limit
-    return soft
-
-
-def _finite(limit: int) -> int:
-    return 2**31 if limit == resource.RLIM_INFINITY else limit
-
-
-def countDescriptors() -> int | None:
-    """Return how many descriptors are open; None if all are. Takes 20 ms for 65,536."""
-    try:
-        return len(os.listdir("/dev/fd"))
-    except OSError:
-        return None
-
-
-class DescriptorLimit:
-    """
-    The open descriptors of this process, shared by all its game servers.
-
-    Without a free descriptor Twisted accepts connections and closes them. So accepting stops while
-    64 are left, for calls to FleetIQ and for files; new connections wait in the accept queue. They
-    are counted again when as many connections were accepted as descriptors were free.
-
-    @ivar enough: whether connections may be accepted.
-    """
-
-    def __init__(
-        self, clock: IReactorTime, limit: int, count: Callable[[], int | None] = countDescriptors
-    ) -> None:
-        self._clock = clock
-        self._limit = limit
-        self._countOpen = count
-        self._room = 0
-        self._callbacks: list[Callable[[], None]] = []
-        self.enough = True
-
-    def onChange(self, callback: Callable[[], None]) -> None:
-        """Call C{callback} whenever L{enough} changes."""
-        self._callbacks.append(callback)
-
-    def accepted(self) -> None:
-        """Count a connection that was accepted."""
-        self._room -= 1
-        if self._room > 0 or not self.enough:
-            return
-        self._recount()
-        if self._room < _RECOUNT_STEP:
-            _log.warn(
-                "Accepting no more connections: {used} of {limit} descriptors are in use.",
-                used=self._limit - RESERVED_DESCRIPTORS - self._room,
-                limit=self._limit,
-            )
-            self._clock.callLater(RECOUNT_INTERVAL, self._check)
-            self._change(False)
-
-    def _recount(self) -> None:
-        used = self._countOpen()
-        self._room = self._limit - RESERVED_DESCRIPTORS - (self._limit if used is None else used)
-
-    def _check(self) -> None:
-        self._recount()
-        if self._room < 2 * _RECOUNT_STEP:
-            self._clock.callLater(RECOUNT_INTERVAL, self._check)
-        else:
-            _log.info("Accepting connections again.")
-            self._change(True)
-
-    def _change(self, enough: bool) -> None:
-        self.enough = enough
-        for callback in self._callbacks:
-            callback()
-
-
-# Twisted accepts in one cycle as many as in the last one, and 20 more: 52 of the 64 in reserve.
-MAX_ACCEPTS_PER_CYCLE = 32
-
-
 @implementer(IProtocolFactory, ILoggingContext)
 class AcceptLimiter:
     """
@@ -232,7 +134,11 @@ class AcceptLimiter:
 
     def buildProtocol(self, addr: IAddress) -> IProtocol | None:
         if self._port is not None:
-            self._port.numberAccepts = min(MAX_ACCEPTS_PER_CYCLE, self._port.numberAccepts)
+            most = self._descriptors.mostAccepts
+            # With 0, Twisted does not raise the number after this cycle.
+            self._port.numberAccepts = (
+                min(most, self._port.numberAccepts) if most == MAX_ACCEPTS_PER_CYCLE else 0
+            )
             self._consume()
             self._descriptors.accepted()
         return self._factory.buildProtocol(addr)
@@ -275,7 +181,8 @@ class AcceptLimiter:
         if self._port is None:
             return
         if self._pause is None and self.accepting:
-            self._port.numberAccepts = 1 if self._rate is not None else MAX_ACCEPTS_PER_CYCLE
+            most = self._descriptors.mostAccepts
+            self._port.numberAccepts = 1 if self._rate is not None else most
             self._port.startReading()
         else:
             self._port.stopReading()

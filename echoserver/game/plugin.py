@@ -11,6 +11,7 @@ from zope.interface import implementer
 
 # By name, so that "twistd --help", which loads each plugin, imports neither the server nor a game.
 _OPTIONS_FOR = "echoserver.server.options.optionsFor"
+_INTERRUPT_BY_DEFAULT = "echoserver.processsignals.interruptByDefault"
 _MAKE_SERVICE = "echoserver.server.tap.makeService"
 
 
@@ -40,6 +41,7 @@ class GameServiceMaker:
     @property
     def options(self) -> Any:
         """Return the class of the command's options: the game server's and the game's."""
+        namedAny(_INTERRUPT_BY_DEFAULT)()
         gameOptions = self._gameOptions
         if isinstance(gameOptions, str):
             gameOptions = namedAny(gameOptions)

@@ -183,6 +183,11 @@ class Registration:
         self.state = replace(self.state, failures=0)
         self._wait.wake()
 
+    def reportNow(self) -> None:
+        """Send a health report now: FleetIQ may not know the game server any more."""
+        self.nextReportDue = self._clock.seconds()
+        self.retryNow()
+
     def whenCallDone(self) -> Deferred[None]:
         """Return a Deferred that fires when the call in flight has ended, in any way."""
         done: Deferred[None] = Deferred()

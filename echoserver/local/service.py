@@ -1,7 +1,7 @@
 """The local FleetIQ as a service: the model and its HTTP server on one port."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
 
@@ -26,7 +26,7 @@ from echoserver.local.http.controls import (
 from echoserver.local.http.events import EventsControl, JournalControl
 from echoserver.local.http.imds import Access, Instances, Tokens, addMetadata
 from echoserver.local.http.operations import Operations
-from echoserver.local.http.site import LocalSite
+from echoserver.local.http.site import MAX_CONNECTIONS, LocalSite
 from echoserver.local.model.faults import Faults
 from echoserver.local.model.fleet import Fleet
 from echoserver.local.model.journal import Journal
@@ -47,6 +47,7 @@ class LocalFleetIQ(Service):
     clock.
 
     @ivar url: its URL on this machine; empty before it is started.
+    @ivar onReset: called after a reset.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class LocalFleetIQ(Service):
         imds: str = "both",
         settings: Settings = DEFAULTS,
         quotas: bool = False,
+        maxConnections: int = MAX_CONNECTIONS,
     ) -> None:
         """
         @param listen: an endpoint description of the kind C{tcp:} or C{tcp6:}.
@@ -71,6 +73,7 @@ class LocalFleetIQ(Service):
         @param timeScale: seconds of the local clock per real second.
         @param imds: the versions of the metadata service: C{"v1"}, C{"v2"} or C{"both"}.
         @param quotas: whether AWS's default quotas and rates apply.
+        @param maxConnections: connections at most; beyond them idle ones are closed.
         @raise ValueError: C{listen}, C{timeScale} or C{imds} is wrong. The message is a sentence.
         """
         self._listen = listen
@@ -78,6 +81,7 @@ class LocalFleetIQ(Service):
         self._endpoint = _parseEndpoint(reactor, listen)
         self._port: IListeningPort | None = None
         self.url = ""
+        self.onReset: Callable[[], object] = lambda: None
         rng = Random(seed)
         self._clock = clock = LocalClock(reactor, timeScale)
         seconds = clock.seconds
@@ -106,7 +110,7 @@ class LocalFleetIQ(Service):
         self._api.putChild(b"_local", controls)
         self._api.putChild(b"instances", Instances(fleet, access))
         addMetadata(self._api, lambda now: fleet.groups(now).firstInstance(), access)
-        self._site = LocalSite(self._api, reactor, seconds)
+        self._site = LocalSite(self._api, reactor, seconds, maxConnections)
 
     def startService(self) -> None:
         """
@@ -156,6 +160,7 @@ class LocalFleetIQ(Service):
         self._populate()
         self._timer.clockMoved()
         self._report("reset", "reset: all is as at the start")
+        self.onReset()
 
     def _populate(self) -> None:
         for name in self._groups:

@@ -1,32 +1,35 @@
 """C{twistd fleetiq-local}: its options, and the service that they configure."""
 
 import re
-from collections.abc import Sequence
 from errno import EACCES, EADDRINUSE
-from getopt import GetoptError
 from typing import Any, ClassVar
 
 from twisted.application.service import IService
+from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
-from twisted.python.usage import Options as UsageOptions
 from twisted.python.usage import UsageError
 
+from echoserver.commandline import CommandOptions, StartErrors
+from echoserver.descriptors import raiseDescriptorLimit
 from echoserver.local.clock import MAX_SCALE
 from echoserver.local.http.imds import VERSIONS
 from echoserver.local.model.groups import MAX_INSTANCES
 from echoserver.local.model.settings import DEFAULTS, applySetting
 from echoserver.local.model.values import quoted
 from echoserver.local.service import DEFAULT_LISTEN, LocalFleetIQ
+from echoserver.logwriter import RunnerLog
+from echoserver.processsignals import interruptByDefault, runWithSignals
 
 _log = Logger(namespace="fleetiq.local")
 
 _GROUP_NAME = re.compile(r"[a-zA-Z0-9.-]{1,128}")
 
 
-class Options(UsageOptions):
+class Options(CommandOptions):
     """The options of C{twistd fleetiq-local}. A wrong one ends it with a sentence and status 1."""
 
+    command = program = "fleetiq-local"
     synopsis = "[options]"
     longdesc = "A FleetIQ that runs on this machine, for any AWS SDK."
     optParameters: ClassVar = [
@@ -48,6 +51,7 @@ class Options(UsageOptions):
     ]
 
     def __init__(self) -> None:
+        interruptByDefault()
         super().__init__()
         self["group"] = []
         self["setting"] = DEFAULTS
@@ -69,14 +73,6 @@ class Options(UsageOptions):
         except ValueError as error:
             raise UsageError(f"--setting is {error}") from error
 
-    def parseOptions(self, options: Sequence[str] | None = None) -> None:
-        try:
-            super().parseOptions(options)
-        except UsageError as error:
-            isSyntax = isinstance(error.__context__, GetoptError)
-            hint = "; 'twistd fleetiq-local --help' lists the options." if isSyntax else ""
-            raise SystemExit(f"fleetiq-local: {error}{hint}") from error
-
     def parseArgs(self, *rest: str) -> None:
         if rest:
             raise UsageError(f"{quoted(rest[0])} is not an option: options begin with --.")
@@ -90,10 +86,7 @@ class Options(UsageOptions):
             raise UsageError(f"--imds is {self['imds']!r}: it must be {', '.join(VERSIONS)}.")
         if self["seed"] is not None:
             self["seed"] = _whole("--seed", self["seed"], 0, 2**63)
-        # With its pid file, twistd -n would not start twice in one directory.
-        parent: dict[str, Any] = self.parent or {}
-        if parent.get("nodaemon") and parent.get("pidfile") == "twistd.pid":
-            parent["pidfile"] = ""
+        super().postOptions()
 
 
 def settingsOf(options: Options) -> dict[str, Any]:
@@ -114,11 +107,25 @@ def settingsOf(options: Options) -> dict[str, Any]:
 class LocalProgram(LocalFleetIQ):
     """The local FleetIQ as a program: logs how to use it, and ends if it cannot listen."""
 
-    def __init__(self, reactor: Any, options: Options) -> None:
-        super().__init__(reactor, **settingsOf(options))
+    signalled = False
+    exitCode = 0
+
+    def __init__(self, reactor: Any, options: Options, log: RunnerLog | None = None) -> None:
+        # A quarter of the descriptors is left for files and the listening port.
+        connections = raiseDescriptorLimit() * 3 // 4
+        super().__init__(reactor, **settingsOf(options), maxConnections=connections)
         self._options = options
+        self._runnerLog = log or RunnerLog(None)
+        self._startErrors = StartErrors(options.foreground)
+        self.stopping = False
+
+    def setServiceParent(self, parent: Any) -> None:
+        """Join the application of twistd, whose log is then ours."""
+        self._runnerLog.addTo(parent)
+        super().setServiceParent(parent)
 
     def startService(self) -> None:
+        self._runnerLog.start()
         try:
             super().startService()
         except CannotListenError as error:
@@ -126,10 +133,20 @@ class LocalProgram(LocalFleetIQ):
                 f"fleetiq-local cannot listen on {self._options['listen']}: {error.socketError}. "
                 + _hint(error)
             )
-            # A daemon's SystemExit would not reach its parent process, which waits for the start.
-            parent: dict[str, Any] = self._options.parent or {"nodaemon": True}
-            end = SystemExit if parent["nodaemon"] else RuntimeError
-            raise end(sentence) from error
+            raise self._startErrors.error(sentence) from error
+        self._startErrors.started()
+        self._logUse()
+
+    def stopService(self) -> Deferred[None]:
+        self.stopping = True
+        return super().stopService()
+
+    def skipGracePeriod(self) -> None:
+        """Do nothing: a local FleetIQ stops at once."""
+
+    stopWithoutGrace = skipGracePeriod
+
+    def _logUse(self) -> None:
         groups, instances = self._options["group"], self._options["instances"]
         scale = self._options["time-scale"]
         timeout = self._options["health-timeout"] / scale
@@ -151,10 +168,13 @@ class LocalProgram(LocalFleetIQ):
 def makeService(options: Options) -> IService:
     from twisted.internet import reactor
 
+    log = RunnerLog(options.parent)
     try:
-        return LocalProgram(reactor, options)
+        program = LocalProgram(reactor, options, log)
     except ValueError as error:
         raise SystemExit(f"fleetiq-local: --listen is {error}") from error
+    runWithSignals(reactor, program, log, options.foreground)
+    return program
 
 
 def _hint(error: CannotListenError) -> str:

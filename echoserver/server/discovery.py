@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
@@ -177,7 +178,7 @@ async def groupOf(target: AWSTarget | LocalTarget, http: HTTPClient, instanceId:
         return target.group
     try:
         response = await http.get(f"{target.url}/_local/state")
-        instances = (await response.json())["instances"]
+        instances = json.loads(await response.content())["instances"]
         groups = {each["InstanceId"]: str(each["GameServerGroupName"]) for each in instances}
     except Exception as error:
         raise NoMetadata(f"No local FleetIQ responds at {target.url}: {error!r}.") from error

@@ -17,10 +17,11 @@ from twisted.internet.interfaces import (
 )
 from twisted.logger import Logger
 
+from echoserver.descriptors import DescriptorLimit
 from echoserver.game import Game, Player
 from echoserver.game.admission import ClaimCheck, overLimit
 from echoserver.game.connections import Connection, Connections, callHook
-from echoserver.game.listener import AcceptLimiter, DescriptorLimit, describe, setSocketOptions
+from echoserver.game.listener import AcceptLimiter, describe, setSocketOptions
 from echoserver.game.session import ConnectionsByPeer, Session
 from echoserver.gamelift.lifecycle import Absent, Available, Desired, Utilized
 from echoserver.gamelift.registration import Registration
@@ -300,6 +301,11 @@ class GameServer(Service):
             ),
             self._registration,
         )
+
+    def reportNow(self) -> None:
+        """Send a health report now: the local FleetIQ was reset."""
+        if self._registration is not None:
+            self._registration.reportNow()
 
     def skipGracePeriod(self) -> None:
         """End the grace period of the running session now."""

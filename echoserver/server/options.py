@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getopt
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -11,6 +10,7 @@ from typing import Any
 from twisted.python import usage
 from twisted.python.reflect import accumulateClassList, prefixedMethodNames
 
+from echoserver.commandline import CommandOptions
 from echoserver.ec2.identity import ConnectionInfoTemplate
 from echoserver.ec2.interruption import InterruptionConfig
 from echoserver.gamelift.service import checkData
@@ -51,7 +51,7 @@ _LOCAL_URL = (
 )
 
 
-class GameServerOptions(usage.Options):
+class GameServerOptions(CommandOptions):
     """
     The options of every game. See L{optionsFor}.
 
@@ -152,19 +152,6 @@ class GameServerOptions(usage.Options):
         super().__init__()
         self._environ = environ
 
-    def parseOptions(self, options: Sequence[str] | None = None) -> None:
-        """
-        Parse and check the options.
-
-        @raise SystemExit: with a sentence, and exit code 1; twistd itself would exit with 0.
-        """
-        try:
-            super().parseOptions(options)
-        except usage.UsageError as error:
-            notParsed = isinstance(error.__context__, getopt.GetoptError)
-            hint = f"; 'twistd {self.command} --help' lists the options." if notParsed else ""
-            raise SystemExit(f"twistd {self.command}: {error}{hint}") from error
-
     def parseArgs(self, *rest: str) -> None:
         if rest:
             raise usage.UsageError(
@@ -173,11 +160,6 @@ class GameServerOptions(usage.Options):
             )
 
     def postOptions(self) -> None:
-        parent = self.parent
-        foreground = parent is None or bool(parent.get("nodaemon"))
-        if parent is not None and foreground and parent["pidfile"] == "twistd.pid":
-            # In the foreground, a pid file would only prevent a second process in this directory.
-            parent["pidfile"] = ""
         servers = whole(self, "servers", 1)
         if self["game-server-id"] is not None and servers > 1:
             raise usage.UsageError(
@@ -203,10 +185,10 @@ class GameServerOptions(usage.Options):
                 self, "game-server-id", _SERVER_ID, "3 to 128 letters, digits, '.' or '-'"
             ),
             gameServerData=self._gameServerData(),
-            foreground=foreground,
+            foreground=self.foreground,
         )
         self.makeFactory = self._makeFactory()
-        super().postOptions()  # those of a game: see optionsFor
+        super().postOptions()  # those of twistd's pid file, and of a game: see optionsFor
 
     def _target(self) -> AWSTarget | EmbeddedTarget | LocalTarget:
         group, local = self["group"], self["local"]
@@ -280,8 +262,11 @@ class GameServerOptions(usage.Options):
         value: str | None = self["state-dir"]
         if value is not None and not value.strip():
             raise invalid("state-dir", value, "a directory that this user can write to")
+        if value is not None:
+            # A path is decoded as the file system's, not as UTF-8: with LC_ALL=C these differ.
+            return os.fsdecode(value.encode())
         # If a unit has several state directories, systemd separates them with colons.
-        return value or self._environ.get("STATE_DIRECTORY", "").partition(":")[0] or None
+        return self._environ.get("STATE_DIRECTORY", "").partition(":")[0] or None
 
     def _gameServerData(self) -> str | None:
         data: str | None = self["game-server-data"]

@@ -21,13 +21,16 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from echoserver.clock import WallClock
+from echoserver.commandline import StartErrors
+from echoserver.descriptors import DescriptorLimit, raiseDescriptorLimit
 from echoserver.ec2.interruption import InterruptionPoller
 from echoserver.ec2.metadata import InstanceMetadata, NoIdentity, NoMetadata, makeHTTPClient
-from echoserver.game.listener import DescriptorLimit, describe, raiseDescriptorLimit
+from echoserver.game.listener import describe
 from echoserver.gamelift.client import GameLift, IdleExitThreadPool
 from echoserver.gamelift.errors import CallFailed
 from echoserver.gamelift.idstore import prepare
 from echoserver.gamelift.service import FleetIQ
+from echoserver.logwriter import RunnerLog
 from echoserver.server.config import Settings
 from echoserver.server.discovery import AWSTarget, EmbeddedTarget, LocalTarget, discover
 from echoserver.server.endpoints import (
@@ -58,6 +61,7 @@ class ServerProcess(Service):
     @param makeFactory: makes the protocol factory of a game server.
     @param command: the command of twistd, for error messages.
     @param options: the options that the game sees.
+    @param log: the log of twistd, which this service starts; None if there is none.
     @ivar exitCode: the exit code of the process, if it is neither 0 nor a signal.
     @ivar signalled: whether a signal has told the process to stop.
     @ivar stopping: whether it stops, for any reason.
@@ -71,8 +75,11 @@ class ServerProcess(Service):
         makeFactory: Callable[[Any], IProtocolFactory],
         command: str,
         options: Mapping[str, Any],
+        log: RunnerLog | None = None,
     ) -> None:
         self._reactor = reactor
+        self._runnerLog = log or RunnerLog(None)
+        self._startErrors = StartErrors(settings.foreground)
         self._settings = settings
         self._environ = environ
         self._command = command
@@ -106,8 +113,14 @@ class ServerProcess(Service):
             for description in settings.listen
         ]
 
+    def setServiceParent(self, parent: Any) -> None:
+        """Join the application of twistd, whose log is then ours."""
+        self._runnerLog.addTo(parent)
+        super().setServiceParent(parent)
+
     def startService(self) -> None:
         """@raise SystemExit: with a message and status 1, if a port cannot be bound."""
+        self._runnerLog.start()
         super().startService()
         if self._settings.stateDir is not None:
             self._prepareStateDir(Path(self._settings.stateDir))
@@ -124,7 +137,8 @@ class ServerProcess(Service):
             server.startService()
             ports.append(server.listen().addErrback(self._cannotListen))
         if self._startupError:
-            raise self._exitError(self._startupError)
+            raise self._startErrors.error(self._startupError)
+        self._startErrors.started()
         self._starting = Deferred.fromCoroutine(self._start(target, ports))
         self._starting.addErrback(self._startFailed, target.hint)
         gatherResults([server.finished for server in self._servers]).addCallback(self._finished)
@@ -137,6 +151,14 @@ class ServerProcess(Service):
     def skipGracePeriod(self) -> None:
         """End the grace period of the running sessions now."""
         _log.info("Second signal received: skipping the grace period.")
+        self._endGracePeriods()
+
+    def stopWithoutGrace(self) -> None:
+        """End the grace period of the running sessions now, because SIGQUIT stops the process."""
+        _log.info("SIGQUIT received: there is no grace period.")
+        self._endGracePeriods()
+
+    def _endGracePeriods(self) -> None:
         for server in self._servers:
             server.skipGracePeriod()
 
@@ -144,19 +166,26 @@ class ServerProcess(Service):
         try:
             prepare(stateDir)
         except ValueError as error:
-            raise self._exitError(f"twistd {self._command}: --state-dir: {error}") from error
+            raise self._startErrors.error(
+                f"twistd {self._command}: --state-dir: {error}"
+            ) from error
 
     def _startLocalFleetIQ(self, listen: str) -> LocalTarget:
         from echoserver.local.service import LocalFleetIQ
 
         try:
             self._local = LocalFleetIQ(self._reactor, listen)
+            self._local.onReset = self._localReset
             self._local.startService()
         except ValueError as error:
-            raise self._exitError(f"twistd {self._command}: --local: {error}") from error
+            raise self._startErrors.error(f"twistd {self._command}: --local: {error}") from error
         except CannotListenError as error:
-            raise self._exitError(localNotListening(error, self._command)) from error
+            raise self._startErrors.error(localNotListening(error, self._command)) from error
         return LocalTarget(self._local.url, self._local.url)
+
+    def _localReset(self) -> None:
+        for server in self._servers:
+            server.reportNow()
 
     def _openStatusPort(self, endpoint: IStreamServerEndpoint) -> None:
         from echoserver.server.statusport import StatusPort
@@ -176,11 +205,6 @@ class ServerProcess(Service):
         )
         self._callEnded = self._statusPort.metrics.ended
         self._statusPort.listen(endpoint).addCallbacks(opened, failed)
-
-    def _exitError(self, message: str) -> BaseException:
-        """Return the exception that ends twistd in L{startService} with a message and status 1."""
-        # twistd reports only an Exception to the parent of a daemon; a SystemExit is lost.
-        return SystemExit(message) if self._settings.foreground else RuntimeError(message)
 
     def _cannotListen(self, failure: Failure) -> int:
         message = playersNotListening(failure.value, self._command)
@@ -267,9 +291,18 @@ class ServerProcess(Service):
             self._stopReactor()
 
     def _finished(self, _: object) -> None:
-        if self.running:
+        if not self.running:
+            return
+        if self._local is None:
             _log.info("All game servers are shut down.")
             self._stopReactor()
+        else:
+            # Its page shows what happened, also after an interruption that was tried out.
+            _log.info(
+                "All game servers are shut down. The local FleetIQ stays at {url}: press Ctrl-C, or"
+                " send SIGTERM, to end it.",
+                url=self._local.url,
+            )
 
     def _stopReactor(self) -> None:
         try:

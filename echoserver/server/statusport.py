@@ -42,6 +42,7 @@ class StatusPort:
         @param degradedSince: returns since when the process is degraded, in seconds of C{clock};
             C{None} if it is not.
         """
+        self._clock = clock
         self._wallClock = wallClock
         self._statuses = statuses
         self._process = process
@@ -60,7 +61,7 @@ class StatusPort:
             self._port = port
             return port
 
-        site = QuietSite(_Root(self), requestFactory=_StatusRequest, timeout=IDLE_SECONDS)
+        site = QuietSite(_Root(self), _StatusRequest, timeout=IDLE_SECONDS, reactor=self._clock)
         return endpoint.listen(site).addCallback(listening)
 
     def stop(self) -> Deferred[Any]:
@@ -142,6 +143,18 @@ class _Page(Resource):
     def render_GET(self, request: Request) -> bytes:
         request.setHeader(b"Cache-Control", b"no-store")
         return self._page(request)
+
+    def render_HEAD(self, request: Request) -> bytes:
+        request.setHeader(b"Content-Length", b"%d" % len(self.render_GET(request)))
+        return b""
+
+    def render_OPTIONS(self, request: Request) -> bytes:
+        """Return the status of GET without its body: some load balancers check with OPTIONS."""
+        self.render_GET(request)
+        if request.path in (b"/", b"*"):
+            request.setResponseCode(200)
+        request.setHeader(b"Allow", b"GET, HEAD, OPTIONS")
+        return b""
 
 
 class _StatusRequest(LocalOnlyRequest):

@@ -1,22 +1,20 @@
-"""C{makeService} of the twistd plugins; signals and exit codes."""
+"""C{makeService} of the twistd plugins."""
 
 from __future__ import annotations
 
-import atexit
 import gc
 import os
-import signal
-import sys
 import time
 from collections.abc import Callable
 from functools import partial
-from types import FrameType
 from typing import Any
 
 from twisted.application.service import IService
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import Factory
 
+from echoserver.logwriter import RunnerLog
+from echoserver.processsignals import runWithSignals
 from echoserver.server.options import GameServerOptions
 from echoserver.server.process import ServerProcess
 
@@ -34,12 +32,11 @@ def makeService(options: GameServerOptions) -> IService:
     useMonotonicClock(reactor)
     gc.disable()
     reactor.callWhenRunning(partial(freezeGarbage, reactor))
+    log = RunnerLog(options.parent)
     process = ServerProcess(
-        reactor, options.settings, os.environ, options.makeFactory, options.command, options
+        reactor, options.settings, os.environ, options.makeFactory, options.command, options, log
     )
-    signals = SignalHandlers(reactor, process)
-    atexit.register(signals.exit)
-    reactor.callWhenRunning(signals.install)
+    runWithSignals(reactor, process, log, options.foreground)
     return process
 
 
@@ -66,38 +63,3 @@ def freezeGarbage(reactor: IReactorTime) -> None:
         gc.enable()
 
     reactor.callLater(STARTUP_SECONDS, enable)
-
-
-class SignalHandlers:
-    """The handlers of SIGINT and SIGTERM, and the exit code of the process."""
-
-    def __init__(self, reactor: Any, process: ServerProcess) -> None:
-        self._reactor = reactor
-        self._process = process
-
-    def install(self) -> None:
-        """Wrap Twisted's handlers: the second signal skips the grace period."""
-        for number in (signal.SIGINT, signal.SIGTERM):
-            twistedHandler = signal.getsignal(number)
-            if callable(twistedHandler):
-                signal.signal(number, partial(self.onSignal, twistedHandler))
-
-    def onSignal(
-        self,
-        twistedHandler: Callable[[int, FrameType | None], Any],
-        number: int,
-        frame: FrameType | None,
-    ) -> None:
-        """Handle a signal: the first is passed to Twisted's handler."""
-        if self._process.signalled or self._process.stopping:
-            self._reactor.callFromThread(self._process.skipGracePeriod)
-            return
-        self._process.signalled = True
-        twistedHandler(number, frame)
-
-    def exit(self) -> None:
-        """Exit with the process's code: twistd has no API for exit codes."""
-        if self._process.exitCode:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(self._process.exitCode)

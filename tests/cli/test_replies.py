@@ -112,7 +112,8 @@ class CheckTests(RepliesTestCase):
                 if operation == "DeregisterGameServer" and not body:
                     continue
                 problem = self.problem(operation, body, contentType)
-                self.assertTrue(problem.startswith(f"{operation} returned an invalid reply: "), problem)
+                sentence = f"{operation} returned an invalid reply: "
+                self.assertTrue(problem.startswith(sentence), problem)
                 self.assertIn(f"{URL} responded with status 200 and ", problem)
                 self.assertIn("an empty body" if not body else f"{len(body):,d} bytes, ", problem)
 

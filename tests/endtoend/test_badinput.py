@@ -1,6 +1,7 @@
 """Errors at the start: each gives one sentence and the documented exit status."""
 
 import re
+import signal
 
 from tests.endtoend.processes import ANY_PORT, Child, EndToEndTestCase
 
@@ -101,3 +102,16 @@ class RefusedTests(BadInputTestCase):
                 " --connection-info.",
                 sentence,
             )
+
+
+class BytesWarningTests(EndToEndTestCase):
+    """python -bb, which makes a comparison of str and bytes an error."""
+
+    async def test_starts(self) -> None:
+        """The game server and its embedded FleetIQ start, register and stop."""
+        python = ("python", "-bb", "-m", "twisted", "--log-format=text", "fleetiq-echo")
+        child = self.start(*python, f"--listen={ANY_PORT}", f"--local={ANY_PORT}")
+        await child.nextLine(r" Ready\. ")
+        child.transport.signalProcess("TERM")
+        await child.nextLine(r" Deregistered ")
+        self.assertEqual(await child.exitStatus(), -signal.SIGTERM)

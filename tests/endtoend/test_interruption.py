@@ -1,6 +1,8 @@
 """Interruptions of an instance, from the notice to the end of the process."""
 
-from tests.endtoend.processes import EndToEndTestCase
+import signal
+
+from tests.endtoend.processes import ANY_PORT, EndToEndTestCase
 
 
 class InterruptionTests(EndToEndTestCase):
@@ -44,3 +46,22 @@ class InterruptionTests(EndToEndTestCase):
         self.assertEqual(await terminating.exitStatus(), 0)
         self.assertEqual(await fleet.gameServers(), onSecond)
         self.assertIsNone(draining.status)
+
+    async def test_embedded(self) -> None:
+        """
+        An interruption of the instance of an embedded FleetIQ deregisters the game server. The
+        FleetIQ and the status port stay until a signal.
+        """
+        child, fleet, _ = await self.embedded(f"--status={ANY_PORT}")
+        where = await child.anyLine(r" Status on ")
+        gameServerId = await child.available()
+        [instance, *_] = [each["InstanceId"] for each in (await fleet.state())["instances"]]
+        await fleet.control("interrupt", InstanceId=instance, kind="spot", seconds=60)
+        await child.nextLine(rf" Deregistered {gameServerId}\.$")
+        await child.nextLine(
+            rf" The local FleetIQ stays at {fleet.url}: press Ctrl-C, or send SIGTERM"
+        )
+        self.assertTrue(where)
+        self.assertEqual(await fleet.gameServers(), {})
+        child.transport.signalProcess("INT")
+        self.assertEqual(await child.exitStatus(), -signal.SIGINT)

@@ -1,5 +1,6 @@
 """The lifecycle of a game server, from its registration to the next one."""
 
+import signal
 import socket
 from pathlib import Path
 
@@ -81,7 +82,10 @@ class SessionTests(EndToEndTestCase):
         self.assertEqual(await fleet.gameServers(), {gameServerId: "AVAILABLE"})
 
     async def test_oneSessionEach(self) -> None:
-        """C{--session exit}: each server deregisters after a session; then the process exits."""
+        """
+        C{--session exit}: each server leaves after its own session. The embedded FleetIQ outlives
+        the last, until a signal.
+        """
         child, fleet, first = await self.embedded("--servers=2", "--session=exit")
         second = await self.gamePort(child)
         ids = {await child.available(), await child.available()}
@@ -91,11 +95,39 @@ class SessionTests(EndToEndTestCase):
             player.send(b"hello\nq\n")
             self.assertEqual(await player.whenClosed(), b"hello\n")
             ids.remove((await child.nextLine(r" Deregistered (\S+)\.$"))[1])
-        self.assertEqual((await child.exitStatus(), ids), (0, set()))
+        self.assertEqual(ids, set())
+        await child.nextLine(
+            rf" The local FleetIQ stays at {fleet.url}: press Ctrl-C, or send SIGTERM"
+        )
+        self.assertEqual(await fleet.gameServers(), {})
+        child.transport.signalProcess("TERM")
+        self.assertEqual(await child.exitStatus(), -signal.SIGTERM)
+
+    async def test_oneSessionWithoutEmbedded(self) -> None:
+        """Without an embedded FleetIQ, the process ends with the last game server."""
+        fleet = await self.local()
+        child = self.echo(f"--local={fleet.url}", "--session=exit")
+        player = await self.player(await self.gamePort(child))
+        await child.available()
+        player.send(b"hello\nq\n")
+        self.assertEqual(await child.exitStatus(), 0)
 
 
 class OtherClientTests(EndToEndTestCase):
     """Another client changes the state of a game server in FleetIQ."""
+
+    async def test_reset(self) -> None:
+        """
+        After a reset of an embedded FleetIQ the game server registers again at once. That of
+        another process does so at its next heartbeat, whose reply is NotFoundException.
+        """
+        child, fleet, _ = await self.embedded()
+        other = self.echo(f"--local={fleet.url}", "--heartbeat=1")
+        ids = {await child.available(), await other.available()}
+        await fleet.control("reset")
+        again = {await child.available(), await other.available()}
+        self.assertEqual(set(await fleet.gameServers()), again)
+        self.assertEqual(ids & again, set())
 
     async def test_droppedAndUtilizedExternally(self) -> None:
         """

@@ -27,13 +27,15 @@ from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import directlyProvides
 
-from echoserver.game.listener import (
+from echoserver.descriptors import (
     MAX_ACCEPTS_PER_CYCLE,
     RECOUNT_INTERVAL,
     RESERVED_DESCRIPTORS,
-    AcceptLimiter,
     DescriptorLimit,
     countDescriptors,
+)
+from echoserver.game.listener import (
+    AcceptLimiter,
     describe,
     hostOf,
     peerHasClosed,
@@ -95,6 +97,16 @@ class GateTests(SynchronousTestCase):
         gate.buildProtocol(PEER)
         self.assertEqual(MAX_ACCEPTS_PER_CYCLE, self.port.numberAccepts)
         self.assertLess(MAX_ACCEPTS_PER_CYCLE + 20, RESERVED_DESCRIPTORS)
+
+    def test_oneByOne(self) -> None:
+        """With few descriptors a cycle accepts one connection, and the next one too."""
+        self.gate()
+        descriptors = DescriptorLimit(self.clock, 64, lambda: 10)
+        gate = AcceptLimiter(self.clock, self.game, None, descriptors, self.count)
+        gate.attach(self.port)
+        self.assertEqual(1, self.port.numberAccepts)
+        gate.buildProtocol(PEER)
+        self.assertEqual(0, self.port.numberAccepts)
 
     def test_rate(self) -> None:
         """The port pauses until there is a token, and then takes one at a time."""
@@ -161,7 +173,7 @@ class GateTests(SynchronousTestCase):
 RAISE = """
 import resource
 resource.setrlimit(resource.RLIMIT_NOFILE, (100, {hard}))
-from echoserver.game.listener import raiseDescriptorLimit
+from echoserver.descriptors import raiseDescriptorLimit
 print(raiseDescriptorLimit(), *resource.getrlimit(resource.RLIMIT_NOFILE))
 """
 
@@ -193,6 +205,22 @@ class DescriptorsTests(SynchronousTestCase):
     def countDescriptors(self) -> int | None:
         self.counted += 1
         return self.used
+
+    def test_smallLimits(self) -> None:
+        """With a small limit a quarter is in reserve: there are players at limits of 40 and 64."""
+        for limit, used, last in ((40, 20, 29), (64, 20, 47), (128, 30, 95)):
+            descriptors = DescriptorLimit(self.clock, limit, self.countDescriptors)
+            self.assertEqual(1, descriptors.mostAccepts)
+            accepted = 0
+            self.used = used
+            while descriptors.enough and accepted < limit:
+                accepted += 1
+                self.used += 1
+                descriptors.accepted()
+            self.assertEqual(last + 1, self.used, limit)
+            self.used = used
+            self.clock.advance(RECOUNT_INTERVAL)
+            self.assertTrue(descriptors.enough)
 
     def test_stopsAndGoesOn(self) -> None:
         """With 64 left nobody is accepted, until some more are free; each is logged once."""

@@ -269,6 +269,29 @@ class StubbornTransport(StringTransportWithDisconnection):
         super().loseConnection()
 
 
+class ConnectionsTests(SynchronousTestCase):
+    """The limit of connections."""
+
+    def test_full(self) -> None:
+        """At the limit, the connection that is idle for longest is closed for a new one."""
+        fleetIQ = MemoryFleetIQ(maxConnections=2)
+        first, second = fleetIQ.connect(), fleetIQ.connect()
+        first.send(requestBytes("GET", "/_local/state", {}, b""))
+        with capturedLogs() as events:
+            third = fleetIQ.connect()
+        self.assertEqual([first.closed, second.closed, third.closed], [False, True, False])
+        [event] = events
+        self.assertIn("HTTP connections are open", event["log_format"])
+
+    def test_longLength(self) -> None:
+        """A Content-Length of thousands of digits is too large, and logs no traceback."""
+        connection = MemoryFleetIQ().connect()
+        with capturedLogs() as events:
+            connection.send(requestBytes("POST", "/", {"Content-Length": "9" * 5000}, b""))
+        response = connection.response()
+        self.assertEqual((413, []), (response and response.status, events))
+
+
 class StopTests(SynchronousTestCase):
     """Connections that are open when the service stops."""
 

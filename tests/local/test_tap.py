@@ -156,6 +156,7 @@ class CannotListenTests(SynchronousTestCase):
     def test_daemon(self) -> None:
         """A daemon raises an error, because twistd does not report a SystemExit."""
         program = self.program(OSError(EADDRINUSE, "In use"))
+        program._startErrors.started()  # without a standard error, as if it was closed
         error = self.assertRaises(RuntimeError, program.startService)
         self.assertIn("In use. Stop the program that listens there", str(error))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from twisted.logger import LogLevel, capturedLogs
@@ -263,6 +264,7 @@ class PortTests(ProgramTestCase):
             self.reactor, options.settings, {}, options.makeFactory, options.command, options
         )
         self.patch(program, "_pool", Pool(self.order))
+        program._startErrors.started()  # without a standard error, as if it was closed
         error = self.assertRaises(RuntimeError, program.startService)
         self.assertIn("cannot listen for players on port 5000", str(error))
 
@@ -356,6 +358,19 @@ class StopTests(ProgramTestCase):
             two.stopService()
         self.assertIn("All game servers are shut down.", told(events))
         self.assertEqual((self.reactor.hasStopped, program.exitCode), (True, 0))
+
+    def test_embeddedStays(self) -> None:
+        """An embedded FleetIQ outlives its game servers, and the log says how to end it."""
+        program, _ = self.started(*ON_AWS)
+        self.patch(program, "_local", SimpleNamespace(url="http://127.0.0.1:4570"))
+        with capturedLogs() as events:
+            program._servers[0].stopService()
+        self.assertIn(
+            "All game servers are shut down. The local FleetIQ stays at http://127.0.0.1:4570:"
+            " press Ctrl-C, or send SIGTERM, to end it.",
+            told(events),
+        )
+        self.assertFalse(self.reactor.hasStopped)
 
     def test_said(self) -> None:
         """The end tells which signal cuts the grace: the second, or, without one, the first."""

@@ -19,7 +19,7 @@ from twisted.web.http import HTTPChannel
 from echoserver.clock import WallClock
 from echoserver.gamelift.lifecycle import Available, Conflict, Unknown, Utilized, UtilizedExternally
 from echoserver.server.status import GameServerStatus
-from echoserver.server.statusport import StatusPort
+from echoserver.server.statusport import IDLE_SECONDS, StatusPort
 from echoserver.webaccess import LONGEST_BODY
 from tests.doubles import MemoryEndpoint
 
@@ -269,11 +269,98 @@ class AccessTests(StatusTestCase):
         self.assertEqual(self.send(chunked)[0], 413)
         self.assertTrue(self.transport.disconnecting)
 
+    def test_headAndOptions(self) -> None:
+        """HEAD and OPTIONS have the status of GET, no body, and are not logged."""
+        self.statuses = [_readyBut(draining=True)]
+        for path, expected in (
+            ("/healthz", 200),
+            ("/readyz", 503),
+            ("/status", 200),
+            ("/metrics", 200),
+            ("/nothing", 404),
+        ):
+            for method in ("HEAD", "OPTIONS"):
+                with capturedLogs() as events:
+                    request = f"{method} {path} HTTP/1.1\r\nHost: {HOST}\r\n\r\n"
+                    self.assertEqual(self.send(request.encode()), (expected, b""), path)
+                self.assertEqual(events, [])
+                self.assertEqual(method == "OPTIONS", "Allow: GET, HEAD, OPTIONS" in self.head)
+        for path in ("/", "*"):
+            self.assertEqual(self.send(f"OPTIONS {path} HTTP/1.0\r\n\r\n".encode()), (200, b""))
+
+    def test_longLength(self) -> None:
+        """A Content-Length of thousands of digits is too large, and logs no traceback."""
+        for length in ("9" * 19, "9" * 5000):
+            request = f"POST /status HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: {length}\r\n\r\n"
+            self.assertEqual(self.send(request.encode())[0], 413)
+        bad = f"POST /status HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: {'-' * 5000}\r\n\r\n"
+        self.assertEqual(self.send(bad.encode())[0], 400)
+
     def test_stop(self) -> None:
         """After a stop the port is closed."""
         self.assertTrue(self.endpoint.listening)
         self.successResultOf(self.status.stop())
         self.assertFalse(self.endpoint.listening)
+
+
+def aborted(transport: Any) -> bool:
+    """Return whether the connection was aborted."""
+    return bool(transport.disconnecting)
+
+
+class ConnectionsTests(StatusTestCase):
+    """How many connections there are, and for how long."""
+
+    def connect(self) -> tuple[Any, StringTransport]:
+        factory: Any = self.endpoint.factory
+        channel = factory.buildProtocol(IPv4Address("TCP", "127.0.0.1", 40_000))
+        transport = StringTransport()
+        channel.makeConnection(transport)
+        self.addCleanup(channel.connectionLost, Failure(ConnectionDone()))
+        return channel, transport
+
+    def test_full(self) -> None:
+        """The connection whose last request is longest ago is closed for a new one."""
+        factory: Any = self.endpoint.factory
+        made = [self.connect() for _ in range(factory.maxConnections)]
+        made[0][0].dataReceived(f"GET /healthz HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode())
+        with capturedLogs() as events:
+            self.connect()
+            self.connect()
+        self.assertEqual(
+            [aborted(transport) for _, transport in made[:4]], [False, True, True, False]
+        )
+        self.assertEqual(len(factory.channels), factory.maxConnections)
+        [event] = events
+        self.assertIn("HTTP connections are open", event["log_format"])
+
+    def test_busy(self) -> None:
+        """If every connection is busy, a new one is refused."""
+        factory: Any = self.endpoint.factory
+        for _ in range(factory.maxConnections):
+            self.connect()[0].timeOut = None
+        _, transport = self.connect()
+        self.assertTrue(transport.value().startswith(b"HTTP/1.1 503 "))
+        self.assertTrue(transport.disconnecting)
+
+    def test_slowRequest(self) -> None:
+        """A request that has not arrived in time is aborted, although its bytes keep coming."""
+        factory: Any = self.endpoint.factory
+        channel, transport = self.connect()
+        for _ in range(int(factory.requestSeconds)):
+            self.assertFalse(aborted(transport))
+            channel.dataReceived(b"X")
+            self.clock.advance(1.0)
+        self.assertTrue(aborted(transport))
+
+    def test_idle(self) -> None:
+        """An idle connection is closed after a minute."""
+        channel, transport = self.connect()
+        channel.dataReceived(f"GET /healthz HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode())
+        self.clock.advance(IDLE_SECONDS - 1.0)
+        self.assertEqual((aborted(transport), transport.disconnecting), (False, False))
+        self.clock.advance(1.0)
+        self.assertTrue(transport.disconnecting)
 
 
 def _readyBut(**members: Any) -> GameServerStatus:

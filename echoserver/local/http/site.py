@@ -10,22 +10,27 @@ from uuid import uuid4
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IHalfCloseableProtocol, IReactorTime
-from twisted.internet.protocol import connectionDone
-from twisted.python.failure import Failure
 from twisted.web.error import UnsupportedMethod
-from twisted.web.http import HTTPChannel, datetimeToString
 from twisted.web.http import Request as HTTPRequest
+from twisted.web.http import datetimeToString
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
 
 from echoserver.local.http.wire import isCall, protocolOf
 from echoserver.local.model.values import FleetIQError
-from echoserver.webaccess import LONGEST_BODY, PLAIN_TEXT, LocalOnlyRequest, QuietSite
+from echoserver.webaccess import (
+    LONGEST_BODY,
+    PLAIN_TEXT,
+    LimitedChannel,
+    LocalOnlyRequest,
+    QuietSite,
+)
 
 # Longer than the time between two heartbeats, so that a game server can reuse its connection.
 IDLE_SECONDS = 300.0
 CLOSING_SECONDS = 1.0
+MAX_CONNECTIONS = 256
 # The versions of the instance metadata: "latest", and some of the dates that EC2 has.
 LATEST = "latest"
 METADATA_DATES = (LATEST, "2009-04-04", "2018-09-24", "2020-08-24", "2021-03-23")
@@ -94,7 +99,7 @@ class Missing(Resource):
 
 
 @implementer(IHalfCloseableProtocol)
-class LocalChannel(HTTPChannel):
+class LocalChannel(LimitedChannel):
     """
     A connection that its site can close. If the client closes its side after its requests, it still
     receives the responses.
@@ -105,18 +110,9 @@ class LocalChannel(HTTPChannel):
 
     _readEnded = False
 
-    def connectionMade(self) -> None:
-        self.site.channels.add(self)
-        super().connectionMade()
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        super().connectionLost(reason)
-        self.site.connectionEnded(self)
-
     def readConnectionLost(self) -> None:
         self._readEnded = True
-        # The idle timeout is None only while a request is processed.
-        if self.timeOut is not None:
+        if self.idle:
             self.loseConnection()
 
     def writeConnectionLost(self) -> None:
@@ -131,10 +127,15 @@ class LocalChannel(HTTPChannel):
 class LocalSite(QuietSite):
     """A site that can close the connections which clients keep open."""
 
-    protocol = LocalChannel  # type: ignore[assignment] # Site declares the wrapper that HTTP/2 needs
+    protocol = LocalChannel
+    requestSeconds = 60.0
 
     def __init__(
-        self, root: IResource, reactor: IReactorTime, seconds: Callable[[], float]
+        self,
+        root: IResource,
+        reactor: IReactorTime,
+        seconds: Callable[[], float],
+        maxConnections: int = MAX_CONNECTIONS,
     ) -> None:
         """
         @param reactor: real time, for the idle timeout.
@@ -142,7 +143,7 @@ class LocalSite(QuietSite):
         """
         super().__init__(root, LocalRequest, timeout=IDLE_SECONDS, reactor=reactor)
         self.seconds = seconds
-        self.channels: set[LocalChannel] = set()
+        self.maxConnections = maxConnections
         self._allEnded: Deferred[None] | None = None
 
     def logPrefix(self) -> str:
@@ -164,9 +165,9 @@ class LocalSite(QuietSite):
             channel.loseConnection()
         return ended.addCallback(lambda _: abort.cancel() if abort.active() else None)
 
-    def connectionEnded(self, channel: LocalChannel) -> None:
+    def connectionEnded(self, channel: LimitedChannel) -> None:
         """Forget a connection that has closed."""
-        self.channels.discard(channel)
+        super().connectionEnded(channel)
         if self._allEnded is not None and not self.channels:
             ended, self._allEnded = self._allEnded, None
             ended.callback(None)
