@@ -138,7 +138,7 @@ class StubGameServer:
     def setData(self, data: str) -> None:
         raise NotImplementedError
 
-    def stop(self, reason: str) -> None:
+    def stop(self, reason: str, exitCode: int = 0) -> None:
         raise NotImplementedError
 
 

@@ -80,7 +80,7 @@ class GameServer(TypingProtocol):
         """
         End the session that runs, if one does. The game server is then registered anew.
 
-        @raise RuntimeError: if the session policy is not C{manual}.
+        @raise RuntimeError: if the session policy is C{players}.
         """
 
     def setData(self, data: str) -> None:
@@ -92,10 +92,12 @@ class GameServer(TypingProtocol):
         @raise ValueError: if FleetIQ would not accept it.
         """
 
-    def stop(self, reason: str) -> None:
+    def stop(self, reason: str, exitCode: int = 0) -> None:
         """
         Shut this game server down: the session that runs is its last one and has the grace period
         (C{--grace}) to end. The process exits after its last game server.
+
+        @param exitCode: the exit code of the process; the highest of all its game servers counts.
         """
 
 
@@ -119,6 +121,23 @@ class Game:
 
     def __init__(self, gameServer: GameServer) -> None:
         self.gameServer = gameServer
+
+    def ready(self) -> Deferred[Any] | None:
+        """
+        Return a Deferred that fires when the game can serve players, or None if it can already.
+
+        The game server registers with FleetIQ then. If the Deferred fails, the process exits
+        with 1.
+        """
+        return None
+
+    def stopped(self) -> Deferred[Any] | None:
+        """
+        The game server is deregistered, and its players are disconnected.
+
+        @return: a Deferred for which the process waits before it exits, or None.
+        """
+        return None
 
     def sessionStarted(self, number: int) -> None:
         """A session has started. The first session of a game server has number 1."""

@@ -15,7 +15,7 @@ from echoserver.game.proxyheader import ProxyEndpoint, ProxyHeaderFactory
 
 ACCEPT_QUEUE = 4096
 # For each kind: the number of arguments before backlog where arguments have no names.
-_KINDS = {"tcp": 2, "tcp6": 2, "ssl": 5}
+_KINDS = {"tcp": 2, "tcp6": 2, "ssl": 5, "child": 0}
 _WRAPPER = "haproxy:"
 
 

@@ -7,7 +7,7 @@ from math import inf
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.interfaces import (
     IDelayedCall,
     IListeningPort,
@@ -73,7 +73,9 @@ class GameServer(Service):
 
     @param makeFactory: makes the game's protocol factory.
     @param options: the options of the command line.
-    @ivar finished: fires with None when the game server is deregistered and its port is closed.
+    @ivar finished: fires with None when the game server is deregistered, its port is closed, and
+        its game has stopped.
+    @ivar exitCode: the exit code of the process that the game wants.
     """
 
     def __init__(
@@ -114,7 +116,10 @@ class GameServer(Service):
         self._shutdown = Shutdown(
             clock, lambda: self._session.running, self._closeAll, self._changed
         )
-        self.finished = self._shutdown.finished.addCallback(self._finished)
+        self.finished = self._shutdown.finished.addCallback(
+            lambda _: Deferred.fromCoroutine(self._finish())
+        )
+        self.exitCode = 0
 
     # Start.
 
@@ -133,6 +138,10 @@ class GameServer(Service):
             return self._port
 
         return self._endpoint.listen(self._limiter).addCallback(listening)
+
+    def ready(self) -> Deferred[object]:
+        """Return a Deferred that fires when the game can serve players. It fails if it cannot."""
+        return maybeDeferred(self._game.ready)
 
     def register(self, registration: Registration) -> None:
         """Register with FleetIQ, and keep the registration up to date from now on."""
@@ -170,7 +179,8 @@ class GameServer(Service):
         return self._session.number
 
     def endSession(self) -> None:
-        self._requireManual("endSession")
+        if self._config.sessionPolicy != "claim":
+            self._requireManual("endSession")
         self._endSession()
 
     def setData(self, data: str) -> None:
@@ -179,7 +189,8 @@ class GameServer(Service):
         if self._registration is not None:
             self._registration.setData(data)
 
-    def stop(self, reason: str) -> None:
+    def stop(self, reason: str, exitCode: int = 0) -> None:
+        self.exitCode = max(self.exitCode, exitCode)
         _log.info("The game stops its game server: {reason}.", reason=reason)
         self._notifyDraining(self._clock.seconds() + self._config.grace, reason)
         self._shutdown.begin(self._config.grace)
@@ -285,6 +296,11 @@ class GameServer(Service):
 
     # Status and stop.
 
+    @property
+    def shuttingDown(self) -> bool:
+        """Return whether the shutdown has begun."""
+        return self._shutdown.draining
+
     def status(self) -> GameServerStatus:
         """Return a snapshot for operators."""
         session = self._session
@@ -318,9 +334,6 @@ class GameServer(Service):
             self._notifyDraining(self._clock.seconds() + self._config.grace, "the process stops")
         self._shutdown.stop(self._config.grace)
         return self.finished
-
-    def _finished(self, _: None) -> None:
-        self._claimCheck.stop()
 
     def _isClaimed(self) -> Deferred[bool]:
         return succeed(False) if self._registration is None else self._registration.isClaimed()
@@ -422,6 +435,13 @@ class GameServer(Service):
                 when = f" and ends within {max(0.0, deadline - self._clock.seconds()):.0f} s"
             _log.info("This session is the last one{when}: {reason}.", when=when, reason=reason)
             callHook(self._game.draining, deadline, reason)
+
+    async def _finish(self) -> None:
+        self._claimCheck.stop()
+        try:
+            await maybeDeferred(self._game.stopped)
+        except Exception:  # noqa: BLE001 # the game's error must not keep the process from exiting
+            _log.failure("A hook of the game failed.")
 
     def _closeAll(self, reason: str, within: float) -> Deferred[None]:
         return self._connections.closeAll(lambda: self._game.closePlayers(reason), within)

@@ -23,6 +23,7 @@ from twisted.python.failure import Failure
 from echoserver.clock import WallClock
 from echoserver.commandline import StartErrors
 from echoserver.descriptors import DescriptorLimit, raiseDescriptorLimit
+from echoserver.ec2.identity import Instance
 from echoserver.ec2.interruption import InterruptionPoller
 from echoserver.ec2.metadata import InstanceMetadata, NoIdentity, NoMetadata, makeHTTPClient
 from echoserver.game.listener import describe
@@ -238,7 +239,9 @@ class ServerProcess(Service):
         for index, server in enumerate(self._servers):
             if index:
                 await self._yieldToReactor()
-            self._registrar.register(server, discovered.instance, index)
+            register = partial(self._register, self._registrar, server, discovered.instance, index)
+            registered = server.ready().addCallbacks(register, self._notReady)
+            registered.addErrback(self._startFailed, target.hint)
         self._poller = InterruptionPoller(
             self._reactor,
             SystemRandom(),
@@ -249,6 +252,17 @@ class ServerProcess(Service):
             statusError=CallFailed,
         )
         self._poller.start()
+
+    def _register(
+        self, registrar: Registrar, server: GameServer, instance: Instance, index: int, _: object
+    ) -> None:
+        if not server.shuttingDown:
+            registrar.register(server, instance, index)
+
+    def _notReady(self, failure: Failure) -> None:
+        if self.running:
+            _log.debug("The game is not ready.", log_failure=failure)
+            self._end(WRONG_SETTING, f"The game cannot serve players: {failure.getErrorMessage()}")
 
     def _registeredOne(self, playCommand: str) -> None:
         self._registered += 1
@@ -293,8 +307,10 @@ class ServerProcess(Service):
     def _finished(self, _: object) -> None:
         if not self.running:
             return
-        if self._local is None:
+        code = max(server.exitCode for server in self._servers)
+        if self._local is None or code:
             _log.info("All game servers are shut down.")
+            self.exitCode = code
             self._stopReactor()
         else:
             # Its page shows what happened, also after an interruption that was tried out.

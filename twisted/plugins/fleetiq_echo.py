@@ -4,6 +4,7 @@ from twisted.application.reactors import Reactor
 from twisted.application.service import ServiceMaker
 
 from echoserver.game import gameServiceMaker
+from echoserver.wrap.childport import ChildPortParser
 
 fleetiqEcho = gameServiceMaker(
     "fleetiq-echo",
@@ -17,6 +18,15 @@ fleetiqGame = gameServiceMaker(
     None,
     "Any Twisted protocol factory as a game server on Amazon GameLift FleetIQ.",
 )
+
+fleetiqWrap = ServiceMaker(
+    "fleetiq-wrap",
+    "echoserver.wrap.tap",
+    "Any executable as a game server on Amazon GameLift FleetIQ.",
+    "fleetiq-wrap",
+)
+
+childPort = ChildPortParser()
 
 fleetiqLocal = ServiceMaker(
     "fleetiq-local",

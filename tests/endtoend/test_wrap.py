@@ -1,0 +1,304 @@
+"""C{twistd fleetiq-wrap}: executables of this machine as game servers."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+from unittest import skipUnless
+
+from tests.endtoend.processes import ANY_PORT, Child, EndToEndTestCase, LocalFleetIQ
+
+PROGRAM = str(Path(__file__).with_name("wrappedprogram.py"))
+ECHO = ("--", "python", PROGRAM, "{port}")
+NODE = """
+const server = require('net').createServer({ allowHalfOpen: true }, (player) => {
+  player.on('error', () => player.destroy());
+  player.pipe(player);
+});
+server.listen(Number(process.argv[1]), '127.0.0.1');
+"""
+
+
+class WrapTestCase(EndToEndTestCase):
+    """Starts C{twistd fleetiq-wrap} with a local FleetIQ of its own."""
+
+    async def wrap(self, *words: str, reactor: str = "default") -> tuple[Child, LocalFleetIQ]:
+        """Start it with these options and this command; return when FleetIQ has started."""
+        command = ("twistd", f"--reactor={reactor}", "-n", "fleetiq-wrap", f"--listen={ANY_PORT}")
+        child = self.start(*command, f"--local={ANY_PORT}", *words)
+        found = await child.says(r" LOCAL FleetIQ on (\S+), AWS is not contacted\.$")
+        return child, LocalFleetIQ(self.reactor, found[1])
+
+    async def echoes(self, port: int, payload: bytes = b"hello\n") -> None:
+        """Have one player's bytes echoed, to the last one after its FIN."""
+        player = await self.player(port)
+        player.say(payload)
+        await player.hears(payload)
+        player.say(b"the end")
+        player.transport.loseWriteConnection()
+        self.assertEqual(payload + b"the end", await player.isClosed())
+
+    async def lifeOf(self, *words: str, reactor: str = "default") -> None:
+        """A whole life: register, two sessions, SIGTERM."""
+        child, _ = await self.wrap(*words, reactor=reactor)
+        port = await self.gamePort(child)
+        first = await child.available()
+        await self.echoes(port, b"x" * 300_000)
+        await child.says(rf" Deregistered {first}\.$")
+        second = await child.available()
+        await self.echoes(port)
+        await child.says(rf" Deregistered {second}\.$")
+        await child.available()
+        child.transport.signalProcess("TERM")
+        self.assertEqual(-signal.SIGTERM, await child.ends())
+        self.assertEqual([], self.processesOf(child))
+
+    def processesOf(self, child: Child) -> list[str]:
+        """Return the command lines of processes that still run with the folder of the test."""
+        found = []
+        for path in Path("/proc").glob("[0-9]*"):
+            try:
+                if (path / "cwd").resolve() == self.folder and path.name != str(os.getpid()):
+                    found.append((path / "cmdline").read_text())
+            except OSError:
+                continue
+        return found
+
+
+class LifeTests(WrapTestCase):
+    """Programs that know nothing of FleetIQ."""
+
+    async def test_python(self) -> None:
+        """See L{WrapTestCase.lifeOf}."""
+        await self.lifeOf(*ECHO)
+
+    @skipUnless(find_spec("uvloop"), "uvloop is not installed")
+    async def test_uvloop(self) -> None:
+        """See L{WrapTestCase.lifeOf}."""
+        await self.lifeOf(*ECHO, reactor="uvloop")
+
+    @skipUnless(shutil.which("node"), "Node.js is not installed")
+    async def test_node(self) -> None:
+        """See L{WrapTestCase.lifeOf}."""
+        await self.lifeOf("--", "node", "-e", NODE, "{port}")
+
+    @skipUnless(shutil.which("ncat"), "ncat is not installed")
+    async def test_ncat(self) -> None:
+        """See L{WrapTestCase.lifeOf}."""
+        await self.lifeOf("--", "ncat", "-lk", "127.0.0.1", "{port}", "-e", "/bin/cat")
+
+    @skipUnless(shutil.which("socat"), "socat is not installed")
+    async def test_socat(self) -> None:
+        """See L{WrapTestCase.lifeOf}."""
+        listen = "TCP4-LISTEN:{port},bind=127.0.0.1,fork,reuseaddr"
+        await self.lifeOf("--", "socat", listen, "EXEC:/bin/cat")
+
+    async def test_manyServers(self) -> None:
+        """Each game server has a child of its own."""
+        child, _ = await self.wrap("--servers=2", *ECHO)
+        ports = [await self.gamePort(child), await self.gamePort(child)]
+        await child.says(r" Ready\.")
+        for port in ports:
+            await self.echoes(port)
+
+    async def test_proxyProtocol(self) -> None:
+        """The child learns the player's address from the header."""
+        child, _ = await self.wrap("--proxy-protocol=v1", *ECHO)
+        port = await self.gamePort(child)
+        await child.available()
+        player = await self.player(port)
+        player.say(b"hello\n")
+        local = player.transport.getHost()
+        header = f"PROXY TCP4 127.0.0.1 127.0.0.1 {local.port} {port}\r\n".encode()
+        await player.hears(header + b"hello\n")
+
+
+class StartTests(WrapTestCase):
+    """Children that do not start."""
+
+    async def test_noExecutable(self) -> None:
+        """The log has the reason; the exit code is 1."""
+        child, _ = await self.wrap("--", "./missing")
+        await child.says(r"\[child \d+\] Cannot run './missing': No such file or directory\.$")
+        await child.says(r" The game cannot serve players: './missing' exited with 127 at its ")
+        self.assertEqual(1, await child.ends())
+
+    async def test_silent(self) -> None:
+        """A child that does not listen is never registered."""
+        child, _ = await self.wrap("--start-timeout=1", "--", "cat", "/dev/zero")
+        await child.says(r" The game cannot serve players: nothing listens on port \d+ 1 s after")
+        self.assertEqual(1, await child.ends())
+        self.assertNotIn("Registering", child.story())
+        self.assertEqual([], self.processesOf(child))
+
+
+class EndTests(WrapTestCase):
+    """The end of the child, and of twistd."""
+
+    async def test_crash(self) -> None:
+        """A child that crashes ends the game server, which deregisters; its status is ours."""
+        child, _ = await self.wrap(*ECHO)
+        port = await self.gamePort(child)
+        await child.available()
+        player = await self.player(port)
+        player.say(b"exit 7\n")
+        await child.says(r" The child exited with 7\.$")
+        await child.says(r" Deregistered ")
+        self.assertEqual(7, await child.ends())
+
+    async def test_restart(self) -> None:
+        """With --restart, a child that crashes starts again. FleetIQ keeps the game server."""
+        child, _ = await self.wrap("--restart=on-crash", *ECHO)
+        port = await self.gamePort(child)
+        await child.available()
+        player = await self.player(port)
+        player.say(b"exit 7\n")
+        await child.says(r" The child exited with 7: it starts again in 1 s\.$")
+        await player.isClosed()
+        await child.says(r" The child accepts connections on port \d+\.$")
+        await child.available()
+        await self.echoes(port)
+
+    async def test_cleanExit(self) -> None:
+        """With --restart on-crash, a child that exits with 0 ends the game server."""
+        child, _ = await self.wrap("--restart=on-crash", *ECHO)
+        port = await self.gamePort(child)
+        await child.available()
+        (await self.player(port)).say(b"exit 0\n")
+        await child.says(r" The child exited with 0\.$")
+        self.assertEqual(0, await child.ends())
+
+    async def test_killed(self) -> None:
+        """After kill -9 of twistd, no process of the child is left, not even its children."""
+        child, _ = await self.wrap("--", "sh", "-c", f"python {PROGRAM} {{port}}; true")
+        await child.available()
+        self.assertNotEqual([], self.processesOf(child))
+        child.transport.signalProcess("KILL")
+        await child.ends()
+        await self.gone(child)
+
+    async def gone(self, child: Child) -> None:
+        """Wait until no process of the test is left."""
+        await child.until("the end of all processes", lambda: not self.processesOf(child) or None)
+
+    async def test_ignoresTerm(self) -> None:
+        """A child that ignores SIGTERM is killed, with all its processes."""
+        command = f"trap '' TERM; python {PROGRAM} {{port}} & wait; sleep 600"
+        child, _ = await self.wrap("--kill-after=1", "--", "sh", "-c", command)
+        await child.available()
+        child.transport.signalProcess("TERM")
+        await child.says(r" The child has not ended after 1 s: killing it\.$")
+        await child.says(r" The child ended by SIGKILL\.$")
+        self.assertEqual(-signal.SIGTERM, await child.ends())
+        self.assertEqual([], self.processesOf(child))
+
+    async def test_drain(self) -> None:
+        """After SIGTERM a session goes on for the grace period; the child ends after it."""
+        child, _ = await self.wrap("--grace=600", *ECHO)
+        port = await self.gamePort(child)
+        await child.available()
+        player = await self.player(port)
+        player.say(b"hello\n")
+        await player.hears(b"hello\n")
+        await child.says(r" UTILIZED: session 1\.$")
+        child.transport.signalProcess("TERM")
+        await child.says(r" Waiting for the session to end, at most 600 s\.$")
+        player.say(b"more\n")
+        await player.hears(b"more\n")
+        player.transport.loseConnection()
+        await child.says(r" Deregistered ")
+        await child.says(r" The child ended by SIGTERM\.$")
+        self.assertEqual(-signal.SIGTERM, await child.ends())
+
+
+class ChannelTests(WrapTestCase):
+    """A child that speaks on the socket, and has its players itself."""
+
+    async def wrapAlone(self, *options: str) -> tuple[Child, LocalFleetIQ]:
+        """Start it with C{--players none}."""
+        port = self.freePort()
+        speaking = ("--players=none", f"--child-port={port}", *options)
+        return await self.wrap(*speaking, "--", "python", PROGRAM, "{port}", "speaking")
+
+    def freePort(self) -> int:
+        """Return a port that is free now."""
+        import socket
+
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            return int(probe.getsockname()[1])
+
+    async def test_session(self) -> None:
+        """A claim starts the session, and the child learns of it; the child ends it."""
+        child, fleet = await self.wrapAlone("--heartbeat=1")
+        first = await child.available()
+        claimed: Any = await fleet.call("ClaimGameServer", GameServerData="map=1")
+        self.assertEqual(first, claimed["GameServer"]["GameServerId"])
+        await child.says(r"\[child \d+\] received \{.event.: .claimed., .data.: .map=1.\}$")
+        await child.says(r" UTILIZED: session 1\.$")
+        port = int(claimed["GameServer"]["ConnectionInfo"].rpartition(":")[2])
+        player = await self.player(port)
+        player.say(b"end session\n")
+        await child.says(rf" Deregistered {first}\.$")
+        second = await child.available()
+        self.assertNotEqual(first, second)
+
+    async def test_sessionTimeout(self) -> None:
+        """A session that the child does not end ends by itself."""
+        child, fleet = await self.wrapAlone("--heartbeat=1", "--session-timeout=1")
+        await child.available()
+        await fleet.call("ClaimGameServer")
+        await child.says(r" The child has not ended the session within 1 s \(--session-timeout\)")
+        await child.available()
+
+    async def test_unhealthy(self) -> None:
+        """A child that calls itself unhealthy gets no heartbeat, until it is healthy again."""
+        child, fleet = await self.wrapAlone("--heartbeat=1")
+        await child.available()
+        (await self.player(await self.portOf(fleet))).say(b"unhealthy\n")
+        await child.says(r" The child is unhealthy: no map\.$")
+        (await self.player(await self.portOf(fleet))).say(b"healthy\n")
+        before = (await fleet.calls()).get("UpdateGameServer", 0)
+        while (await fleet.calls()).get("UpdateGameServer", 0) == before:
+            pass
+
+    async def portOf(self, fleet: LocalFleetIQ) -> int:
+        """Return the port of the one game server."""
+        [server] = (await fleet.state())["gameServers"]
+        return int(server["ConnectionInfo"].rpartition(":")[2])
+
+    async def test_stop(self) -> None:
+        """The child learns that it must stop, before SIGTERM."""
+        child, _ = await self.wrapAlone("--kill-after=7")
+        await child.available()
+        child.transport.signalProcess("TERM")
+        await child.says(r"received \{.event.: .stop., .seconds.: 7\.0\}$")
+        await child.says(r" The child exited with 0\.$")
+        self.assertEqual(-signal.SIGTERM, await child.ends())
+
+
+class HealthTests(WrapTestCase):
+    """Health checks from outside."""
+
+    async def test_command(self) -> None:
+        """A command that fails skips heartbeats."""
+        healthy = self.folder / "healthy"
+        healthy.touch()
+        options = ("--heartbeat=1", f"--health-command=test -e {healthy}")
+        child, _ = await self.wrap(*options, *ECHO)
+        await child.available()
+        await child.says(r" UpdateGameServer took ")
+        healthy.unlink()
+        await child.says(r" The child is unhealthy: --health-command fails\.$")
+
+    async def test_url(self) -> None:
+        """A URL that does not answer 2xx skips heartbeats."""
+        child, _ = await self.wrap(
+            "--heartbeat=1", "--health-http=http://127.0.0.1:{port}/missing", *ECHO
+        )
+        await child.available()
+        await child.says(r" The child is unhealthy: --health-http fails\.$")
