@@ -138,6 +138,9 @@ class StubGameServer:
     def setData(self, data: str) -> None:
         raise NotImplementedError
 
+    def setReady(self, ready: bool) -> None:
+        raise NotImplementedError
+
     def stop(self, reason: str, exitCode: int = 0) -> None:
         raise NotImplementedError
 

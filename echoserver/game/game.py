@@ -92,6 +92,12 @@ class GameServer(TypingProtocol):
         @raise ValueError: if FleetIQ would not accept it.
         """
 
+    def setReady(self, ready: bool) -> None:
+        """
+        Say whether the game can serve players, after L{Game.ready} has fired. While it cannot, a
+        game server without a session is not registered, so that no player is sent to it.
+        """
+
     def stop(self, reason: str, exitCode: int = 0) -> None:
         """
         Shut this game server down: the session that runs is its last one and has the grace period

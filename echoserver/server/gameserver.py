@@ -51,7 +51,8 @@ def desiredState(
     @param deregistering: whether FleetIQ shall no longer have it, even if a session runs.
     @param drainingSince: how many sessions had ended when FleetIQ began to drain the instance: the
         next one that ends is the last. None while the instance does not drain.
-    @param accepting: whether connections are accepted; if not, FleetIQ must not offer the server.
+    @param accepting: whether connections are accepted, and the game is ready; if not, FleetIQ must
+        not offer the server.
     """
     lastEnded = drainingSince is not None and session.ended > drainingSince
     renew = not draining and drainingSince is None
@@ -100,6 +101,7 @@ class GameServer(Service):
         self._drainingSince: int | None = None
         self._registration: Registration | None = None
         self._data: str | None = None
+        self._isReady = True
         self._claimedSession = 0
         self._claimTimeout: IDelayedCall | None = None
         self._port = 0
@@ -188,6 +190,10 @@ class GameServer(Service):
         self._data = data
         if self._registration is not None:
             self._registration.setData(data)
+
+    def setReady(self, ready: bool) -> None:
+        self._isReady = ready
+        self._changed()
 
     def stop(self, reason: str, exitCode: int = 0) -> None:
         self.exitCode = max(self.exitCode, exitCode)
@@ -455,6 +461,6 @@ class GameServer(Service):
                     draining=self._shutdown.draining,
                     deregistering=self._shutdown.deregistering,
                     drainingSince=self._drainingSince,
-                    accepting=self._limiter.accepting,
+                    accepting=self._limiter.accepting and self._isReady,
                 )
             )

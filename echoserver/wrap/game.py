@@ -145,6 +145,7 @@ class WrapFactory(Game, Factory):
     def _nowServing(self, child: Child) -> None:
         if child is self._child and child.running and not self._serving:
             self._serving = True
+            self.gameServer.setReady(True)
             _log.info("The child accepts connections on port {port}.", port=self.childPort)
             if not self._ready.called:
                 self._ready.callback(None)
@@ -152,6 +153,7 @@ class WrapFactory(Game, Factory):
     def _childEnded(self, exit: Exit, probing: Deferred[Any]) -> None:
         probing.cancel()
         self._serving = False
+        self.gameServer.setReady(False)
         self.closePlayers("the child has ended")
         if self._stopping:
             _log.info("The child {exit}.", exit=exit)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.error import ConnectionDone
 
 from echoserver.descriptors import RECOUNT_INTERVAL, RESERVED_DESCRIPTORS
@@ -17,7 +18,7 @@ from echoserver.ratelimit import TokenBucket
 from echoserver.server.config import GameServerConfig
 from echoserver.server.status import GameServerStatus
 from tests.doubles import PlayerTransport, callFailed
-from tests.gameserverdoubles import GameServerTestCase
+from tests.gameserverdoubles import GameServerTestCase, RecordingGame
 
 
 class GameServerTests(GameServerTestCase):
@@ -420,3 +421,86 @@ class StandingTests(GameServerTestCase):
         self.assertFalse(self.server.status().draining)
         self.server.terminate(None, "so it is")
         self.assertTrue(self.server.status().draining)
+
+
+class ReadinessTests(GameServerTestCase):
+    """A game that cannot serve players yet, for a while, or no longer."""
+
+    def test_ready(self) -> None:
+        """A game is ready at once by default. Its own hook decides otherwise."""
+        self.start(registered=False)
+        self.successResultOf(self.server.ready())
+        loading: Deferred[None] = Deferred()
+        self.patch(RecordingGame, "ready", lambda _: loading)
+        ready = self.server.ready()
+        self.assertNoResult(ready)
+        loading.callback(None)
+        self.successResultOf(ready)
+
+    def test_notReady(self) -> None:
+        """While the game is not ready, an idle game server is not registered."""
+        self.start()
+        self.fleet.reply()
+        self.server.setReady(False)
+        self.fleet.reply()
+        self.assertEqual(["register", "deregister"], self.fleet.made)
+        self.server.setReady(True)
+        self.assertEqual(["register", "deregister", "register"], self.fleet.made)
+
+    def test_notReadyInSession(self) -> None:
+        """A session goes on while the game is not ready."""
+        self.start()
+        self.fleet.reply()
+        player = self.endpoint.play()
+        self.fleet.reply()
+        self.server.setReady(False)
+        self.assertEqual(["register", "utilize"], self.fleet.made)
+        player.protocol.dataReceived(b"q")
+        self.fleet.reply()
+        self.assertEqual(["register", "utilize", "deregister"], self.fleet.made)
+        self.assertEqual([], self.fleet.waiting)
+
+    def test_stopped(self) -> None:
+        """The game ends last, and the game server waits for it."""
+        ending: Deferred[None] = Deferred()
+        self.start()
+        self.fleet.reply()
+
+        def stopped(_: object) -> Deferred[None]:
+            self.assertEqual(["register", "deregister"], self.fleet.made)
+            self.assertFalse(self.endpoint.listening)
+            return ending
+
+        self.patch(RecordingGame, "stopped", stopped)
+        self.stop()
+        self.fleet.reply()
+        self.assertNoResult(self.stopped)
+        ending.callback(None)
+        self.assertStopped()
+
+    def test_stoppedFails(self) -> None:
+        """If the game fails at its end, the game server ends all the same."""
+        self.start()
+        self.fleet.reply()
+        self.patch(RecordingGame, "stopped", lambda _: fail(ValueError("a game that fails")))
+        self.stop()
+        self.fleet.reply()
+        self.assertStopped()
+        self.assertEqual(1, len(self.flushLoggedErrors(ValueError)))
+
+    def test_exitCode(self) -> None:
+        """The highest exit code of several counts."""
+        self.start()
+        self.assertEqual(0, self.server.exitCode)
+        self.server.stop("the game is over", 3)
+        self.server.stop("once more")
+        self.assertEqual(3, self.server.exitCode)
+
+    def test_endSession(self) -> None:
+        """With the session policy claim, the game may end a session that a claim has started."""
+        self.start(GameServerConfig(sessionPolicy="claim"))
+        self.server.claimChanged(True, "map=1")
+        self.assertEqual(1, self.server.session)
+        self.server.endSession()
+        self.assertIsNone(self.server.session)
+        self.assertRaises(RuntimeError, self.server.startSession)
