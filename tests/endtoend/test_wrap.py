@@ -42,12 +42,12 @@ class WrapTestCase(EndToEndTestCase):
         player.transport.loseWriteConnection()
         self.assertEqual(payload + b"the end", await player.isClosed())
 
-    async def lifeOf(self, *words: str, reactor: str = "default") -> None:
+    async def lifeOf(self, *words: str, reactor: str = "default", size: int = 300_000) -> None:
         """A whole life: register, two sessions, SIGTERM."""
         child, _ = await self.wrap(*words, reactor=reactor)
         port = await self.gamePort(child)
         first = await child.available()
-        await self.echoes(port, b"x" * 300_000)
+        await self.echoes(port, b"x" * size)
         await child.says(rf" Deregistered {first}\.$")
         second = await child.available()
         await self.echoes(port)
@@ -88,8 +88,8 @@ class LifeTests(WrapTestCase):
 
     @skipUnless(shutil.which("ncat"), "ncat is not installed")
     async def test_ncat(self) -> None:
-        """See L{WrapTestCase.lifeOf}."""
-        await self.lifeOf("--", "ncat", "-lk", "127.0.0.1", "{port}", "-e", "/bin/cat")
+        """See L{WrapTestCase.lifeOf}. More bytes at once block ncat and cat: each writes first."""
+        await self.lifeOf("--", "ncat", "-lk", "127.0.0.1", "{port}", "-e", "/bin/cat", size=5000)
 
     @skipUnless(shutil.which("socat"), "socat is not installed")
     async def test_socat(self) -> None:
