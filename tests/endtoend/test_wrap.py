@@ -13,6 +13,7 @@ from unittest import skipUnless
 from tests.endtoend.processes import ANY_PORT, Child, EndToEndTestCase, LocalFleetIQ
 
 PROGRAM = str(Path(__file__).with_name("wrappedprogram.py"))
+EXAMPLES = Path(__file__).parents[2] / "examples" / "executables"
 ECHO = ("--", "python", PROGRAM, "{port}")
 NODE = """
 const server = require('net').createServer({ allowHalfOpen: true }, (player) => {
@@ -302,3 +303,48 @@ class HealthTests(WrapTestCase):
         )
         await child.available()
         await child.says(r" The child is unhealthy: --health-http fails\.$")
+
+
+class ExampleTests(WrapTestCase):
+    """The examples: servers in several languages that speak on the socket."""
+
+    async def speaks(self, *command: str) -> None:
+        """A session, the data of its claim, and the end."""
+        child, fleet = await self.wrap("--", *command)
+        port = await self.gamePort(child)
+        await child.available()
+        await fleet.call("ClaimGameServer", GameServerData="map=1")
+        player = await self.player(port)
+        player.say(b"hello")
+        await player.hears(b"hello")
+        await child.says(r"\[child \d+\] event: .*claimed.*map=1")
+        player.transport.loseConnection()
+        await child.available()
+        child.transport.signalProcess("TERM")
+        # Both the event "stop" and SIGTERM end it: what arrives first.
+        await child.says(r" The child (exited with 0|ended by SIGTERM)\.$")
+        self.assertEqual(-signal.SIGTERM, await child.ends())
+        self.assertEqual([], self.processesOf(child))
+
+    async def test_python(self) -> None:
+        """See L{speaks}."""
+        await self.speaks("python", str(EXAMPLES / "echo_server.py"), "{port}")
+
+    @skipUnless(shutil.which("node"), "Node.js is not installed")
+    async def test_node(self) -> None:
+        """See L{speaks}."""
+        await self.speaks("node", str(EXAMPLES / "echo_server.js"), "{port}")
+
+    @skipUnless(shutil.which("cc"), "no C compiler is installed")
+    async def test_c(self) -> None:
+        """See L{speaks}."""
+        built = str(self.folder / "echo_server")
+        warnings = ("-Wall", "-Wextra", "-Werror", "-O2")
+        compiling = self.start("cc", *warnings, "-o", built, str(EXAMPLES / "echo_server.c"))
+        self.assertEqual(0, await compiling.ends(), compiling.story())
+        await self.speaks(built, "{port}")
+
+    @skipUnless(shutil.which("socat"), "socat is not installed")
+    async def test_bash(self) -> None:
+        """See L{speaks}."""
+        await self.speaks(str(EXAMPLES / "echo_server.sh"), "{port}")
