@@ -54,7 +54,7 @@ coverage: .venv/made
 sdks: .venv/made
 	.venv/bin/python -m tests.sdks.run $(ARGS)
 
-bench: .venv/made build/benchmarks/loadgenerator build/benchmarks/epollecho
+bench: .venv/made build/benchmarks/loadgenerator build/benchmarks/epollecho build/benchmarks/splice
 	.venv/bin/python -m benchmarks $(ARGS)
 
 chaos: .venv/made

@@ -14,6 +14,7 @@ from benchmarks.figures import Result, machine
 BENCHMARKS = (
     "echo_rate",
     "game_layer",
+    "splice",
     "connection_memory",
     "crowd",
     "first_echo",

@@ -19,13 +19,14 @@ def _listening(port: int) -> None:
 
 
 def twistedEcho(backlog: int = BACKLOG) -> None:
-    """Serve Twisted's Echo on Twisted's default reactor."""
+    """Serve Twisted's Echo on Twisted's default reactor, on any port or on that of the command."""
     from twisted.internet import reactor
     from twisted.internet.protocol import Factory
     from twisted.protocols.wire import Echo
 
     chosen: Any = reactor
-    port = chosen.listenTCP(0, Factory.forProtocol(Echo), backlog, "127.0.0.1")
+    number = int(sys.argv[2]) if sys.argv[2:] else 0
+    port = chosen.listenTCP(number, Factory.forProtocol(Echo), backlog, "127.0.0.1")
     _listening(port.getHost().port)
     chosen.run()
 

@@ -162,6 +162,11 @@ def epollEcho() -> Server:
     return _startAndReadPort([str(built("epollecho"))])
 
 
+def splice(port: int) -> Server:
+    """Start the proxy in C, before a server on this port."""
+    return _startAndReadPort([str(built("splice")), str(port)])
+
+
 def _startAndReadPort(command: Sequence[str]) -> Server:
     server = Server(command)
     server.port = int(server.waitForLine(r"^(\d+)$")[1][1])
