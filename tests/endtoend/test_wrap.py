@@ -31,17 +31,17 @@ class WrapTestCase(EndToEndTestCase):
         """Start it with these options and this command; return when FleetIQ has started."""
         command = ("twistd", f"--reactor={reactor}", "-n", "fleetiq-wrap", f"--listen={ANY_PORT}")
         child = self.start(*command, f"--local={ANY_PORT}", *words)
-        found = await child.says(r" LOCAL FleetIQ on (\S+), AWS is not contacted\.$")
+        found = await child.nextLine(r" LOCAL FleetIQ on (\S+), AWS is not contacted\.$")
         return child, LocalFleetIQ(self.reactor, found[1])
 
     async def echoes(self, port: int, payload: bytes = b"hello\n") -> None:
         """Have one player's bytes echoed, to the last one after its FIN."""
         player = await self.player(port)
-        player.say(payload)
-        await player.hears(payload)
-        player.say(b"the end")
+        player.send(payload)
+        await player.receives(payload)
+        player.send(b"the end")
         player.transport.loseWriteConnection()
-        self.assertEqual(payload + b"the end", await player.isClosed())
+        self.assertEqual(payload + b"the end", await player.whenClosed())
 
     async def lifeOf(self, *words: str, reactor: str = "default", size: int = 300_000) -> None:
         """A whole life: register, two sessions, SIGTERM."""
@@ -49,13 +49,13 @@ class WrapTestCase(EndToEndTestCase):
         port = await self.gamePort(child)
         first = await child.available()
         await self.echoes(port, b"x" * size)
-        await child.says(rf" Deregistered {first}\.$")
+        await child.nextLine(rf" Deregistered {first}\.$")
         second = await child.available()
         await self.echoes(port)
-        await child.says(rf" Deregistered {second}\.$")
+        await child.nextLine(rf" Deregistered {second}\.$")
         await child.available()
         child.transport.signalProcess("TERM")
-        self.assertEqual(-signal.SIGTERM, await child.ends())
+        self.assertEqual(-signal.SIGTERM, await child.exitStatus())
         self.assertEqual([], self.processesOf(child))
 
     def processesOf(self, child: Child) -> list[str]:
@@ -102,7 +102,7 @@ class LifeTests(WrapTestCase):
         """Each game server has a child of its own."""
         child, _ = await self.wrap("--servers=2", *ECHO)
         ports = [await self.gamePort(child), await self.gamePort(child)]
-        await child.says(r" Ready\.")
+        await child.nextLine(r" Ready\.")
         for port in ports:
             await self.echoes(port)
 
@@ -112,10 +112,10 @@ class LifeTests(WrapTestCase):
         port = await self.gamePort(child)
         await child.available()
         player = await self.player(port)
-        player.say(b"hello\n")
+        player.send(b"hello\n")
         local = player.transport.getHost()
         header = f"PROXY TCP4 127.0.0.1 127.0.0.1 {local.port} {port}\r\n".encode()
-        await player.hears(header + b"hello\n")
+        await player.receives(header + b"hello\n")
 
 
 class StartTests(WrapTestCase):
@@ -124,16 +124,18 @@ class StartTests(WrapTestCase):
     async def test_noExecutable(self) -> None:
         """The log has the reason; the exit code is 1."""
         child, _ = await self.wrap("--", "./missing")
-        await child.says(r"\[child \d+\] Cannot run './missing': No such file or directory\.$")
-        await child.says(r" The game cannot serve players: './missing' exited with 127 at its ")
-        self.assertEqual(1, await child.ends())
+        await child.nextLine(r"\[child \d+\] Cannot run './missing': No such file or directory\.$")
+        await child.nextLine(r" The game cannot serve players: './missing' exited with 127 at its ")
+        self.assertEqual(1, await child.exitStatus())
 
     async def test_silent(self) -> None:
         """A child that does not listen is never registered."""
         child, _ = await self.wrap("--start-timeout=1", "--", "cat", "/dev/zero")
-        await child.says(r" The game cannot serve players: nothing listens on port \d+ 1 s after")
-        self.assertEqual(1, await child.ends())
-        self.assertNotIn("Registering", child.story())
+        await child.nextLine(
+            r" The game cannot serve players: nothing listens on port \d+ 1 s after"
+        )
+        self.assertEqual(1, await child.exitStatus())
+        self.assertNotIn("Registering", child.describe())
         self.assertEqual([], self.processesOf(child))
 
 
@@ -146,10 +148,10 @@ class EndTests(WrapTestCase):
         port = await self.gamePort(child)
         await child.available()
         player = await self.player(port)
-        player.say(b"exit 7\n")
-        await child.says(r" The child exited with 7\.$")
-        await child.says(r" Deregistered ")
-        self.assertEqual(7, await child.ends())
+        player.send(b"exit 7\n")
+        await child.nextLine(r" The child exited with 7\.$")
+        await child.nextLine(r" Deregistered ")
+        self.assertEqual(7, await child.exitStatus())
 
     async def test_restart(self) -> None:
         """With --restart, a child that crashes starts again. FleetIQ keeps the game server."""
@@ -157,10 +159,10 @@ class EndTests(WrapTestCase):
         port = await self.gamePort(child)
         await child.available()
         player = await self.player(port)
-        player.say(b"exit 7\n")
-        await child.says(r" The child exited with 7: it starts again in 1 s\.$")
-        await player.isClosed()
-        await child.says(r" The child accepts connections on port \d+\.$")
+        player.send(b"exit 7\n")
+        await child.nextLine(r" The child exited with 7: it starts again in 1 s\.$")
+        await player.whenClosed()
+        await child.nextLine(r" The child accepts connections on port \d+\.$")
         await child.available()
         await self.echoes(port)
 
@@ -169,9 +171,9 @@ class EndTests(WrapTestCase):
         child, _ = await self.wrap("--restart=on-crash", *ECHO)
         port = await self.gamePort(child)
         await child.available()
-        (await self.player(port)).say(b"exit 0\n")
-        await child.says(r" The child exited with 0\.$")
-        self.assertEqual(0, await child.ends())
+        (await self.player(port)).send(b"exit 0\n")
+        await child.nextLine(r" The child exited with 0\.$")
+        self.assertEqual(0, await child.exitStatus())
 
     async def test_killed(self) -> None:
         """After kill -9 of twistd, no process of the child is left, not even its children."""
@@ -179,7 +181,7 @@ class EndTests(WrapTestCase):
         await child.available()
         self.assertNotEqual([], self.processesOf(child))
         child.transport.signalProcess("KILL")
-        await child.ends()
+        await child.exitStatus()
         await self.gone(child)
 
     async def gone(self, child: Child) -> None:
@@ -192,9 +194,9 @@ class EndTests(WrapTestCase):
         child, _ = await self.wrap("--kill-after=1", "--", "sh", "-c", command)
         await child.available()
         child.transport.signalProcess("TERM")
-        await child.says(r" The child has not ended after 1 s: killing it\.$")
-        await child.says(r" The child ended by SIGKILL\.$")
-        self.assertEqual(-signal.SIGTERM, await child.ends())
+        await child.nextLine(r" The child has not ended after 1 s: killing it\.$")
+        await child.nextLine(r" The child ended by SIGKILL\.$")
+        self.assertEqual(-signal.SIGTERM, await child.exitStatus())
         self.assertEqual([], self.processesOf(child))
 
     async def test_drain(self) -> None:
@@ -203,17 +205,17 @@ class EndTests(WrapTestCase):
         port = await self.gamePort(child)
         await child.available()
         player = await self.player(port)
-        player.say(b"hello\n")
-        await player.hears(b"hello\n")
-        await child.says(r" UTILIZED: session 1\.$")
+        player.send(b"hello\n")
+        await player.receives(b"hello\n")
+        await child.nextLine(r" UTILIZED: session 1\.$")
         child.transport.signalProcess("TERM")
-        await child.says(r" Waiting for the session to end, at most 600 s\.$")
-        player.say(b"more\n")
-        await player.hears(b"more\n")
+        await child.nextLine(r" Waiting for the session to end, at most 600 s\.$")
+        player.send(b"more\n")
+        await player.receives(b"more\n")
         player.transport.loseConnection()
-        await child.says(r" Deregistered ")
-        await child.says(r" The child ended by SIGTERM\.$")
-        self.assertEqual(-signal.SIGTERM, await child.ends())
+        await child.nextLine(r" Deregistered ")
+        await child.nextLine(r" The child ended by SIGTERM\.$")
+        self.assertEqual(-signal.SIGTERM, await child.exitStatus())
 
 
 class ChannelTests(WrapTestCase):
@@ -239,12 +241,12 @@ class ChannelTests(WrapTestCase):
         first = await child.available()
         claimed: Any = await fleet.call("ClaimGameServer", GameServerData="map=1")
         self.assertEqual(first, claimed["GameServer"]["GameServerId"])
-        await child.says(r"\[child \d+\] received \{.event.: .claimed., .data.: .map=1.\}$")
-        await child.says(r" UTILIZED: session 1\.$")
+        await child.nextLine(r"\[child \d+\] received \{.event.: .claimed., .data.: .map=1.\}$")
+        await child.nextLine(r" UTILIZED: session 1\.$")
         port = int(claimed["GameServer"]["ConnectionInfo"].rpartition(":")[2])
         player = await self.player(port)
-        player.say(b"end session\n")
-        await child.says(rf" Deregistered {first}\.$")
+        player.send(b"end session\n")
+        await child.nextLine(rf" Deregistered {first}\.$")
         second = await child.available()
         self.assertNotEqual(first, second)
 
@@ -253,16 +255,18 @@ class ChannelTests(WrapTestCase):
         child, fleet = await self.wrapAlone("--heartbeat=1", "--session-timeout=1")
         await child.available()
         await fleet.call("ClaimGameServer")
-        await child.says(r" The child has not ended the session within 1 s \(--session-timeout\)")
+        await child.nextLine(
+            r" The child has not ended the session within 1 s \(--session-timeout\)"
+        )
         await child.available()
 
     async def test_unhealthy(self) -> None:
         """A child that calls itself unhealthy gets no heartbeat, until it is healthy again."""
         child, fleet = await self.wrapAlone("--heartbeat=1")
         await child.available()
-        (await self.player(await self.portOf(fleet))).say(b"unhealthy\n")
-        await child.says(r" The child is unhealthy: no map\.$")
-        (await self.player(await self.portOf(fleet))).say(b"healthy\n")
+        (await self.player(await self.portOf(fleet))).send(b"unhealthy\n")
+        await child.nextLine(r" The child is unhealthy: no map\.$")
+        (await self.player(await self.portOf(fleet))).send(b"healthy\n")
         before = (await fleet.calls()).get("UpdateGameServer", 0)
         while (await fleet.calls()).get("UpdateGameServer", 0) == before:
             pass
@@ -277,9 +281,9 @@ class ChannelTests(WrapTestCase):
         child, _ = await self.wrapAlone("--kill-after=7")
         await child.available()
         child.transport.signalProcess("TERM")
-        await child.says(r"received \{.event.: .stop., .seconds.: 7\.0\}$")
-        await child.says(r" The child exited with 0\.$")
-        self.assertEqual(-signal.SIGTERM, await child.ends())
+        await child.nextLine(r"received \{.event.: .stop., .seconds.: 7\.0\}$")
+        await child.nextLine(r" The child exited with 0\.$")
+        self.assertEqual(-signal.SIGTERM, await child.exitStatus())
 
 
 class HealthTests(WrapTestCase):
@@ -292,9 +296,9 @@ class HealthTests(WrapTestCase):
         options = ("--heartbeat=1", f"--health-command=test -e {healthy}")
         child, _ = await self.wrap(*options, *ECHO)
         await child.available()
-        await child.says(r" UpdateGameServer took ")
+        await child.nextLine(r" UpdateGameServer took ")
         healthy.unlink()
-        await child.says(r" The child is unhealthy: --health-command fails\.$")
+        await child.nextLine(r" The child is unhealthy: --health-command fails\.$")
 
     async def test_url(self) -> None:
         """A URL that does not answer 2xx skips heartbeats."""
@@ -302,7 +306,7 @@ class HealthTests(WrapTestCase):
             "--heartbeat=1", "--health-http=http://127.0.0.1:{port}/missing", *ECHO
         )
         await child.available()
-        await child.says(r" The child is unhealthy: --health-http fails\.$")
+        await child.nextLine(r" The child is unhealthy: --health-http fails\.$")
 
 
 class ExampleTests(WrapTestCase):
@@ -315,15 +319,15 @@ class ExampleTests(WrapTestCase):
         await child.available()
         await fleet.call("ClaimGameServer", GameServerData="map=1")
         player = await self.player(port)
-        player.say(b"hello")
-        await player.hears(b"hello")
-        await child.says(r"\[child \d+\] event: .*claimed.*map=1")
+        player.send(b"hello")
+        await player.receives(b"hello")
+        await child.nextLine(r"\[child \d+\] event: .*claimed.*map=1")
         player.transport.loseConnection()
         await child.available()
         child.transport.signalProcess("TERM")
         # Both the event "stop" and SIGTERM end it: what arrives first.
-        await child.says(r" The child (exited with 0|ended by SIGTERM)\.$")
-        self.assertEqual(-signal.SIGTERM, await child.ends())
+        await child.nextLine(r" The child (exited with 0|ended by SIGTERM)\.$")
+        self.assertEqual(-signal.SIGTERM, await child.exitStatus())
         self.assertEqual([], self.processesOf(child))
 
     async def test_python(self) -> None:
@@ -341,7 +345,7 @@ class ExampleTests(WrapTestCase):
         built = str(self.folder / "echo_server")
         warnings = ("-Wall", "-Wextra", "-Werror", "-O2")
         compiling = self.start("cc", *warnings, "-o", built, str(EXAMPLES / "echo_server.c"))
-        self.assertEqual(0, await compiling.ends(), compiling.story())
+        self.assertEqual(0, await compiling.exitStatus(), compiling.describe())
         await self.speaks(built, "{port}")
 
     @skipUnless(shutil.which("socat"), "socat is not installed")
