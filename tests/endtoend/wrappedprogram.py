@@ -23,6 +23,8 @@ def speak(event: str, **members: str) -> None:
 def listen(speaking: socket.socket) -> None:
     for line in speaking.makefile():
         event = json.loads(line)
+        sys.stdout.write(f"received {event}\n")
+        sys.stdout.flush()
         if event["event"] == "stop":
             os._exit(0)
 
