@@ -7,9 +7,12 @@ import os
 import re
 from typing import Any
 
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.endpoints import SSL4ServerEndpoint, serverFromString
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IStreamServerEndpoint
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
+from zope.interface import implementer
 
 from echoserver.game.proxyheader import ProxyEndpoint, ProxyHeaderFactory
 
@@ -17,6 +20,27 @@ ACCEPT_QUEUE = 4096
 # For each kind: the number of arguments before backlog where arguments have no names.
 _KINDS = {"tcp": 2, "tcp6": 2, "ssl": 5, "child": 0}
 _WRAPPER = "haproxy:"
+_CHILD = "child:"
+
+
+@implementer(IStreamServerEndpoint, IListeningPort)
+class ChildPort:
+    """A game port that this process does not bind: players connect to the child of fleetiq-wrap."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+
+    def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
+        return succeed(self)
+
+    def startListening(self) -> None:
+        """Do nothing: the child listens."""
+
+    def stopListening(self) -> Deferred[None]:
+        return succeed(None)
+
+    def getHost(self) -> IPv4Address:
+        return IPv4Address("TCP", "0.0.0.0", self._port)
 
 
 def endpointOf(
@@ -34,7 +58,9 @@ def endpointOf(
     """
     try:
         endpoint: IStreamServerEndpoint
-        if description.startswith(_WRAPPER):
+        if description.startswith(_CHILD):
+            endpoint = ChildPort(int(description.removeprefix(_CHILD)))
+        elif description.startswith(_WRAPPER):
             inner = serverFromString(_ProxyBeforeTLS(reactor), description.removeprefix(_WRAPPER))
             isTLS = isinstance(inner, SSL4ServerEndpoint)
             endpoint = inner if isTLS else ProxyEndpoint(inner)

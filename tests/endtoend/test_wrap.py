@@ -34,24 +34,31 @@ class WrapTestCase(EndToEndTestCase):
         found = await child.nextLine(r" LOCAL FleetIQ on (\S+), AWS is not contacted\.$")
         return child, LocalFleetIQ(self.reactor, found[1])
 
-    async def echoes(self, port: int, payload: bytes = b"hello\n") -> None:
+    async def echoes(
+        self, port: int, payload: bytes = b"hello\n", *, halfClose: bool = True
+    ) -> None:
         """Have one player's bytes echoed, to the last one after its FIN."""
         player = await self.player(port)
         player.send(payload)
         await player.receives(payload)
+        if not halfClose:
+            player.transport.loseConnection()
+            return
         player.send(b"the end")
         player.transport.loseWriteConnection()
         self.assertEqual(payload + b"the end", await player.whenClosed())
 
-    async def lifeOf(self, *words: str, reactor: str = "default", size: int = 300_000) -> None:
+    async def lifeOf(
+        self, *words: str, reactor: str = "default", size: int = 300_000, halfClose: bool = True
+    ) -> None:
         """A whole life: register, two sessions, SIGTERM."""
         child, _ = await self.wrap(*words, reactor=reactor)
         port = await self.gamePort(child)
         first = await child.available()
-        await self.echoes(port, b"x" * size)
+        await self.echoes(port, b"x" * size, halfClose=halfClose)
         await child.nextLine(rf" Deregistered {first}\.$")
         second = await child.available()
-        await self.echoes(port)
+        await self.echoes(port, halfClose=halfClose)
         await child.nextLine(rf" Deregistered {second}\.$")
         await child.available()
         child.transport.signalProcess("TERM")
@@ -89,8 +96,13 @@ class LifeTests(WrapTestCase):
 
     @skipUnless(shutil.which("ncat"), "ncat is not installed")
     async def test_ncat(self) -> None:
-        """See L{WrapTestCase.lifeOf}. More bytes at once block ncat and cat: each writes first."""
-        await self.lifeOf("--", "ncat", "-lk", "127.0.0.1", "{port}", "-e", "/bin/cat", size=5000)
+        """
+        See L{WrapTestCase.lifeOf}. More bytes at once block ncat and cat, because each writes
+        first. After a FIN of the player, ncat does not wait for the rest of cat's output.
+        """
+        await self.lifeOf(
+            "--", "ncat", "-lk", "127.0.0.1", "{port}", "-e", "/bin/cat", size=5000, halfClose=False
+        )
 
     @skipUnless(shutil.which("socat"), "socat is not installed")
     async def test_socat(self) -> None:
@@ -173,7 +185,9 @@ class EndTests(WrapTestCase):
         await child.available()
         (await self.player(port)).send(b"exit 0\n")
         await child.nextLine(r" The child exited with 0\.$")
-        self.assertEqual(0, await child.exitStatus())
+        await child.nextLine(r" All game servers are shut down\. ")
+        child.transport.signalProcess("TERM")
+        self.assertEqual(-signal.SIGTERM, await child.exitStatus())
 
     async def test_killed(self) -> None:
         """After kill -9 of twistd, no process of the child is left, not even its children."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.endpoints import serverFromString
+from twisted.internet.protocol import Factory
 from twisted.internet.testing import MemoryReactor
 from twisted.trial.unittest import SynchronousTestCase
 
-from echoserver.wrap.childport import ChildPort
+from echoserver.server.endpoints import endpointOf
 from echoserver.wrap.config import WrapConfig
 from echoserver.wrap.tap import Options
 
@@ -63,8 +63,9 @@ class OptionsTests(SynchronousTestCase):
         self.assertEqual(("child:9000", "child:9001"), options.settings.listen)
         self.assertEqual("claim", options.settings.gameServer.sessionPolicy)
         self.assertEqual(9001, options.wrap.childPort(9001))
-        endpoint = serverFromString(MemoryReactor(), "child:9000")
-        self.assertIsInstance(endpoint, ChildPort)
+        endpoint = endpointOf(MemoryReactor(), "child:9000")
+        port: Any = self.successResultOf(endpoint.listen(Factory()))
+        self.assertEqual(9000, port.getHost().port)
 
     def test_wrong(self) -> None:
         """A wrong option ends the process with a sentence that says what to write."""

@@ -4,7 +4,6 @@ from twisted.application.reactors import Reactor
 from twisted.application.service import ServiceMaker
 
 from echoserver.game import gameServiceMaker
-from echoserver.wrap.childport import ChildPortParser
 
 fleetiqEcho = gameServiceMaker(
     "fleetiq-echo",
@@ -25,8 +24,6 @@ fleetiqWrap = ServiceMaker(
     "Any executable as a game server on Amazon GameLift FleetIQ.",
     "fleetiq-wrap",
 )
-
-childPort = ChildPortParser()
 
 fleetiqLocal = ServiceMaker(
     "fleetiq-local",
