@@ -66,7 +66,7 @@ class Echo(Protocol):
             self._lastByte = data[-1]
             if not self._lineEnded:
                 self._lineEnded = _LINE_END in data
-            self.transport.write(data)
+            self.transport.writeBytes(data)
         else:
             self._lookForQuit(data)
 

@@ -20,8 +20,9 @@ class Player(TypingProtocol):
     """
 
     protocol: IProtocol
-    bytesReceived: int
 
+    @property
+    def bytesReceived(self) -> int: ...
     @property
     def transport(self) -> Any: ...
 

@@ -120,8 +120,8 @@ class ProxyHeader(ProtocolWrapper):
             return
         rest, self._received = self._received[length:], b""
         wrapped: Any = self.wrappedProtocol
-        # From now on, received data is passed on without a method of this class.
-        self.dataReceived = wrapped.dataReceived  # type: ignore[method-assign] # for this instance
+        # From now on, received data is passed on by the method of the base class.
+        self.dataReceived = super().dataReceived  # type: ignore[method-assign] # for this instance
         if IHandshakeListener.providedBy(wrapped):
             wrapped.handshakeCompleted()
         if rest:

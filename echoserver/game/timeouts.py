@@ -23,7 +23,8 @@ PAUSED_CHECK_INTERVAL = 1.0
 class TimedConnection(TypingProtocol):
     """What the timeouts use of L{echoserver.game.connections.Connection}."""
 
-    bytesReceived: int
+    @property
+    def bytesReceived(self) -> int: ...
 
     def requestAdmission(self) -> None:
         """Ask whether the connection may become a player."""

@@ -16,7 +16,7 @@ from twisted.python import context
 
 from echoserver.uvreactor.children import ChildWatcher
 from echoserver.uvreactor.tls import PlainConnection
-from echoserver.uvreactor.transport import Connection
+from echoserver.uvreactor.transport import Connection, CurrentConnection
 
 try:
     import uvloop
@@ -35,7 +35,7 @@ class UvloopReactor(AsyncioSelectorReactor):
     @ivar connections: the open connections that TCP ports have accepted.
     @ivar errors: reports errors of descriptors that are not read at the moment.
     @ivar children: reaps the children of C{spawnProcess}.
-    @ivar contexts: the stack of C{twisted.python.context} in the thread of the reactor.
+    @ivar current: the connection whose data is received now, for the log context.
     """
 
     def __init__(self, eventloop: asyncio.AbstractEventLoop | None = None) -> None:
@@ -46,12 +46,15 @@ class UvloopReactor(AsyncioSelectorReactor):
         self.connections: set[Connection] = set()
         self.errors = ErrorWatcher(eventloop)
         self.children = ChildWatcher(eventloop)
-        self.contexts: list[Any] = []
+        self.current = CurrentConnection()
         super().__init__(eventloop)
 
     def startRunning(self, installSignalHandlers: bool = True) -> None:
         # Each thread has its own stack of contexts, and the reactor can run in another thread.
-        self.contexts = context.theContextTracker.currentContext().contexts
+        contexts = context.theContextTracker.currentContext().contexts
+        if self.current not in contexts:
+            contexts.append(self.current)
+            self.addSystemEventTrigger("after", "shutdown", contexts.remove, self.current)
         super().startRunning(installSignalHandlers)
 
     def _signalsFactory(self) -> Any:

@@ -8,7 +8,7 @@ L{TLSLowerTransport}, the same connection below TLS.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from twisted.internet.interfaces import ISSLTransport, ITLSTransport
@@ -24,6 +24,11 @@ class PlainConnection(Connection):
     """A connection without TLS, as a TCP port makes it for each accepted socket."""
 
     __slots__ = ()
+
+    @property
+    def writeBytes(self) -> Callable[[bytes], None]:
+        """Return a function that writes as C{write} does now, without the check of the type."""
+        return self.rawWrite
 
     def startTLS(self, contextFactory: Any, normal: bool = True) -> None:
         """Start TLS, as the TLS server if C{normal} is true, else as the TLS client."""

@@ -159,6 +159,27 @@ def discard(data: bytes) -> None:
     """Drop the data: C{write} of a connection that has ended."""
 
 
+class CurrentConnection:
+    """
+    An entry of the stack of C{twisted.python.context}: the connection whose data is received now.
+
+    It is in the stack while the reactor runs. To set an attribute of it takes less than half of the
+    time of pushing and popping a context: 0.02 us of an echo instead of 0.05.
+
+    @ivar connection: the connection; None between the calls of C{dataReceived}.
+    """
+
+    __slots__ = ("connection",)
+
+    def __init__(self) -> None:
+        self.connection: Connection | None = None
+
+    def __getitem__(self, key: object) -> dict[str, str]:
+        if self.connection is None:
+            raise KeyError(key)
+        return self.connection[key]
+
+
 def inLogContext(method: Callable[..., T]) -> Callable[..., T]:
     """Run a method of a connection in the log context of this connection."""
 
@@ -179,6 +200,7 @@ class Connection(TCPSocket, asyncio.Protocol):
     L{rawWrite} I{is} the C{write} of uvloop's transport. Only while the connection has to know when
     its buffer is empty (for a pull producer or a close), it is a method of this class.
 
+    @ivar bytesReceived: the number of bytes that the peer has sent, below TLS.
     @ivar connected: whether the connection has not ended.
     @ivar disconnecting: whether C{loseConnection} was called.
     @ivar reading: whether received data is passed to the protocol.
@@ -197,6 +219,7 @@ class Connection(TCPSocket, asyncio.Protocol):
         "_waitingForFlush",
         "_writeDisconnected",
         "_writeDisconnecting",
+        "bytesReceived",
         "connected",
         "disconnecting",
         "producer",
@@ -225,6 +248,7 @@ class Connection(TCPSocket, asyncio.Protocol):
         self.sessionno = sessionno
         self.connected = self.reading = True
         self.disconnecting = self._aborting = False
+        self.bytesReceived = 0
         self.producer: Any = None
         self.streamingProducer = self._producerPaused = False
         self._bufferFull = self._waitingForFlush = self._flushedScheduled = False
@@ -268,8 +292,9 @@ class Connection(TCPSocket, asyncio.Protocol):
         """
         Return the log context of this connection.
 
-        While a callback of the protocol runs, the connection is on top of the stack of contexts in
-        which C{twisted.python.context} looks up keys. The log prefix is made only when it is read.
+        While a callback of the protocol runs, the connection, or the L{CurrentConnection} of the
+        reactor, is in the stack of contexts in which C{twisted.python.context} looks up keys. The
+        log prefix is made only when it is read.
         """
         if key is ILogContext:
             return {"system": self.logPrefix()}
@@ -304,15 +329,16 @@ class Connection(TCPSocket, asyncio.Protocol):
             self._waitForFlush()
 
     def data_received(self, data: bytes) -> None:
-        contexts = self.server.reactor.contexts
-        # This is context.call, whose own calls would make an echo a quarter longer.
-        contexts.append(self)
+        self.bytesReceived += len(data)
+        # inLogContext would make an echo a quarter longer.
+        current = self.server.reactor.current
+        current.connection = self
         try:
             self.protocol.dataReceived(data)
         except Exception:  # noqa: BLE001 # an exception of a protocol ends its connection only
             self._protocolRaised()
         finally:
-            contexts.pop()
+            current.connection = None
 
     @inLogContext
     def eof_received(self) -> bool:

@@ -12,6 +12,7 @@ from twisted.internet.interfaces import (
     IConsumer,
     IHalfCloseableProtocol,
     IPushProducer,
+    ISSLTransport,
     ISystemHandle,
     ITCPTransport,
     ITransport,
@@ -580,3 +581,61 @@ class AnyProtocolTests(ConnectionsTestCase):
         self.send(transport, b"hello")
         self.assertEqual("RecordingProtocol", transport.protocol.logPrefix())
         self.assertEqual("Factory", self.connections.logPrefix())
+
+
+class CountingTransport(PlayerTransport):
+    """A transport that counts what arrives and has a write without checks, as on uvloop."""
+
+    bytesReceived = 0
+
+    def writeBytes(self, data: bytes) -> None:
+        self.write(data)
+
+
+class CountingTests(ConnectionsTestCase):
+    """The bytes of a player are counted by its transport, or by the connection."""
+
+    def join(self, transportClass: type[PlayerTransport]) -> Any:
+        """Return a player's transport."""
+        self.connect()
+        protocol: Any = self.connections.buildProtocol(PEER)
+        transport = transportClass(protocol, PEER)
+        protocol.makeConnection(transport)
+        protocol.dataReceived(b"hello")
+        return transport
+
+    def test_connection(self) -> None:
+        """By default the connection counts."""
+        transport = self.join(PlayerTransport)
+        transport.protocol.dataReceived(b"hello")
+        self.assertEqual(10, transport.protocol.bytesReceived)
+        self.assertEqual(transport.write, transport.protocol.writeBytes)
+
+    def test_transport(self) -> None:
+        """If the transport counts, the connection does not, and no call of it is on the way."""
+        transport = self.join(CountingTransport)
+        connection = transport.protocol
+        transport.bytesReceived = 7
+        self.assertEqual(7, connection.bytesReceived)
+        self.assertEqual(connection.protocol.dataReceived, connection.dataReceived)
+        self.assertEqual(transport.writeBytes, connection.writeBytes)
+
+    def test_startTLS(self) -> None:
+        """After STARTTLS the transport counts what is encrypted: the connection counts the rest."""
+        transport = self.join(CountingTransport)
+        transport.bytesReceived = 7
+        connection = transport.protocol
+        directlyProvides(transport, ISSLTransport)
+        connection.transportChanged()
+        connection.dataReceived(b"secret")
+        self.assertEqual(7 + 6, connection.bytesReceived)
+
+    def test_wrapped(self) -> None:
+        """A wrapper forwards attributes of the transport inside. They do not count."""
+        self.connect()
+        protocol: Any = self.connections.buildProtocol(PEER)
+        wrapper: Any = ProtocolWrapper(WrappingFactory(Factory()), protocol)
+        wrapper.makeConnection(CountingTransport(wrapper, PEER))
+        wrapper.dataReceived(b"hello")
+        self.assertEqual(5, protocol.bytesReceived)
+        self.assertEqual(wrapper.write, protocol.writeBytes)

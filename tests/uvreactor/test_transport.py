@@ -353,11 +353,12 @@ class LogContextTests(UvloopTestCase):
     def test_restored(self) -> None:
         """After a callback, even one that raises, the context is restored."""
         peer, server = self.connected(Raising)
-        before = list(self.reactor.contexts)
+        contexts = context.theContextTracker.currentContext().contexts
+        before = list(contexts)
         peer.sendall(b"raise")
         self.until(lambda: server.transport.disconnected)
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
-        self.assertEqual(self.reactor.contexts, before)
+        self.assertEqual(contexts, before)
         self.assertEqual(context.get(ILogContext), {"system": "-"})
 
     def test_otherContexts(self) -> None:
@@ -410,7 +411,9 @@ class StartTLSTests(UvloopTestCase):
         self.until(lambda: self.factory.servers and self.factory.servers[0].events[1:])
         [server] = self.factory.servers
         transport = server.transport
+        self.assertEqual(len(b"STARTTLS"), transport.bytesReceived)
         self.assertTrue(ISSLTransport.providedBy(transport))
+        self.assertFalse(hasattr(transport, "writeBytes"))
         client.transport.startTLS(CertificateOptions())
         client.transport.write(b"secret")
         self.until(lambda: server.events == ["made", b"STARTTLS" + b"secret"])
