@@ -21,7 +21,7 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from echoserver.game.connections import Connection
+from echoserver.game.connection import Connection
 from echoserver.gamelift.errors import CallFailed
 from echoserver.gamelift.service import GameServerDescription
 

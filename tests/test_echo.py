@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from echoserver.echo import EchoFactory, Options, findQuit, makeFactory
 from tests.doubles import PlayerTransport, StubGameServer
-from tests.game.test_connections import ConnectionsTestCase
+from tests.game.test_connection import ConnectionsTestCase
 
 
 def cut(data: bytes, places: list[int]) -> list[bytes]:

@@ -21,7 +21,7 @@ PAUSED_CHECK_INTERVAL = 1.0
 
 
 class TimedConnection(TypingProtocol):
-    """What the timeouts use of L{echoserver.game.connections.Connection}."""
+    """What the timeouts use of L{echoserver.game.connection.Connection}."""
 
     @property
     def bytesReceived(self) -> int: ...

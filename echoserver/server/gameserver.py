@@ -20,7 +20,8 @@ from twisted.logger import Logger
 from echoserver.descriptors import DescriptorLimit
 from echoserver.game import Game, Player
 from echoserver.game.admission import ClaimCheck, overLimit
-from echoserver.game.connections import Connection, Connections, callHook
+from echoserver.game.connection import Connection, callHook
+from echoserver.game.factory import ConnectionFactory
 from echoserver.game.listener import AcceptLimiter, describe, setSocketOptions
 from echoserver.game.session import ConnectionsByPeer, Session
 from echoserver.gamelift.lifecycle import Absent, Available, Desired, Utilized
@@ -109,7 +110,7 @@ class GameServer(Service):
         self._claimCheck = ClaimCheck(clock, self._isClaimed)
         factory = IProtocolFactory(makeFactory(self))
         self._game = factory if isinstance(factory, Game) else Game(self)
-        self._connections = Connections(
+        self._connections = ConnectionFactory(
             clock, factory, self, config.idleTimeout, config.handshakeTimeout
         )
         self._limiter = AcceptLimiter(
@@ -209,7 +210,7 @@ class GameServer(Service):
                 " gameServiceMaker, or --session-policy manual."
             )
 
-    # The listener of the connections. See L{echoserver.game.connections.PlayerListener}.
+    # The listener of the connections. See L{echoserver.game.connection.PlayerListener}.
 
     def admission(self, connection: Connection) -> Deferred[bytes | None]:
         if self._config.claimedOnly and not self._session.running:

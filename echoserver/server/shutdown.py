@@ -11,7 +11,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from echoserver.clock import CancellableSleep
-from echoserver.game.connections import CLOSE_TIMEOUT
+from echoserver.game.connection import CLOSE_TIMEOUT
 from echoserver.gamelift.lifecycle import Absent, Utilized
 from echoserver.gamelift.registration import Registration
 

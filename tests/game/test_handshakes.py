@@ -11,11 +11,11 @@ from twisted.internet.testing import StringTransport
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from zope.interface import implementer
 
-from echoserver.game.connections import ADMISSION_DELAY, HANDSHAKE_TIMEOUT
+from echoserver.game.factory import ADMISSION_DELAY, HANDSHAKE_TIMEOUT
 from echoserver.game.proxyheader import ProxyHeaderFactory
 from tests.doubles import PlayerTransport
 from tests.endtoend.certificates import writeCertificate
-from tests.game.test_connections import JOINED, PEER, ConnectionsTestCase, RecordingProtocol
+from tests.game.test_connection import JOINED, PEER, ConnectionsTestCase, RecordingProtocol
 
 HEADER = b"PROXY TCP4 203.0.113.9 198.51.100.1 1111 5000\r\n"
 

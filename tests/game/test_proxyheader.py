@@ -12,7 +12,7 @@ from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from echoserver.game.connections import ADMISSION_DELAY, HANDSHAKE_TIMEOUT
+from echoserver.game.factory import ADMISSION_DELAY, HANDSHAKE_TIMEOUT
 from echoserver.game.proxyheader import (
     V2_MAX,
     ProxyHeaderFactory,
@@ -21,7 +21,7 @@ from echoserver.game.proxyheader import (
     parseHeader,
 )
 from tests.doubles import PlayerTransport
-from tests.game.test_connections import PEER, ConnectionsTestCase
+from tests.game.test_connection import PEER, ConnectionsTestCase
 
 TCP4 = b"PROXY TCP4 203.0.113.9 198.51.100.1 1111 5000\r\n"
 PLAYER = IPv4Address("TCP", "203.0.113.9", 1111)

@@ -11,7 +11,7 @@ from twisted.internet.error import ConnectionDone
 from echoserver.descriptors import RECOUNT_INTERVAL, RESERVED_DESCRIPTORS
 from echoserver.game import Game
 from echoserver.game.admission import CALL_INTERVAL
-from echoserver.game.connections import ADMISSION_DELAY
+from echoserver.game.factory import ADMISSION_DELAY
 from echoserver.gamelift.errors import NotFoundException
 from echoserver.gamelift.lifecycle import Absent, Utilized
 from echoserver.ratelimit import TokenBucket

@@ -6,7 +6,7 @@ from math import inf
 
 from twisted.logger import capturedLogs
 
-from echoserver.game.connections import CLOSE_TIMEOUT
+from echoserver.game.connection import CLOSE_TIMEOUT
 from echoserver.gamelift.errors import NotFoundException
 from echoserver.ratelimit import TokenBucket
 from echoserver.server.config import GameServerConfig

@@ -1,25 +1,22 @@
-"""Wrap a protocol factory: admission, join and leave, closing, back-pressure of each connection."""
+"""One connection: admission, join and leave, closing, back-pressure."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, ParamSpec
+from typing import TYPE_CHECKING, Any, ParamSpec
 from typing import Protocol as TypingProtocol
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import (
-    IAddress,
     IDelayedCall,
     IHalfCloseableProtocol,
     IHandshakeListener,
     ILoggingContext,
     INegotiated,
     IProtocol,
-    IProtocolFactory,
     IPushProducer,
-    IReactorTime,
     ISSLTransport,
 )
 from twisted.internet.protocol import connectionDone
@@ -31,21 +28,14 @@ from zope.interface import implementer
 from echoserver.game.forwarding import forwardingClass
 from echoserver.game.listener import describe, hostOf, peerHasClosed
 from echoserver.game.proxyheader import hasHandshake
-from echoserver.game.timeouts import (
-    HandshakeTimeout,
-    IdleTimeout,
-    PausedConnections,
-    PendingConnections,
-)
+
+if TYPE_CHECKING:  # at run time the factory imports this module
+    from echoserver.game.factory import ConnectionFactory
 
 P = ParamSpec("P")
 
 _log = Logger(namespace="fleetiq.game")
 
-# Seconds that a TLS handshake or a PROXY header may take.
-HANDSHAKE_TIMEOUT = 10.0
-# Seconds without data after which a connection requests admission, and a session may start.
-ADMISSION_DELAY = 0.5
 # Seconds that a peer has to read what is left when its connection closes.
 CLOSE_TIMEOUT = 10.0
 
@@ -117,7 +107,7 @@ class Connection:
     writeBytes: Callable[[bytes], None]
     protocol: Any
 
-    def __init__(self, parent: Connections) -> None:
+    def __init__(self, parent: ConnectionFactory) -> None:
         self._parent = parent
         self._transport = None
         self._abortCall: IDelayedCall | None = None
@@ -412,121 +402,3 @@ class Connection:
 
 def _drop(data: bytes) -> None:
     """Receive data of a connection that closes."""
-
-
-@implementer(IProtocolFactory, ILoggingContext)
-class Connections:
-    """
-    A factory around the factory of a game.
-
-    @param factory: the game's own: any C{IProtocolFactory}.
-    @param idleTimeout: seconds without data after which a player is disconnected; 0 for never.
-    @param handshakeTimeout: seconds for a TLS handshake or a PROXY header.
-    @ivar listener: decides on admissions and is notified of players.
-    @ivar open: all connections, admitted or not.
-    @ivar handshakes: those whose TLS handshake or PROXY header is not complete.
-    @ivar pending: those that have not sent data yet.
-    @ivar paused: those whose input is not read, because of back-pressure.
-    """
-
-    noisy = False
-
-    def __init__(
-        self,
-        clock: IReactorTime,
-        factory: IProtocolFactory,
-        listener: PlayerListener,
-        idleTimeout: float = 0.0,
-        handshakeTimeout: float = HANDSHAKE_TIMEOUT,
-    ) -> None:
-        self.clock = clock
-        self.listener = listener
-        self.open: set[Connection] = set()
-        self.paused = PausedConnections(clock, CLOSE_TIMEOUT)
-        self.handshakes = HandshakeTimeout(clock, handshakeTimeout)
-        self.pending = PendingConnections(clock, ADMISSION_DELAY)
-        self._factory = factory
-        self._idle = IdleTimeout(clock, idleTimeout, self._players) if idleTimeout else None
-        self._waitingForEmpty: list[Deferred[None]] = []
-
-    def buildProtocol(self, addr: IAddress) -> IProtocol:
-        return Connection(self)
-
-    def doStart(self) -> None:
-        self._factory.doStart()
-
-    def doStop(self) -> None:
-        self._factory.doStop()
-
-    def logPrefix(self) -> str:
-        if ILoggingContext.providedBy(self._factory):
-            prefix: str = self._factory.logPrefix()
-            return prefix
-        return type(self._factory).__name__
-
-    def closeAll(self, closePlayers: Callable[[], object], within: float) -> Deferred[None]:
-        """
-        Close all connections.
-
-        @param closePlayers: lets the game close those of its players.
-        @param within: seconds after which what is still open is aborted.
-        @return: fires with None when none is left.
-        """
-        callHook(closePlayers)
-        for connection in list(self.open):
-            if connection.joined:
-                connection.abortIn(within)
-            elif self.handshakes.discard(connection):
-                connection.abortConnection()
-            else:
-                connection.close("the server stops", within)
-        empty: Deferred[None] = Deferred()
-        self._waitingForEmpty.append(empty)
-        self.fireIfEmpty()
-        return empty
-
-    def buildGameProtocol(self, address: IAddress) -> IProtocol | None:
-        """Return the game's protocol for a player; None if the game rejects the player."""
-        return self._factory.buildProtocol(address)
-
-    def connected(self, connection: Connection, *, handshake: bool) -> None:
-        """
-        Watch a new connection.
-
-        @param handshake: whether L{handshakeCompleted} is called before data arrives.
-        """
-        self.open.add(connection)
-        (self.handshakes if handshake else self.pending).add(connection)
-        if self._idle is not None:
-            self._idle.start()
-
-    def handshakeCompleted(self, connection: Connection) -> None:
-        """Have a connection request admission with its first data, or after 0.5 s."""
-        if self.handshakes.discard(connection):
-            self.pending.add(connection)
-
-    def stopWaiting(self, connection: Connection) -> None:
-        """Forget a connection that will not request admission any more."""
-        self.handshakes.discard(connection)
-        self.pending.discard(connection)
-
-    def disconnected(self, connection: Connection) -> None:
-        """Stop watching a connection that is lost."""
-        self.open.discard(connection)
-        self.paused.discard(connection)
-        self.stopWaiting(connection)
-
-    def fireIfEmpty(self) -> None:
-        """Stop the timers and fire what L{closeAll} returned, if no connection is left."""
-        if not self.open:
-            self.paused.stop()
-            self.handshakes.stop()
-            self.pending.stop()
-            if self._idle is not None:
-                self._idle.stop()
-            waiting, self._waitingForEmpty = self._waitingForEmpty, []
-            for empty in waiting:
-                empty.callback(None)
-
-    def _players(self) -> list[Connection]:
-        return [each for each in self.open if each.joined and each.reason is None]

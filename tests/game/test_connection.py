@@ -1,4 +1,4 @@
-"""Connections: admission, join and leave, closing, back-pressure, any protocol."""
+"""A connection: admission, join and leave, closing, back-pressure, any protocol of a game."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ from zope.interface import directlyProvides, implementer
 from zope.interface.verify import verifyObject
 
 from echoserver.game import Game
-from echoserver.game.connections import ADMISSION_DELAY, CLOSE_TIMEOUT, Connections
+from echoserver.game.connection import CLOSE_TIMEOUT
+from echoserver.game.factory import ADMISSION_DELAY, ConnectionFactory
 from tests.doubles import PlayerTransport, RecordingListener
 
 PEER = IPv4Address("TCP", "192.0.2.7", 4242)
@@ -80,7 +81,9 @@ class ConnectionsTestCase(SynchronousTestCase):
         """Return the server's side of a connection that has sent nothing yet."""
         self.clock = Clock()
         self.listener = listener or RecordingListener()
-        self.connections = Connections(self.clock, self.makeFactory(), self.listener, idleTimeout)
+        self.connections = ConnectionFactory(
+            self.clock, self.makeFactory(), self.listener, idleTimeout
+        )
         return self.connectAnother(flushed=flushed)
 
     def connectAnother(self, *, flushed: bool = True) -> PlayerTransport:
