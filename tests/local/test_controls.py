@@ -410,7 +410,11 @@ class InterruptControlTests(SynchronousTestCase):
             (
                 {"InstanceId": FIRST, "kind": "flood"},
                 400,
-                "kind is 'flood': it must be one of spot, rebalance, autoscaling, draining.",
+                (
+                    "kind is 'flood': it must be one of spot, rebalance, autoscaling, draining, "
+                    "instance-stop, instance-retirement, instance-reboot, system-reboot, "
+                    "system-maintenance."
+                ),
             ),
             ({"InstanceId": [FIRST]}, 400, "InstanceId is a list: it must be a string."),
             ({"InstanceId": FIRST, "kind": {}}, 400, "kind is an object"),

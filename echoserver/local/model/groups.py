@@ -210,7 +210,12 @@ class Groups:
     def addInstance(self, instanceId: str, group: GameServerGroup, now: float) -> None:
         """Add an instance to a group. It may be one of L{retained}, but not of a group."""
         self.retained.pop(instanceId, None)
-        instance = Instance(instanceId, group.name, now)
+        definitions = group.settings.instanceDefinitions
+        # By the id, so that it is the same in each run.
+        definition = definitions[int(instanceId[-2:].encode().hex(), 16) % len(definitions)]
+        isSpot = group.settings.balancingStrategy != "ON_DEMAND_ONLY"
+        lifeCycle = "spot" if isSpot else "on-demand"
+        instance = Instance(instanceId, group.name, now, definition.instanceType, lifeCycle)
         self.instances[instanceId] = instance
         group.instanceIds.append(instanceId)
         group.sortedInstanceIds.add(instanceId)

@@ -62,11 +62,15 @@ class Interruption:
     @ivar kind: a key of C{echoserver.local.model.interruptions.KINDS}.
     @ivar noticeTime: epoch seconds.
     @ivar end: when the instance ends; C{None} if this notice does not end it.
+    @ivar notBefore: when scheduled maintenance begins; 0 for other kinds.
+    @ivar notAfter: when scheduled maintenance is over; C{None} if it ends the instance.
     """
 
     kind: str
     noticeTime: float
     end: float | None
+    notBefore: float = 0.0
+    notAfter: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,8 @@ class Instance:
     instanceId: str
     groupName: str
     launchTime: float
+    instanceType: str = "c5.large"
+    lifeCycle: str = "spot"
     status: str = "ACTIVE"
     interruptions: tuple[Interruption, ...] = ()
 
