@@ -1,7 +1,7 @@
 """The local FleetIQ as a service: the model and its HTTP server on one port."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import Any
 
@@ -19,7 +19,9 @@ from echoserver.local.http.controls import (
     ClockControl,
     Controls,
     FaultsControl,
+    GroupsControl,
     InterruptControl,
+    MetadataControl,
     ResetControl,
     StateControl,
 )
@@ -30,6 +32,7 @@ from echoserver.local.http.site import MAX_CONNECTIONS, LocalSite
 from echoserver.local.model.faults import Faults
 from echoserver.local.model.fleet import Fleet
 from echoserver.local.model.journal import Journal
+from echoserver.local.model.metadatavalues import MetadataValues
 from echoserver.local.model.quotas import Quotas
 from echoserver.local.model.settings import DEFAULTS, Settings
 from echoserver.local.model.values import Event
@@ -63,6 +66,8 @@ class LocalFleetIQ(Service):
         settings: Settings = DEFAULTS,
         quotas: bool = False,
         maxConnections: int = MAX_CONNECTIONS,
+        metadata: Mapping[str, str] | None = None,
+        userData: bytes | None = None,
     ) -> None:
         """
         @param listen: an endpoint description of the kind C{tcp:} or C{tcp6:}.
@@ -74,6 +79,8 @@ class LocalFleetIQ(Service):
         @param imds: the versions of the metadata service: C{"v1"}, C{"v2"} or C{"both"}.
         @param quotas: whether AWS's default quotas and rates apply.
         @param maxConnections: connections at most; beyond them idle ones are closed.
+        @param metadata: values that replace those of all instances, by path below C{meta-data/}.
+        @param userData: the user data of all instances; C{None} if they have none.
         @raise ValueError: C{listen}, C{timeScale} or C{imds} is wrong. The message is a sentence.
         """
         self._listen = listen
@@ -96,7 +103,8 @@ class LocalFleetIQ(Service):
             reactor, operations, faults, self._journal, rng, self._timer.schedule, seconds
         )
         self._tokens = Tokens(rng)
-        access = Access(self._tokens, seconds, imds)
+        self._metadata = MetadataValues(metadata, userData)
+        access = Access(self._tokens, self._metadata, seconds, imds)
         controls = Controls()
         controls.putChild(b"state", StateControl(fleet, faults, self._api, clock))
         self._clockControl = ClockControl(clock, fleet, self._timer.clockMoved, self._report)
@@ -106,6 +114,10 @@ class LocalFleetIQ(Service):
         self._events = EventsControl(self._journal, reactor)
         controls.putChild(b"events", self._events)
         controls.putChild(b"interrupt", InterruptControl(fleet, seconds, self._timer.schedule))
+        controls.putChild(
+            b"metadata", MetadataControl(fleet, self._metadata, seconds, self._report)
+        )
+        controls.putChild(b"groups", GroupsControl(fleet, seconds))
         controls.putChild(b"reset", ResetControl(self.reset))
         self._api.putChild(b"_local", controls)
         self._api.putChild(b"instances", Instances(fleet, access))
@@ -153,6 +165,7 @@ class LocalFleetIQ(Service):
         if self._quotas is not None:
             self._quotas.reset()
         self._tokens.endAll()
+        self._metadata.reset()
         self._journal.clear()
         self._clock.reset()
         self._clockControl.forget()
