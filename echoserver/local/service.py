@@ -19,16 +19,18 @@ from echoserver.local.http.controls import (
     ClockControl,
     Controls,
     FaultsControl,
-    GroupsControl,
     InterruptControl,
-    MetadataControl,
     ResetControl,
     StateControl,
 )
 from echoserver.local.http.events import EventsControl, JournalControl
 from echoserver.local.http.imds import Access, Instances, Tokens, addMetadata
+from echoserver.local.http.metadatacontrol import MetadataControl
 from echoserver.local.http.operations import Operations
+from echoserver.local.http.readcontrols import GroupsControl, MetricsControl
 from echoserver.local.http.site import MAX_CONNECTIONS, LocalSite
+from echoserver.local.model.autoscaling import AutoScaling
+from echoserver.local.model.cloudwatch import CloudWatch
 from echoserver.local.model.faults import Faults
 from echoserver.local.model.fleet import Fleet
 from echoserver.local.model.journal import Journal
@@ -68,6 +70,7 @@ class LocalFleetIQ(Service):
         maxConnections: int = MAX_CONNECTIONS,
         metadata: Mapping[str, str] | None = None,
         userData: bytes | None = None,
+        autoscale: bool = False,
     ) -> None:
         """
         @param listen: an endpoint description of the kind C{tcp:} or C{tcp6:}.
@@ -81,6 +84,7 @@ class LocalFleetIQ(Service):
         @param maxConnections: connections at most; beyond them idle ones are closed.
         @param metadata: values that replace those of all instances, by path below C{meta-data/}.
         @param userData: the user data of all instances; C{None} if they have none.
+        @param autoscale: whether the groups have Auto Scaling.
         @raise ValueError: C{listen}, C{timeScale} or C{imds} is wrong. The message is a sentence.
         """
         self._listen = listen
@@ -94,8 +98,9 @@ class LocalFleetIQ(Service):
         seconds = clock.seconds
         self._journal = Journal()
         self._fleet = fleet = Fleet(self._addEvent, healthTimeout, settings)
+        self._scaling = AutoScaling(fleet, self._addEvent, settings) if autoscale else None
         self._populate()
-        self._timer = ExpiryTimer(clock, fleet)
+        self._timer = ExpiryTimer(clock, self._scaling or fleet)
         self._quotas = Quotas(settings.throttling) if quotas else None
         operations = Operations(fleet, seconds, self._quotas)
         self._faults = faults = Faults(operations.names, Random(seed), settings.throttling)
@@ -113,7 +118,12 @@ class LocalFleetIQ(Service):
         controls.putChild(b"journal", JournalControl(self._journal))
         self._events = EventsControl(self._journal, reactor)
         controls.putChild(b"events", self._events)
-        controls.putChild(b"interrupt", InterruptControl(fleet, seconds, self._timer.schedule))
+        self._cloudWatch = CloudWatch(fleet)
+        controls.putChild(b"metrics", MetricsControl(self._cloudWatch, seconds))
+        controls.putChild(
+            b"interrupt",
+            InterruptControl(fleet, seconds, self._timer.schedule, self._cloudWatch.interrupted),
+        )
         controls.putChild(
             b"metadata", MetadataControl(fleet, self._metadata, seconds, self._report)
         )
@@ -137,6 +147,8 @@ class LocalFleetIQ(Service):
             port.raiseException()
         self._port = port
         self.url = _urlOf(port)
+        if self._scaling is not None:
+            self._timer.schedule()
         super().startService()
 
     def stopService(self) -> Deferred[None]:
@@ -166,6 +178,7 @@ class LocalFleetIQ(Service):
             self._quotas.reset()
         self._tokens.endAll()
         self._metadata.reset()
+        self._cloudWatch.reset()
         self._journal.clear()
         self._clock.reset()
         self._clockControl.forget()
@@ -176,8 +189,11 @@ class LocalFleetIQ(Service):
         self.onReset()
 
     def _populate(self) -> None:
+        now = self._clock.seconds()
         for name in self._groups:
-            self._fleet.addGroup(name, self._instances, self._clock.seconds())
+            self._fleet.addGroup(name, self._instances, now)
+        if self._scaling is not None:
+            self._scaling.reset(now)
 
     def _report(self, event: str, sentence: str, isWarning: bool = False, /) -> None:
         now = self._clock.seconds()

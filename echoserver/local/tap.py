@@ -50,6 +50,7 @@ class Options(CommandOptions):
     ]
 
     optFlags: ClassVar = [
+        ["autoscale", None, "Launch and terminate instances, as Auto Scaling does."],
         ["quotas", None, "Apply AWS's default quotas and rates."],
     ]
 
@@ -130,6 +131,7 @@ def settingsOf(options: Options) -> dict[str, Any]:
         "quotas": bool(options["quotas"]),
         "metadata": options["metadata"],
         "userData": options["user-data"],
+        "autoscale": bool(options["autoscale"]),
     }
 
 

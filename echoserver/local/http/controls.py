@@ -1,4 +1,4 @@
-"""The controls at /_local: clock, faults, groups, interrupt, metadata, reset and state."""
+"""The controls at /_local: clock, faults, interrupt, reset and state."""
 
 from __future__ import annotations
 
@@ -23,15 +23,7 @@ from echoserver.local.http.site import LocalRequest, Missing
 from echoserver.local.http.wire import readObject
 from echoserver.local.model.faults import Faults
 from echoserver.local.model.fleet import Fleet
-from echoserver.local.model.metadatavalues import MetadataValues
-from echoserver.local.model.values import (
-    FleetIQError,
-    checkNames,
-    formatNames,
-    numberOf,
-    quoted,
-    textOf,
-)
+from echoserver.local.model.values import FleetIQError, Instance, checkNames, numberOf, textOf
 
 
 class Report(TypingProtocol):
@@ -209,15 +201,21 @@ class InterruptControl(PostResource):
     isLeaf = True
 
     def __init__(
-        self, state: Fleet, seconds: Callable[[], float], changed: Callable[[], None]
+        self,
+        state: Fleet,
+        seconds: Callable[[], float],
+        changed: Callable[[], None],
+        interruptedBySpot: Callable[[Instance, float], None],
     ) -> None:
         """
         @param changed: called after each change of the state.
+        @param interruptedBySpot: called with an instance that has received a Spot notice, and now.
         """
         super().__init__()
         self._state = state
         self._seconds = seconds
         self._changed = changed
+        self._interruptedBySpot = interruptedBySpot
 
     def render_POST(self, request: LocalRequest) -> int:
         try:
@@ -234,6 +232,8 @@ class InterruptControl(PostResource):
             return respondError(request, _STATUSES.get(error.code, 400), error.message)
         finally:
             self._changed()
+        if kind == "spot":
+            self._interruptedBySpot(instance, now)
         end = None if instance.end is None else round(instance.end, 3)
         return respondJSON(
             request,
@@ -245,59 +245,6 @@ class InterruptControl(PostResource):
                 "end": end,
             },
         )
-
-
-class MetadataControl(PostResource):
-    """C{POST /_local/metadata}: sets values in the metadata of one instance, or of all."""
-
-    isLeaf = True
-
-    def __init__(
-        self,
-        state: Fleet,
-        values: MetadataValues,
-        seconds: Callable[[], float],
-        report: Report,
-    ) -> None:
-        super().__init__()
-        self._state = state
-        self._values = values
-        self._seconds = seconds
-        self._report = report
-
-    def render_POST(self, request: LocalRequest) -> int:
-        try:
-            body = readObject(request.content.read())
-            instanceId = textOf(body, "InstanceId")
-            groups = self._state.groups(self._seconds())
-            if instanceId is not None and groups.instance(instanceId) is None:
-                sentence = f"There is no instance {quoted(instanceId)}."
-                return respondError(request, 404, sentence)
-            self._values.set(body)
-        except ValueError as error:
-            return respondError(request, 400, str(error))
-        names = [*body.get("values", {}), *(["user-data"] if "userData" in body else [])]
-        whose = instanceId or "all instances"
-        self._report("metadata", f"the metadata of {whose} has new values: {formatNames(names)}")
-        return respondJSON(request, 200, {})
-
-
-class GroupsControl(Resource):
-    """
-    C{GET /_local/groups}: the groups alone, serialized as in the API's replies. Unlike
-    ListGameServerGroups, it has no faults and no entries in the journal.
-    """
-
-    isLeaf = True
-
-    def __init__(self, state: Fleet, seconds: Callable[[], float]) -> None:
-        super().__init__()
-        self._state = state
-        self._seconds = seconds
-
-    def render_GET(self, request: LocalRequest) -> int:
-        groups = self._state.groups(self._seconds()).all()
-        return respondJSON(request, 200, {"groups": [serializeGroup(each) for each in groups]})
 
 
 class ResetControl(PostResource):
