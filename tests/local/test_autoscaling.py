@@ -43,8 +43,9 @@ class Model:
         return gameServerId
 
     def fill(self, utilized: int, available: int) -> None:
-        """Register game servers, in turn on all instances."""
-        ids = self.instanceIds()
+        """Register game servers, in turn on all instances that do not end."""
+        instances = self.fleet.groups(self.now).instances
+        ids = [each for each in self.instanceIds() if instances[each].end is None]
         for index in range(utilized + available):
             self.register(ids[index % len(ids)], index < utilized)
 
