@@ -31,7 +31,7 @@ def instruction(name: str) -> str:
 
 
 def command(text: str, folder: str) -> list[str]:
-    """Return the command of an instruction in JSON, with the folder that it is installed in here."""
+    """Return the command of an instruction in JSON, with the folder of this installation."""
     words: list[str] = json.loads(text[text.index("[") :])
     return [word.replace(INSTALLED, folder) for word in words]
 
@@ -88,7 +88,8 @@ def check(folder: str, empty: Path) -> None:
         process.wait(DEADLINE)
     finally:
         process.kill()
-    assert subprocess.run(healthCheck, check=False).returncode == 1, "healthy after the end"
+    after = subprocess.run(healthCheck, check=False, capture_output=True)
+    assert after.returncode == 1, "healthy after the end"
     assert not list(empty.iterdir()), "files were written"
     size = sum(each.stat().st_size for each in Path(folder).rglob("*") if each.is_file())
     sys.stdout.write(

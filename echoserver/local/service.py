@@ -24,7 +24,7 @@ from echoserver.local.http.controls import (
     StateControl,
 )
 from echoserver.local.http.events import EventsControl, JournalControl
-from echoserver.local.http.imds import Access, Instances, Tokens, addMetadata
+from echoserver.local.http.imds import Access, InstanceMetadata, Instances, Tokens, addMetadata
 from echoserver.local.http.metadatacontrol import MetadataControl
 from echoserver.local.http.operations import Operations
 from echoserver.local.http.readcontrols import GroupsControl, MetricsControl
@@ -37,7 +37,7 @@ from echoserver.local.model.journal import Journal
 from echoserver.local.model.metadatavalues import MetadataValues
 from echoserver.local.model.quotas import Quotas
 from echoserver.local.model.settings import DEFAULTS, Settings
-from echoserver.local.model.values import Event
+from echoserver.local.model.values import Event, Instance
 
 _log = Logger(namespace="fleetiq.local")
 
@@ -131,7 +131,12 @@ class LocalFleetIQ(Service):
         controls.putChild(b"reset", ResetControl(self.reset))
         self._api.putChild(b"_local", controls)
         self._api.putChild(b"instances", Instances(fleet, access))
-        addMetadata(self._api, lambda now: fleet.groups(now).firstInstance(), access)
+
+        def first(now: float) -> Instance | None:
+            return fleet.groups(now).firstInstance()
+
+        addMetadata(self._api, first, access)
+        self._api.metadataVersions = InstanceMetadata(first, access, None)
         self._site = LocalSite(self._api, reactor, seconds, maxConnections)
 
     def startService(self) -> None:

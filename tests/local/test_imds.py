@@ -224,6 +224,8 @@ class MetadataTests(SynchronousTestCase):
         token = self.token(path=f"/instances/{FIRST}/latest/api/token")
         versions = self.get(f"/instances/{FIRST}/", token).body.decode().split("\n")
         self.assertEqual(["1.0", "2007-01-19", "latest"], [*versions[:2], versions[-1]])
+        self.assertEqual(versions, self.get("/", token).body.decode().split("\n"))
+        self.assertPage(401, self.get("/", token[::-1]))
         for version in versions:
             for start in ("", f"/instances/{FIRST}"):
                 response = self.get(f"{start}/{version}/meta-data/instance-id", token)
