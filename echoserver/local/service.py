@@ -1,9 +1,11 @@
 """The local FleetIQ as a service: the model and its HTTP server on one port."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import Service
 from twisted.internet.address import IPv6Address
@@ -29,7 +31,6 @@ from echoserver.local.http.metadatacontrol import MetadataControl
 from echoserver.local.http.operations import Operations
 from echoserver.local.http.readcontrols import GroupsControl, MetricsControl
 from echoserver.local.http.site import MAX_CONNECTIONS, LocalSite
-from echoserver.local.model.autoscaling import AutoScaling
 from echoserver.local.model.cloudwatch import CloudWatch
 from echoserver.local.model.faults import Faults
 from echoserver.local.model.fleet import Fleet
@@ -38,6 +39,9 @@ from echoserver.local.model.metadatavalues import MetadataValues
 from echoserver.local.model.quotas import Quotas
 from echoserver.local.model.settings import DEFAULTS, Settings
 from echoserver.local.model.values import Event, Instance
+
+if TYPE_CHECKING:
+    from echoserver.local.model.autoscaling import AutoScaling
 
 _log = Logger(namespace="fleetiq.local")
 
@@ -98,7 +102,7 @@ class LocalFleetIQ(Service):
         seconds = clock.seconds
         self._journal = Journal()
         self._fleet = fleet = Fleet(self._addEvent, healthTimeout, settings)
-        self._scaling = AutoScaling(fleet, self._addEvent, settings) if autoscale else None
+        self._scaling = _makeScaling(fleet, self._addEvent, settings) if autoscale else None
         self._populate()
         self._timer = ExpiryTimer(clock, self._scaling or fleet)
         self._quotas = Quotas(settings.throttling) if quotas else None
@@ -214,6 +218,13 @@ class LocalFleetIQ(Service):
             sentence=event.sentence,
             event=event,
         )
+
+
+def _makeScaling(fleet: Fleet, onEvent: Callable[[Event], None], settings: Settings) -> AutoScaling:
+    # Imported here, so that it costs nothing without Auto Scaling.
+    from echoserver.local.model.autoscaling import AutoScaling
+
+    return AutoScaling(fleet, onEvent, settings)
 
 
 def _parseEndpoint(reactor: Any, listen: str) -> Any:
