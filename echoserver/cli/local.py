@@ -129,7 +129,12 @@ class Interrupt(_ControlCommand):
         "removed. 'fleetiq local state' lists the instances."
     )
     optParameters = (
-        ["kind", None, "spot", "spot, rebalance, autoscaling or draining."],
+        [
+            "kind",
+            None,
+            "spot",
+            "spot, rebalance, autoscaling, draining, or maintenance such as system-reboot.",
+        ],
         ["seconds", None, None, "Seconds until the end, on the local clock. [default: 120]"],
     )
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol as TypingProtocol
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-
-from echoserver.local.model.fleet import Fleet
 
 # One hour per second. With a much higher scale, the clock would pass the year 9999 within a day.
 MAX_SCALE = 3600.0
@@ -63,10 +62,18 @@ MIN_WAIT = 1.0
 MIN_REAL_WAIT = 0.01
 
 
+class Expiring(TypingProtocol):
+    """An object with a next deadline: a fleet, with or without Auto Scaling."""
+
+    def nextDeadline(self) -> float | None: ...
+
+    def expire(self, now: float) -> None: ...
+
+
 class ExpiryTimer:
     """Expires what is due in a fleet, with one delayed call at its next deadline."""
 
-    def __init__(self, clock: LocalClock, fleet: Fleet) -> None:
+    def __init__(self, clock: LocalClock, fleet: Expiring) -> None:
         """
         @param clock: the clock of the fleet's times.
         """

@@ -1,9 +1,11 @@
 """The local FleetIQ as a service: the model and its HTTP server on one port."""
 
+from __future__ import annotations
+
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import Service
 from twisted.internet.address import IPv6Address
@@ -24,15 +26,22 @@ from echoserver.local.http.controls import (
     StateControl,
 )
 from echoserver.local.http.events import EventsControl, JournalControl
-from echoserver.local.http.imds import Access, Instances, Tokens, addMetadata
+from echoserver.local.http.imds import Access, InstanceMetadata, Instances, Tokens, addMetadata
+from echoserver.local.http.metadatacontrol import MetadataControl
 from echoserver.local.http.operations import Operations
+from echoserver.local.http.readcontrols import GroupsControl, MetricsControl
 from echoserver.local.http.site import MAX_CONNECTIONS, LocalSite
+from echoserver.local.model.cloudwatch import CloudWatch
 from echoserver.local.model.faults import Faults
 from echoserver.local.model.fleet import Fleet
 from echoserver.local.model.journal import Journal
+from echoserver.local.model.metadatavalues import MetadataValues
 from echoserver.local.model.quotas import Quotas
 from echoserver.local.model.settings import DEFAULTS, Settings
-from echoserver.local.model.values import Event
+from echoserver.local.model.values import Event, Instance
+
+if TYPE_CHECKING:
+    from echoserver.local.model.autoscaling import AutoScaling
 
 _log = Logger(namespace="fleetiq.local")
 
@@ -63,6 +72,9 @@ class LocalFleetIQ(Service):
         settings: Settings = DEFAULTS,
         quotas: bool = False,
         maxConnections: int = MAX_CONNECTIONS,
+        metadata: Mapping[str, str] | None = None,
+        userData: bytes | None = None,
+        autoscale: bool = False,
     ) -> None:
         """
         @param listen: an endpoint description of the kind C{tcp:} or C{tcp6:}.
@@ -74,6 +86,9 @@ class LocalFleetIQ(Service):
         @param imds: the versions of the metadata service: C{"v1"}, C{"v2"} or C{"both"}.
         @param quotas: whether AWS's default quotas and rates apply.
         @param maxConnections: connections at most; beyond them idle ones are closed.
+        @param metadata: values that replace those of all instances, by path below C{meta-data/}.
+        @param userData: the user data of all instances; C{None} if they have none.
+        @param autoscale: whether the groups have Auto Scaling.
         @raise ValueError: C{listen}, C{timeScale} or C{imds} is wrong. The message is a sentence.
         """
         self._listen = listen
@@ -87,8 +102,9 @@ class LocalFleetIQ(Service):
         seconds = clock.seconds
         self._journal = Journal()
         self._fleet = fleet = Fleet(self._addEvent, healthTimeout, settings)
+        self._scaling = _makeScaling(fleet, self._addEvent, settings) if autoscale else None
         self._populate()
-        self._timer = ExpiryTimer(clock, fleet)
+        self._timer = ExpiryTimer(clock, self._scaling or fleet)
         self._quotas = Quotas(settings.throttling) if quotas else None
         operations = Operations(fleet, seconds, self._quotas)
         self._faults = faults = Faults(operations.names, Random(seed), settings.throttling)
@@ -96,7 +112,8 @@ class LocalFleetIQ(Service):
             reactor, operations, faults, self._journal, rng, self._timer.schedule, seconds
         )
         self._tokens = Tokens(rng)
-        access = Access(self._tokens, seconds, imds)
+        self._metadata = MetadataValues(metadata, userData)
+        access = Access(self._tokens, self._metadata, seconds, imds)
         controls = Controls()
         controls.putChild(b"state", StateControl(fleet, faults, self._api, clock))
         self._clockControl = ClockControl(clock, fleet, self._timer.clockMoved, self._report)
@@ -105,11 +122,25 @@ class LocalFleetIQ(Service):
         controls.putChild(b"journal", JournalControl(self._journal))
         self._events = EventsControl(self._journal, reactor)
         controls.putChild(b"events", self._events)
-        controls.putChild(b"interrupt", InterruptControl(fleet, seconds, self._timer.schedule))
+        self._cloudWatch = CloudWatch(fleet)
+        controls.putChild(b"metrics", MetricsControl(self._cloudWatch, seconds))
+        controls.putChild(
+            b"interrupt",
+            InterruptControl(fleet, seconds, self._timer.schedule, self._cloudWatch.interrupted),
+        )
+        controls.putChild(
+            b"metadata", MetadataControl(fleet, self._metadata, seconds, self._report)
+        )
+        controls.putChild(b"groups", GroupsControl(fleet, seconds))
         controls.putChild(b"reset", ResetControl(self.reset))
         self._api.putChild(b"_local", controls)
         self._api.putChild(b"instances", Instances(fleet, access))
-        addMetadata(self._api, lambda now: fleet.groups(now).firstInstance(), access)
+
+        def first(now: float) -> Instance | None:
+            return fleet.groups(now).firstInstance()
+
+        addMetadata(self._api, first, access)
+        self._api.metadataVersions = InstanceMetadata(first, access, None)
         self._site = LocalSite(self._api, reactor, seconds, maxConnections)
 
     def startService(self) -> None:
@@ -125,6 +156,8 @@ class LocalFleetIQ(Service):
             port.raiseException()
         self._port = port
         self.url = _urlOf(port)
+        if self._scaling is not None:
+            self._timer.schedule()
         super().startService()
 
     def stopService(self) -> Deferred[None]:
@@ -153,6 +186,8 @@ class LocalFleetIQ(Service):
         if self._quotas is not None:
             self._quotas.reset()
         self._tokens.endAll()
+        self._metadata.reset()
+        self._cloudWatch.reset()
         self._journal.clear()
         self._clock.reset()
         self._clockControl.forget()
@@ -163,8 +198,11 @@ class LocalFleetIQ(Service):
         self.onReset()
 
     def _populate(self) -> None:
+        now = self._clock.seconds()
         for name in self._groups:
-            self._fleet.addGroup(name, self._instances, self._clock.seconds())
+            self._fleet.addGroup(name, self._instances, now)
+        if self._scaling is not None:
+            self._scaling.reset(now)
 
     def _report(self, event: str, sentence: str, isWarning: bool = False, /) -> None:
         now = self._clock.seconds()
@@ -180,6 +218,13 @@ class LocalFleetIQ(Service):
             sentence=event.sentence,
             event=event,
         )
+
+
+def _makeScaling(fleet: Fleet, onEvent: Callable[[Event], None], settings: Settings) -> AutoScaling:
+    # Imported here, so that it costs nothing without Auto Scaling.
+    from echoserver.local.model.autoscaling import AutoScaling
+
+    return AutoScaling(fleet, onEvent, settings)
 
 
 def _parseEndpoint(reactor: Any, listen: str) -> Any:

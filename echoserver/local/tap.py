@@ -2,6 +2,7 @@
 
 import re
 from errno import EACCES, EADDRINUSE
+from pathlib import Path
 from typing import Any, ClassVar
 
 from twisted.application.service import IService
@@ -15,6 +16,8 @@ from echoserver.descriptors import raiseDescriptorLimit
 from echoserver.local.clock import MAX_SCALE
 from echoserver.local.http.imds import VERSIONS
 from echoserver.local.model.groups import MAX_INSTANCES
+from echoserver.local.model.metadatatree import LONGEST_VALUE
+from echoserver.local.model.metadatavalues import readAssignment
 from echoserver.local.model.settings import DEFAULTS, applySetting
 from echoserver.local.model.values import quoted
 from echoserver.local.service import DEFAULT_LISTEN, LocalFleetIQ
@@ -47,6 +50,7 @@ class Options(CommandOptions):
     ]
 
     optFlags: ClassVar = [
+        ["autoscale", None, "Launch and terminate instances, as Auto Scaling does."],
         ["quotas", None, "Apply AWS's default quotas and rates."],
     ]
 
@@ -55,6 +59,8 @@ class Options(CommandOptions):
         super().__init__()
         self["group"] = []
         self["setting"] = DEFAULTS
+        self["metadata"] = {}
+        self["user-data"] = None
 
     def opt_group(self, name: str) -> None:
         """A game server group that exists at the start; may be repeated. [default: local]"""
@@ -72,6 +78,28 @@ class Options(CommandOptions):
             self["setting"] = applySetting(self["setting"], assignment)
         except ValueError as error:
             raise UsageError(f"--setting is {error}") from error
+
+    def opt_metadata(self, assignment: str) -> None:
+        """KEY=VALUE of the metadata of all instances, such as ami-id=ami-1; may be repeated."""
+        try:
+            path, value = readAssignment(assignment)
+        except ValueError as error:
+            raise UsageError(f"--metadata is {error}") from error
+        self["metadata"][path] = value
+
+    def opt_user_data(self, path: str) -> None:
+        """A file with the user data of all instances. [default: none]"""
+        try:
+            self["user-data"] = Path(path).read_bytes()
+        except OSError as error:
+            raise UsageError(
+                f"--user-data is {quoted(path)}: it cannot be read: {error.strerror}."
+            ) from error
+        if len(self["user-data"]) > LONGEST_VALUE:
+            raise UsageError(
+                f"--user-data is {quoted(path)}: as on EC2 it may have {LONGEST_VALUE} bytes, "
+                f"and has {len(self['user-data'])}."
+            )
 
     def parseArgs(self, *rest: str) -> None:
         if rest:
@@ -101,6 +129,9 @@ def settingsOf(options: Options) -> dict[str, Any]:
         "timeScale": options["time-scale"],
         "settings": options["setting"],
         "quotas": bool(options["quotas"]),
+        "metadata": options["metadata"],
+        "userData": options["user-data"],
+        "autoscale": bool(options["autoscale"]),
     }
 
 

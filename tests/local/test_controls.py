@@ -279,6 +279,56 @@ FIRST, SECOND = (instanceIdOf("local", index) for index in range(2))
 GROUP = {"GameServerGroupName": "local"}
 
 
+class MetadataControlTests(SynchronousTestCase):
+    """The control for values of metadata, and the list of groups."""
+
+    def setUp(self) -> None:
+        self.fleetIQ = MemoryFleetIQ(seed=1)
+
+    def value(self, instanceId: str, path: str) -> bytes | None:
+        response = self.fleetIQ.request("GET", f"/instances/{instanceId}/latest/{path}")
+        return response.body if response.status == 200 else None
+
+    def test_oneInstance(self) -> None:
+        """A value of one instance is not that of another, and a reset removes it."""
+        order = {"InstanceId": SECOND, "values": {"tags/instance/Name": "one"}, "userData": "섬"}
+        self.assertEqual({}, self.fleetIQ.control("metadata", order).json)
+        for path, expected in (
+            ("meta-data/tags/instance/Name", b"one"),
+            ("user-data", "섬".encode()),
+        ):
+            self.assertEqual(expected, self.value(SECOND, path))
+            self.assertIsNone(self.value(FIRST, path))
+        self.fleetIQ.control("reset", {})
+        self.assertIsNone(self.value(SECOND, "user-data"))
+
+    def test_allInstances(self) -> None:
+        """Without InstanceId the values are those of all instances; null removes one."""
+        self.fleetIQ.control("metadata", {"values": {"public-ipv4": None, "ami-id": "ami-1"}})
+        for instanceId in (FIRST, SECOND):
+            self.assertIsNone(self.value(instanceId, "meta-data/public-ipv4"))
+            self.assertEqual(b"ami-1", self.value(instanceId, "meta-data/ami-id"))
+
+    def test_wrong(self) -> None:
+        """A wrong order has a status and a sentence."""
+        for body, status, sentence in (
+            ({"InstanceId": "i-0", "values": {"a": "b"}}, 404, "There is no instance 'i-0'."),
+            ({"values": {"a/": "b"}}, 400, "'a/' is not a path of metadata"),
+            ([], 400, ""),
+        ):
+            response = self.fleetIQ.control("metadata", body)
+            self.assertEqual(status, response.status)
+            self.assertIn(sentence, response.json["error"])
+
+    def test_groups(self) -> None:
+        """The groups are listed with their statuses, also while all calls fail."""
+        self.fleetIQ.control("faults", {"operation": "*", "kind": "drop"})
+        [group] = self.fleetIQ.request("GET", "/_local/groups").json["groups"]
+        self.assertEqual(("local", "ACTIVE"), (group["GameServerGroupName"], group["Status"]))
+        state = self.fleetIQ.state()
+        self.assertEqual(({}, 1), (state["calls"], len(state["faults"])))
+
+
 class InterruptControlTests(SynchronousTestCase):
     """Interruptions of two instances with a game server each."""
 
@@ -410,7 +460,11 @@ class InterruptControlTests(SynchronousTestCase):
             (
                 {"InstanceId": FIRST, "kind": "flood"},
                 400,
-                "kind is 'flood': it must be one of spot, rebalance, autoscaling, draining.",
+                (
+                    "kind is 'flood': it must be one of spot, rebalance, autoscaling, draining, "
+                    "instance-stop, instance-retirement, instance-reboot, system-reboot, "
+                    "system-maintenance."
+                ),
             ),
             ({"InstanceId": [FIRST]}, 400, "InstanceId is a list: it must be a string."),
             ({"InstanceId": FIRST, "kind": {}}, 400, "kind is an object"),

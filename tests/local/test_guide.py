@@ -6,7 +6,7 @@ import shlex
 import subprocess
 import sys
 from dataclasses import fields
-from itertools import pairwise
+from itertools import dropwhile, pairwise, takewhile
 from pathlib import Path
 from urllib.request import Request, urlopen
 
@@ -14,7 +14,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from echoserver.local.http.operations import Operations
 from echoserver.local.model.fleet import Fleet
+from echoserver.local.model.instancemetadata import treeOf
+from echoserver.local.model.interruptions import KINDS
+from echoserver.local.model.metadatatree import pathsOf
 from echoserver.local.model.settings import Settings
+from echoserver.local.model.values import Instance, Interruption, instanceIdOf
 from echoserver.local.tap import Options
 from echoserver.local.testing import RunningFleetIQ
 
@@ -38,7 +42,8 @@ def blocks(language: str) -> list[str]:
 def rows(heading: str) -> list[list[str]]:
     """Return the cells of the first table below a heading, without the table's head."""
     below = GUIDE.partition(f"\n{heading}\n")[2]
-    lines = [line for line in below.partition("\n## ")[0].splitlines() if line.startswith("|")]
+    table = dropwhile(lambda line: not line.startswith("|"), below.splitlines())
+    lines = list(takewhile(lambda line: line.startswith("|"), table))
     return [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines[2:]]
 
 
@@ -109,6 +114,20 @@ class GuideTests(SynchronousTestCase):
         operations = set(Operations(Fleet(lambda _: None), lambda: 0.0).names)
         listed = ", ".join(row[0] for row in rows("## What it serves")).split(", ")
         self.assertEqual(sorted(operations), sorted(listed))
+
+    def test_metadata(self) -> None:
+        """The table of metadata paths is complete, with those of all notices."""
+        interruptions = tuple(Interruption(kind, 0.0, 9.0) for kind in ("rebalance", "spot"))
+        instance = Instance(instanceIdOf("local", 0), "local", 0.0, interruptions=interruptions)
+        paths = pathsOf(treeOf(instance, 0.0, userData=b""))
+        listed = [row[0].strip("`") for row in rows("### Instance metadata")]
+        named = [re.sub("(..:){5}..", "<mac>", path) for path in paths]
+        self.assertEqual(sorted(named), sorted(listed))
+
+    def test_interruptions(self) -> None:
+        """The table of interruptions is complete."""
+        listed = ", ".join(row[0] for row in rows("### Interruptions")).split(", ")
+        self.assertEqual(sorted(f"`{kind}`" for kind in KINDS), sorted(listed))
 
     def test_settings(self) -> None:
         """The table of settings is complete, with values and descriptions."""

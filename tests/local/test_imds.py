@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from random import Random
 from typing import Any
 
@@ -76,7 +77,9 @@ class MetadataTests(SynchronousTestCase):
 
     def test_listings(self) -> None:
         """A directory lists its entries, sub-directories with a slash."""
-        self.assertEqual(b"meta-data/", self.get("/latest/").body)
+        self.assertEqual(b"dynamic\nmeta-data", self.get("/latest/").body)
+        self.assertEqual(b"fws/\ninstance-identity/", self.get("/latest/dynamic").body)
+        self.assertEqual(b"instance/", self.get("/latest/meta-data/tags/").body)
         self.assertEqual(
             b"availability-zone\navailability-zone-id\nregion",
             self.get("/latest/meta-data/placement/").body,
@@ -103,8 +106,14 @@ class MetadataTests(SynchronousTestCase):
             "/latest/meta-data/instance-id/more",
             "/latest/meta-data//",
             "/instances/i-00000000000000000/latest/meta-data/",
-            f"/instances/{FIRST}/",
+            "/instances/i-00000000000000000/",
+            f"/instances/{FIRST}",
+            f"/instances/{FIRST}/2021-01-01/meta-data/",
             "/instances",
+            "/latest/user-data",
+            "/latest/meta-data/kernel-id",
+            "/latest/meta-data/product-codes",
+            "/latest/meta-data/ancestor-ami-ids",
         ):
             self.assertPage(404, self.get(path))
 
@@ -207,6 +216,82 @@ class MetadataTests(SynchronousTestCase):
             response = self.get(f"{start}/2021-03-23/meta-data/instance-id", self.token())
             self.assertEqual(FIRST.encode(), response.body)
             self.assertPage(403, self.put("60", f"{start}/2021-03-23/api/token"))
+
+    def test_versions(self) -> None:
+        """An instance lists the versions that EC2 has, with a token if one is required."""
+        self.fleetIQ = MemoryFleetIQ(imds="v2")
+        self.assertPage(401, self.get(f"/instances/{FIRST}/"))
+        token = self.token(path=f"/instances/{FIRST}/latest/api/token")
+        versions = self.get(f"/instances/{FIRST}/", token).body.decode().split("\n")
+        self.assertEqual(["1.0", "2007-01-19", "latest"], [*versions[:2], versions[-1]])
+        self.assertEqual(versions, self.get("/", token).body.decode().split("\n"))
+        self.assertPage(401, self.get("/", token[::-1]))
+        for version in versions:
+            for start in ("", f"/instances/{FIRST}"):
+                response = self.get(f"{start}/{version}/meta-data/instance-id", token)
+                self.assertEqual(FIRST.encode(), response.body, version)
+
+    def test_publicKeys(self) -> None:
+        """Keys are listed with their names, but have paths of their numbers."""
+        path = "/latest/meta-data/public-keys"
+        self.assertEqual(b"0=fleetiq-local", self.get(f"{path}/").body)
+        self.assertEqual(b"openssh-key", self.get(f"{path}/0/").body)
+        self.assertTrue(self.get(f"{path}/0/openssh-key").body.startswith(b"ssh-ed25519 AAAA"))
+        self.assertPage(404, self.get(f"{path}/1/"))
+
+    def test_userData(self) -> None:
+        """User data may be any bytes, and is listed if there is any."""
+        self.fleetIQ = MemoryFleetIQ(userData=b"#!/bin/sh\xff\n")
+        response = self.get("/latest/user-data")
+        self.assertEqual((200, b"#!/bin/sh\xff\n"), (response.status, response.body))
+        self.assertEqual("application/octet-stream", response.headers["content-type"])
+        self.assertEqual(b"dynamic\nmeta-data\nuser-data", self.get("/latest/").body)
+
+    def test_setAtStart(self) -> None:
+        """A value that is set replaces that of all instances; the identity document has it too."""
+        self.fleetIQ = MemoryFleetIQ(
+            metadata={"instance-type": "c7g.large", "tags/instance/A": "b"}
+        )
+        for instanceId in (FIRST, SECOND):
+            self.assertEqual("c7g.large", self.metadata(instanceId, "instance-type"))
+            self.assertEqual("b", self.metadata(instanceId, "tags/instance/A"))
+        document = self.get("/latest/dynamic/instance-identity/document").json
+        self.assertEqual(("c7g.large", FIRST), (document["instanceType"], document["instanceId"]))
+
+    def test_maintenance(self) -> None:
+        """Scheduled maintenance is in the metadata, and when it is over in the history."""
+        self.interrupt(SECOND, kind="system-reboot", seconds=60)
+        [event] = json.loads(self.metadata(SECOND, "events/maintenance/scheduled") or "")
+        self.assertTrue(event.pop("EventId").startswith("instance-event-"))
+        self.assertEqual(
+            {
+                "NotBefore": "14 Nov 2023 22:14:20 GMT",
+                "Code": "system-reboot",
+                "Description": "scheduled reboot",
+                "NotAfter": "14 Nov 2023 22:31:00 GMT",
+                "State": "active",
+            },
+            event,
+        )
+        self.assertEqual("[]", self.metadata(SECOND, "events/maintenance/history"))
+        self.assertEqual("[]", self.metadata(FIRST, "events/maintenance/scheduled"))
+        self.fleetIQ.clock.advance(1060)
+        self.assertEqual("[]", self.metadata(SECOND, "events/maintenance/scheduled"))
+        [event] = json.loads(self.metadata(SECOND, "events/maintenance/history") or "")
+        self.assertEqual(
+            ("[Completed] scheduled reboot", "completed"), (event["Description"], event["State"])
+        )
+
+    def test_maintenanceThatEnds(self) -> None:
+        """A scheduled stop or retirement ends the instance at its time."""
+        for instanceId, kind in ((FIRST, "instance-stop"), (SECOND, "instance-retirement")):
+            self.interrupt(instanceId, kind=kind, seconds=60)
+            [event] = json.loads(self.metadata(instanceId, "events/maintenance/scheduled") or "")
+            self.assertEqual(kind, event["Code"])
+            self.assertNotIn("NotAfter", event)
+            self.assertIsNone(self.metadata(instanceId, "spot/instance-action"))
+        self.fleetIQ.clock.advance(60)
+        self.assertEqual([], self.fleetIQ.state()["instances"])
 
     def test_credentials(self) -> None:
         """The role's credentials have the form that SDKs parse, and end in the future."""

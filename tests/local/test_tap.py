@@ -54,9 +54,35 @@ class OptionsTests(SynchronousTestCase):
         self.assertFalse(settingsOf(parsed())["quotas"])
         self.assertTrue(settingsOf(parsed("--quotas"))["quotas"])
 
+    def test_metadata(self) -> None:
+        """Values of metadata may be repeated; user data is read from a file."""
+        path = self.mktemp()
+        Path(path).write_bytes(b"\xff")
+        arguments = ("--metadata", "ami-id=ami-1", "--metadata=tags/instance/A=b=c")
+        settings = settingsOf(parsed(*arguments, "--user-data", path))
+        self.assertEqual({"ami-id": "ami-1", "tags/instance/A": "b=c"}, settings["metadata"])
+        self.assertEqual(b"\xff", settings["userData"])
+        self.assertEqual(({}, None), (parsed()["metadata"], parsed()["user-data"]))
+
+    def test_longUserData(self) -> None:
+        """User data longer than EC2 allows ends the program with its size."""
+        path = self.mktemp()
+        Path(path).write_bytes(b"x" * 16385)
+        error = self.assertRaises(SystemExit, parsed, "--user-data", path)
+        self.assertIn("as on EC2 it may have 16384 bytes, and has 16385.", str(error))
+
     def test_wrongValues(self) -> None:
         """A wrong value ends the program with the option, the value and what is allowed."""
         for arguments, sentence in (
+            (
+                ["--metadata", "ami-id"],
+                "--metadata is 'ami-id': it must be KEY=VALUE, such as ami-id=ami-1.",
+            ),
+            (["--metadata", "/a=b"], "--metadata is '/a' is not a path of metadata"),
+            (
+                ["--user-data", "/nowhere"],
+                "--user-data is '/nowhere': it cannot be read: No such file or directory.",
+            ),
             (["--instances", "0"], "--instances is '0': it must be a whole number from 1 to 1000."),
             (["--instances", "two"], "--instances is 'two'"),
             (

@@ -3,6 +3,11 @@
 # Exits with 1 at the first output that differs from the documentation of the CLI.
 set -euo pipefail
 
+# A CLI older than 1.29 or 2.13 gets the endpoint as an option. It has no FilterOption.
+filter=(--filter-option InstanceStatuses=ACTIVE,DRAINING)
+if [[ ${ENDPOINT_URL:-} ]]; then filter=(); fi
+aws() { command aws ${ENDPOINT_URL:+--endpoint-url "$ENDPOINT_URL"} "$@"; }
+
 # prints EXPECTED OPERATION ... : check the output of a call, which --query selects from the reply.
 prints() {
   local expected=$1 output
@@ -45,7 +50,7 @@ prints $'srv-2\nsrv-1' list-game-servers "${local[@]}" --sort-order DESCENDING -
   --query 'GameServers[].[GameServerId]'
 
 read -r server status time < <(aws gamelift claim-game-server "${local[@]}" \
-  --filter-option InstanceStatuses=ACTIVE,DRAINING \
+  "${filter[@]}" \
   --query 'GameServer.[GameServerId, ClaimStatus, LastClaimTime]' --output text)
 [[ "$server $status" == "srv-1 CLAIMED" ]]
 isNow "$time"
@@ -77,5 +82,7 @@ prints "" untag-resource --resource-arn "$arn" --tag-keys game
 prints team list-tags-for-resource --resource-arn "$arn" --query 'Tags[].Key'
 fails NotFoundException list-tags-for-resource --resource-arn "$arn-other"
 
+# The credentials are those of the instance metadata.
+[[ $(command aws configure list) == *iam-role* ]]
 prints DELETE_SCHEDULED delete-game-server-group "${local[@]}" --delete-option FORCE_DELETE --query GameServerGroup.Status
-aws --version
+command aws --version

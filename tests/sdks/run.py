@@ -1,120 +1,151 @@
 """
-Call each operation of the local FleetIQ with AWS's own SDKs: C{make sdks}.
+Check that AWS's own SDKs, and other clients of the metadata, work with the local FleetIQ:
+C{make sdks}.
 
-Installs each SDK from its package registry into its own folder in C{.sdks}. Runs its
-C{calls_of_...} with a new local FleetIQ, and only with the environment variables for its URLs and
-a Region. C{.venv/bin/python -m tests.sdks.run javascript} runs one of them.
+Each is installed into a folder of its own below C{.sdks}, from its package registry. It runs its
+C{calls_of_...}, C{metadata_of_...} or Go program against a new local FleetIQ, with nothing but the
+variables that point there and name a region. C{.venv/bin/python -m tests.sdks.run javascript} runs
+one of them. If this machine cannot install one, a line says so.
 """
 
 import os
-import shutil
 import subprocess
 import sys
-import venv
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from time import perf_counter
 
 from echoserver.local.testing import RunningFleetIQ
+from tests.sdks.install import (
+    HERE,
+    CannotInstall,
+    debianEnvironment,
+    withDebian,
+    withNpm,
+    withPip,
+)
 
-HERE = Path(__file__).parent
 INSTALLED = Path(".sdks").absolute()
 OPERATIONS = 17
-# An SDK retries a call after this error. The number of calls shows that it did.
+# Repeating a call that failed by FleetIQ's fault is the SDK's work, and shows that it saw as much.
 FAULT = {"operation": "ListTagsForResource", "kind": "error", "code": "InternalServiceException"}
 
 
-@dataclass(frozen=True, slots=True)
-class Sdk:
-    """
-    How an SDK is installed and run.
+def venvEnvironment(folder: Path) -> dict[str, str]:
+    return {"PATH": f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"}
 
-    @ivar install: installs the SDK into a folder.
-    @ivar command: the command that runs its calls in this folder.
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """
+    @ivar install: installs the client into a folder.
+    @ivar command: runs its calls, in that folder.
+    @ivar environment: returns the variables that it needs there.
+    @ivar operations: how many operations it calls; a client of the metadata calls none.
+    @ivar imds: the versions of the metadata that it gets.
+    @ivar isOld: whether it does not know the variable of the endpoint, and needs a slash at the end
+        of that of the metadata.
     """
 
     install: Callable[[Path], None]
     command: Sequence[str]
+    environment: Callable[[Path], Mapping[str, str]] = venvEnvironment
+    operations: int = OPERATIONS
+    imds: str = "v2"
+    isOld: bool = False
 
 
-def withPip(requirement: str, folder: Path) -> None:
-    """Install a Python package into a virtual environment."""
-    venv.create(folder, with_pip=True, symlinks=True)
-    pip: list[str | Path] = [folder / "bin" / "pip", "install", "--quiet", "--upgrade", requirement]
-    subprocess.run(pip, check=True)
+def _program(name: str) -> str:
+    return str(HERE / name)
 
 
-def withNpm(package: str, folder: Path) -> None:
-    """Install a JavaScript package, and copy the program beside it."""
-    if shutil.which("npm") is None:
-        raise SystemExit("The JavaScript SDK needs Node.js: npm is not on PATH.")
-    folder.mkdir(parents=True, exist_ok=True)
-    # Node looks for packages beside the program.
-    shutil.copy(HERE / "calls_of_javascript.mjs", folder)
-    npm: list[str | Path] = [
-        "npm",
-        "install",
-        "--silent",
-        "--no-audit",
-        "--no-fund",
-        "--prefix",
-        folder,
-        package,
-    ]
-    subprocess.run(npm, check=True)
+def _go(version: str, package: str) -> Client:
+    return Client(
+        partial(withDebian, f"golang-go {package}"),
+        ("go", "run", _program(f"{version}/main.go")),
+        debianEnvironment,
+    )
 
 
-BOTO3 = ("bin/python", str(HERE / "calls_of_boto3.py"))
+BOTO3 = ("bin/python", _program("calls_of_boto3.py"))
+CLI = ("bash", _program("calls_of_cli.sh"))
 JAVASCRIPT = ("node", "calls_of_javascript.mjs")
-withClient = partial(withNpm, "@aws-sdk/client-gamelift")
-SDKS = {
-    "boto3-1.34": Sdk(partial(withPip, "boto3==1.34.*"), BOTO3),
-    "boto3": Sdk(partial(withPip, "boto3"), BOTO3),
-    "cli": Sdk(partial(withPip, "awscli"), ("bash", str(HERE / "calls_of_cli.sh"))),
-    "javascript": Sdk(withClient, JAVASCRIPT),
-    "javascript-cbor": Sdk(withClient, (*JAVASCRIPT, "cbor")),
+withClient = partial(withNpm, "@aws-sdk/client-gamelift", "calls_of_javascript.mjs")
+CLIENTS = {
+    "boto3-1.34": Client(partial(withPip, "boto3==1.34.*"), BOTO3),
+    "boto3": Client(partial(withPip, "boto3"), BOTO3),
+    "cli": Client(partial(withPip, "awscli"), CLI),
+    "cli-2": Client(partial(withDebian, "awscli"), CLI, debianEnvironment, isOld=True),
+    "javascript": Client(withClient, JAVASCRIPT),
+    "javascript-cbor": Client(withClient, (*JAVASCRIPT, "cbor")),
+    "go-1": _go("go1", "golang-github-aws-aws-sdk-go-dev"),
+    "go-2": _go("go2", "golang-github-aws-aws-sdk-go-v2-dev"),
+    "metadata-botocore": Client(
+        partial(withPip, "botocore"),
+        ("bin/python", _program("metadata_of_botocore.py")),
+        operations=0,
+    ),
+    "metadata-javascript": Client(
+        partial(withNpm, "@aws-sdk/credential-providers", "metadata_of_javascript.mjs"),
+        ("node", "metadata_of_javascript.mjs"),
+        operations=0,
+    ),
+    "metadata-cloud-init": Client(
+        partial(withDebian, "cloud-init"),
+        ("/usr/bin/python3", _program("metadata_of_cloudinit.py")),
+        debianEnvironment,
+        operations=0,
+    ),
 }
 
 
 def main(names: Sequence[str]) -> int:
-    """Run the named SDKs, by default all. Return 1 if one failed."""
-    if unknown := set(names) - set(SDKS):
-        raise SystemExit(f"Unknown SDK {', '.join(unknown)}: choose from {', '.join(SDKS)}.")
-    return max([run(name, SDKS[name]) for name in names or SDKS])
+    """Run these clients, or all. Return 1 if one failed."""
+    if unknown := set(names) - set(CLIENTS):
+        raise SystemExit(f"There is no {', '.join(unknown)}: choose of {', '.join(CLIENTS)}.")
+    return max([run(name, CLIENTS[name]) for name in names or CLIENTS])
 
 
-def run(name: str, sdk: Sdk) -> int:
-    """Install and run one SDK, and print the result. Return 1 if it failed."""
+def run(name: str, client: Client) -> int:
+    """Install and run one client. Return 1 if it failed."""
     folder = INSTALLED / name
-    sdk.install(folder)
-    with RunningFleetIQ() as fleetIQ:
+    try:
+        client.install(folder)
+    except CannotInstall as error:
+        sys.stdout.write(f"skipped: {name} cannot be installed here: {error}\n")
+        return 0
+    with RunningFleetIQ(imds=client.imds) as fleetIQ:
         fleetIQ.fault(count=1, **FAULT)
-        # The SDK gets its credentials from the instance metadata.
-        variables = {key: value for key, value in fleetIQ.environment.items() if "KEY" not in key}
         began = perf_counter()
         done = subprocess.run(
-            [str(folder / part) if part.startswith("bin/") else part for part in sdk.command],
+            [str(folder / part) if part.startswith("bin/") else part for part in client.command],
             cwd=folder,
-            env={
-                **variables,
-                "HOME": str(folder),
-                "PATH": f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}",
-            },
+            env={"HOME": str(folder), **client.environment(folder), **_variables(fleetIQ, client)},
             stdout=subprocess.PIPE,
             text=True,
             check=False,
         )
         calls = fleetIQ.state()["calls"]
-    retried = calls.get(str(FAULT["operation"]), 0) > 2
-    passed = done.returncode == 0 and len(calls) == OPERATIONS and retried
+    repeated = client.operations == 0 or calls.get(str(FAULT["operation"]), 0) > 2
+    passed = done.returncode == 0 and len(calls) == client.operations and repeated
+    counts = f"{len(calls)} of {client.operations} operations, {sum(calls.values())} calls, "
     sys.stdout.write(
-        f"{'passed' if passed else 'FAILED'}: {name}, {len(calls)} of {OPERATIONS} operations, "
-        f"{sum(calls.values())} calls{'' if retried else ', without a retry'}, "
+        f"{'passed' if passed else 'FAILED'}: {name}, {counts if client.operations else ''}"
+        f"{'' if repeated else 'nothing repeated, '}"
         f"{perf_counter() - began:.0f} s: {done.stdout}\n".replace("\n\n", "\n")
     )
     return int(not passed)
+
+
+def _variables(fleetIQ: RunningFleetIQ, client: Client) -> dict[str, str]:
+    # Credentials come from the instance metadata.
+    variables = {name: value for name, value in fleetIQ.environment.items() if "KEY" not in name}
+    if client.isOld:
+        variables["ENDPOINT_URL"] = variables.pop("AWS_ENDPOINT_URL_GAMELIFT")
+        variables["AWS_EC2_METADATA_SERVICE_ENDPOINT"] += "/"
+    return variables
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET
 
+from echoserver.local.http.imds import TOKEN_HEADER
 from echoserver.local.http.operations import Operations
 from echoserver.local.http.site import LocalRequest, Missing
 from echoserver.local.http.validation import gameLift
@@ -57,6 +58,7 @@ class FleetIQEndpoint(Resource):
     The root of the site. It handles the calls of the API itself, whatever their path. All other
     paths are its children.
 
+    @ivar metadataVersions: the list of versions of the first instance's metadata.
     @ivar calls: how many calls of each operation have arrived, with any outcome.
     """
 
@@ -85,6 +87,7 @@ class FleetIQEndpoint(Resource):
         self._rng = rng
         self._performed = performed
         self._seconds = seconds
+        self.metadataVersions: IResource = Missing()
         self._delayed: dict[IDelayedCall, _Call] = {}
 
     def getChildWithDefault(self, path: bytes, request: LocalRequest) -> IResource:
@@ -93,8 +96,11 @@ class FleetIQEndpoint(Resource):
         child: IResource = super().getChildWithDefault(path, request)
         return child
 
-    def getChild(self, path: bytes, _request: LocalRequest) -> IResource:
-        return Missing() if path else self
+    def getChild(self, path: bytes, request: LocalRequest) -> IResource:
+        if path:
+            return Missing()
+        # A request with a token is one for the metadata, and / has its versions.
+        return self if request.header(TOKEN_HEADER) is None else self.metadataVersions
 
     def render_GET(self, request: LocalRequest) -> int:
         request.respond(

@@ -23,7 +23,7 @@ from echoserver.local.http.site import LocalRequest, Missing
 from echoserver.local.http.wire import readObject
 from echoserver.local.model.faults import Faults
 from echoserver.local.model.fleet import Fleet
-from echoserver.local.model.values import FleetIQError, checkNames, numberOf, textOf
+from echoserver.local.model.values import FleetIQError, Instance, checkNames, numberOf, textOf
 
 
 class Report(TypingProtocol):
@@ -201,15 +201,21 @@ class InterruptControl(PostResource):
     isLeaf = True
 
     def __init__(
-        self, state: Fleet, seconds: Callable[[], float], changed: Callable[[], None]
+        self,
+        state: Fleet,
+        seconds: Callable[[], float],
+        changed: Callable[[], None],
+        interruptedBySpot: Callable[[Instance, float], None],
     ) -> None:
         """
         @param changed: called after each change of the state.
+        @param interruptedBySpot: called with an instance that has received a Spot notice, and now.
         """
         super().__init__()
         self._state = state
         self._seconds = seconds
         self._changed = changed
+        self._interruptedBySpot = interruptedBySpot
 
     def render_POST(self, request: LocalRequest) -> int:
         try:
@@ -226,6 +232,8 @@ class InterruptControl(PostResource):
             return respondError(request, _STATUSES.get(error.code, 400), error.message)
         finally:
             self._changed()
+        if kind == "spot":
+            self._interruptedBySpot(instance, now)
         end = None if instance.end is None else round(instance.end, 3)
         return respondJSON(
             request,

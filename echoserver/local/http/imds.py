@@ -13,10 +13,11 @@ from twisted.web.http import RESPONSES, datetimeToString
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET
 
-from echoserver.local.http.site import LATEST, METADATA_DATES, LocalRequest
+from echoserver.local.http.site import LocalRequest
 from echoserver.local.http.wire import Headers
 from echoserver.local.model.fleet import Fleet
-from echoserver.local.model.metadatatree import textAt, treeOf
+from echoserver.local.model.metadatatree import LATEST, METADATA_VERSIONS, valueAt
+from echoserver.local.model.metadatavalues import MetadataValues
 from echoserver.local.model.values import Instance
 
 VERSIONS = ("v1", "v2", "both")
@@ -43,12 +44,14 @@ class Access:
     """
     Which requests for metadata are accepted, for all instances.
 
+    @ivar values: what the metadata has.
     @ivar seconds: the local clock.
     @ivar versions: one of L{VERSIONS}: "v1" has no tokens, "v2" requires them, and "both" accepts
         requests with and without one.
     """
 
     tokens: Tokens
+    values: MetadataValues
     seconds: Callable[[], float]
     versions: str = "both"
 
@@ -59,21 +62,25 @@ class Access:
 
 class InstanceMetadata(Resource):
     """
-    The metadata of one instance at C{/latest} or at one of the dates. The instance is looked up for
-    each request, because instances come and go.
+    The metadata of one instance in one version, or the list of versions. The instance is looked up
+    for each request, because instances come and go.
     """
 
     isLeaf = True
 
-    def __init__(self, find: Callable[[float], Instance | None], access: Access, date: str) -> None:
+    def __init__(
+        self, find: Callable[[float], Instance | None], access: Access, version: str | None
+    ) -> None:
         """
         @param find: returns the instance at a time, if it runs then.
-        @param date: one of L{METADATA_DATES<echoserver.local.http.site.METADATA_DATES>}.
+        @param version: one of
+            L{METADATA_VERSIONS<echoserver.local.model.metadatatree.METADATA_VERSIONS>}; C{None} for
+            the list of them.
         """
         super().__init__()
         self._find = find
         self._access = access
-        self._date = date
+        self._version = version
 
     def render_PUT(self, request: LocalRequest) -> int:
         now = self._access.seconds()
@@ -83,7 +90,7 @@ class InstanceMetadata(Resource):
             return _fail(request, 404)
         if not isToken:
             return _fail(request, 405)
-        if self._date != LATEST or request.header("X-Forwarded-For") is not None:
+        if self._version != LATEST or request.header("X-Forwarded-For") is not None:
             return _fail(request, 403)
         value = request.header(TTL_HEADER) or ""
         if not (value.isascii() and value.isdigit() and len(value) <= 5):
@@ -105,10 +112,16 @@ class InstanceMetadata(Resource):
         path = _pathOf(request)
         if path == ["api", "token"]:
             return _fail(request, 405)
-        text = textAt(treeOf(instance, now), path)
-        if text is None:
+        value = self._valueAt(path, instance, now)
+        if value is None:
             return _fail(request, 404)
-        return _respond(request, text, left, instance.changeTime)
+        contentType = b"application/octet-stream" if path[0:1] == ["user-data"] else b"text/plain"
+        return _respond(request, value, left, instance.changeTime, contentType)
+
+    def _valueAt(self, path: list[str], instance: Instance, now: float) -> str | bytes | None:
+        if self._version is None:
+            return "\n".join(METADATA_VERSIONS)
+        return valueAt(self._access.values.treeOf(instance, now), path)
 
     def _secondsLeft(self, request: LocalRequest, instance: Instance, now: float) -> float | None:
         """Return how long the request's token is valid, in seconds; C{None} if it needs none."""
@@ -129,7 +142,7 @@ class MissingMetadata(Resource):
 
 
 class Instances(MissingMetadata):
-    """C{/instances/<instance id>/latest/...}: the metadata of each instance."""
+    """C{/instances/<instance id>/<version>/...}: the metadata of each instance."""
 
     def __init__(self, state: Fleet, access: Access) -> None:
         super().__init__()
@@ -138,31 +151,47 @@ class Instances(MissingMetadata):
 
     def getChild(self, path: bytes, _request: LocalRequest) -> IResource:
         instanceId = path.decode("latin-1")
-        resource = MissingMetadata()
-        addMetadata(
-            resource, lambda now: self._state.groups(now).instance(instanceId), self._access
-        )
+
+        def find(now: float) -> Instance | None:
+            return self._state.groups(now).instance(instanceId)
+
+        resource = _Versions()
+        resource.putChild(b"", InstanceMetadata(find, self._access, None))
+        addMetadata(resource, find, self._access)
         return resource
 
 
+class _Versions(MissingMetadata):
+    """The versions of one instance's metadata. What is below another one is missing."""
+
+    def getChild(self, _path: bytes, _request: LocalRequest) -> IResource:
+        return MissingMetadata()
+
+
 def addMetadata(parent: Resource, find: Callable[[float], Instance | None], access: Access) -> None:
-    """Add an instance's metadata, at C{latest} and each date, to a resource."""
-    for date in METADATA_DATES:
-        parent.putChild(date.encode("ascii"), InstanceMetadata(find, access, date))
+    """Add an instance's metadata, in each version, to a resource."""
+    for version in METADATA_VERSIONS:
+        parent.putChild(version.encode("ascii"), InstanceMetadata(find, access, version))
 
 
 def _pathOf(request: LocalRequest) -> list[str]:
-    return [segment.decode("latin-1") for segment in request.postpath]
+    return [segment.decode("utf-8", "replace") for segment in request.postpath]
 
 
-def _respond(request: LocalRequest, text: str, left: float | None, changeTime: float) -> int:
+def _respond(
+    request: LocalRequest,
+    value: str | bytes,
+    left: float | None,
+    changeTime: float,
+    contentType: bytes = b"text/plain",
+) -> int:
     """
     @param left: how many seconds the request's token is valid, if it has one.
     """
     headers: Headers = ((b"Last-Modified", datetimeToString(int(changeTime))),)
     if left is not None:
         headers += ((TTL_HEADER.encode("ascii"), b"%d" % left),)
-    return _write(request, 200, b"text/plain", headers, text)
+    return _write(request, 200, contentType, headers, value)
 
 
 def _fail(request: LocalRequest, status: int) -> int:
@@ -171,7 +200,7 @@ def _fail(request: LocalRequest, status: int) -> int:
 
 
 def _write(
-    request: LocalRequest, status: int, contentType: bytes, headers: Headers, text: str
+    request: LocalRequest, status: int, contentType: bytes, headers: Headers, value: str | bytes
 ) -> int:
     # As the service on EC2 does.
     request.channel.persistent = False
@@ -184,7 +213,7 @@ def _write(
             (b"Server", b"EC2ws"),
             *headers,
         ),
-        text.encode("ascii"),
+        value.encode() if isinstance(value, str) else value,
     )
     return NOT_DONE_YET
 

@@ -28,6 +28,7 @@ from echoserver.local.model.values import (
     GameServer,
     GroupSettings,
     InstanceDefinition,
+    ScalingPolicy,
 )
 
 
@@ -146,8 +147,8 @@ class DescribeGameServerInstances(Operation):
 
 class CreateGameServerGroup(Operation):
     """
-    Creates a group. The launch template, the Auto Scaling policy, the subnets and MaxSize are only
-    validated: there is no Auto Scaling here.
+    Creates a group. The launch template and the subnets are only validated. The Auto Scaling policy
+    and MaxSize have an effect only with Auto Scaling.
     """
 
     def invoke(self, request: Request) -> Output:
@@ -164,6 +165,7 @@ class CreateGameServerGroup(Operation):
             request["MinSize"],
             _tagsOf(request.get("Tags") or ()),
             self.now,
+            _scalingOf(request),
         )
         return {"GameServerGroup": serializeGroup(group)}
 
@@ -236,6 +238,12 @@ class ListTagsForResource(Operation):
     def invoke(self, request: Request) -> Output:
         tags = tagsOf(self.groups, request["ResourceARN"])
         return {"Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}
+
+
+def _scalingOf(request: Request) -> ScalingPolicy:
+    policy = request.get("AutoScalingPolicy") or {}
+    target = (policy.get("TargetTrackingConfiguration") or {}).get("TargetValue")
+    return ScalingPolicy(request["MaxSize"], target, policy.get("EstimatedInstanceWarmup"))
 
 
 def _checkSizes(minSize: int, maxSize: int) -> None:

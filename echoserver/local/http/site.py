@@ -18,6 +18,7 @@ from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
 
 from echoserver.local.http.wire import isCall, protocolOf
+from echoserver.local.model.metadatatree import METADATA_VERSIONS
 from echoserver.local.model.values import FleetIQError
 from echoserver.webaccess import (
     LONGEST_BODY,
@@ -31,11 +32,8 @@ from echoserver.webaccess import (
 IDLE_SECONDS = 300.0
 CLOSING_SECONDS = 1.0
 MAX_CONNECTIONS = 256
-# The versions of the instance metadata: "latest", and some of the dates that EC2 has.
-LATEST = "latest"
-METADATA_DATES = (LATEST, "2009-04-04", "2018-09-24", "2020-08-24", "2021-03-23")
 # SDKs request these paths with the host name that they are configured with, whichever it is.
-_ANY_HOST_PATHS = (b"/instances", *(b"/" + date.encode("ascii") for date in METADATA_DATES))
+_ANY_HOST_PATHS = (b"/instances", *(b"/" + each.encode("ascii") for each in METADATA_VERSIONS))
 
 
 class LocalRequest(LocalOnlyRequest):

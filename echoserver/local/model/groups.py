@@ -17,6 +17,7 @@ from echoserver.local.model.values import (
     GroupSettings,
     Instance,
     InstanceDefinition,
+    ScalingPolicy,
     autoScalingGroupOf,
     formatNames,
     instanceIdOf,
@@ -85,6 +86,7 @@ class Groups:
         minSize: int,
         tags: Mapping[str, str],
         now: float,
+        scaling: ScalingPolicy | None = None,
     ) -> GameServerGroup:
         """
         Create a group, and return it. It is NEW, and becomes ACTIVE after L{NEW_SECONDS} and
@@ -101,7 +103,9 @@ class Groups:
         self._created += 1
         # A name has no slash, so no group from the start has the same instance ids.
         launch = f"{name}/{self._created}"
-        group = GameServerGroup(name, settings, minSize, launch, now, now, tags=dict(tags))
+        group = GameServerGroup(
+            name, settings, minSize, launch, now, now, scaling=scaling, tags=dict(tags)
+        )
         self._add(group)
         self._schedule(group, now + NEW_SECONDS)
         self._report(group, "group-status", "is NEW", now)
@@ -210,7 +214,12 @@ class Groups:
     def addInstance(self, instanceId: str, group: GameServerGroup, now: float) -> None:
         """Add an instance to a group. It may be one of L{retained}, but not of a group."""
         self.retained.pop(instanceId, None)
-        instance = Instance(instanceId, group.name, now)
+        definitions = group.settings.instanceDefinitions
+        # By the id, so that it is the same in each run.
+        definition = definitions[int(instanceId[-2:].encode().hex(), 16) % len(definitions)]
+        isSpot = group.settings.balancingStrategy != "ON_DEMAND_ONLY"
+        lifeCycle = "spot" if isSpot else "on-demand"
+        instance = Instance(instanceId, group.name, now, definition.instanceType, lifeCycle)
         self.instances[instanceId] = instance
         group.instanceIds.append(instanceId)
         group.sortedInstanceIds.add(instanceId)

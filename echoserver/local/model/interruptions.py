@@ -27,11 +27,13 @@ class InterruptionKind:
     @ivar notice: describes the notice, for a sentence about the instance.
     @ivar status: the InstanceStatus from then on; C{None} if it does not change.
     @ivar endReason: the reason for which the instance ends; C{None} if it does not end.
+    @ivar maintenance: EC2's description of scheduled maintenance; C{None} for other kinds.
     """
 
     notice: str
     status: str | None
     endReason: str | None
+    maintenance: str | None = None
 
 
 # AWS does not document the status after a notice of Auto Scaling or a rebalance recommendation.
@@ -44,7 +46,31 @@ KINDS = {
         "is being terminated by Auto Scaling", "DRAINING", "Auto Scaling"
     ),
     "draining": InterruptionKind("is drained by FleetIQ", "DRAINING", None),
+    # AWS does not document the status after a notice of scheduled maintenance either.
+    "instance-stop": InterruptionKind(
+        "is scheduled to stop",
+        None,
+        "scheduled stop",
+        "The instance is running on degraded hardware",
+    ),
+    "instance-retirement": InterruptionKind(
+        "is scheduled for retirement",
+        None,
+        "scheduled retirement",
+        "The instance is running on degraded hardware",
+    ),
+    "instance-reboot": InterruptionKind(
+        "is scheduled to reboot", None, None, "scheduled instance reboot"
+    ),
+    "system-reboot": InterruptionKind(
+        "is scheduled for a system reboot", None, None, "scheduled reboot"
+    ),
+    "system-maintenance": InterruptionKind(
+        "is scheduled for system maintenance", None, None, "scheduled system maintenance"
+    ),
 }
+# How long maintenance takes that does not end the instance: as in EC2's documentation.
+MAINTENANCE_SECONDS = 1000.0
 
 
 class Interruptions:
@@ -74,8 +100,8 @@ class Interruptions:
         and none after one that ends it.
 
         @param kind: one of L{KINDS}.
-        @param seconds: the time until the instance ends. C{None} is 120 seconds if the kind ends
-            the instance. It must be C{None} if it does not.
+        @param seconds: the time until the instance ends, or its maintenance begins. C{None} is 120
+            seconds. It must be C{None} for the other kinds.
         @raise FleetIQError: The instance does not run, or this interruption is not possible.
         """
         if kind not in KINDS:
@@ -101,7 +127,8 @@ class Interruptions:
             raise FleetIQError(
                 "ConflictException", f"Instance {instanceId} already {KINDS[kind].notice}."
             )
-        if KINDS[kind].endReason is None and seconds is not None:
+        hasTime = KINDS[kind].endReason is not None or KINDS[kind].maintenance is not None
+        if seconds is not None and not hasTime:
             raise FleetIQError(
                 "InvalidRequestException",
                 f"seconds is {quoted(seconds)}: {kind} does not end the instance, so omit seconds.",
@@ -122,7 +149,7 @@ class Interruptions:
                 self._end(instance, now)
 
     def _begin(self, instance: Instance, kind: str, seconds: float, now: float) -> Instance:
-        interruption = Interruption(kind, now, now + seconds if KINDS[kind].endReason else None)
+        interruption = _interruptionOf(kind, now, now + seconds)
         after = replace(
             instance,
             status=KINDS[kind].status or instance.status,
@@ -148,6 +175,14 @@ class Interruptions:
             {"InstanceStatus": instance.status} if instanceId in self._groups.instances else {}
         )
         self._onEvent(Event(now, event, groupName, instanceId, None, sentence, statuses))
+
+
+def _interruptionOf(kind: str, now: float, due: float) -> Interruption:
+    if KINDS[kind].endReason is not None:
+        return Interruption(kind, now, due, due)
+    if KINDS[kind].maintenance is not None:
+        return Interruption(kind, now, None, due, due + MAINTENANCE_SECONDS)
+    return Interruption(kind, now, None)
 
 
 def _formatEnd(instance: Instance, now: float) -> str:

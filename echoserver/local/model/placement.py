@@ -54,6 +54,10 @@ class Placement:
         """Remove an instance that has no game servers."""
         del self._loads[instanceId]
 
+    def busy(self, instanceId: str) -> int:
+        """Return how many game servers of an instance are CLAIMED or UTILIZED."""
+        return self._loads[instanceId].busy
+
     def setStatus(self, instanceId: str, status: str) -> None:
         self._removeRank(instanceId)
         self._loads[instanceId].status = status

@@ -76,6 +76,28 @@ class Settings:
         "RequestLimitExceeded",
     )
 
+    scaleMaxSize: int = _setting("MaxSize of the groups that exist at the start", 10)
+    scaleTarget: int = _setting(
+        "the target for PercentUtilizedGameServers of a group without an AutoScalingPolicy", 70
+    )
+    scaleWarmup: int = _setting(
+        "seconds of warm-up of an instance, if EstimatedInstanceWarmup is not given", 60
+    )
+    scalePeriod: int = _setting("seconds between two measurements of the metric", 60)
+    scaleOutPeriods: int = _setting("how many measurements above the target begin a scale-out", 3)
+    scaleInPeriods: int = _setting("how many measurements below begin a scale-in", 15)
+    scaleInBelow: int = _setting("percentage of the target below which they count", 90)
+    scaleLaunch: int = _setting("seconds from a launch until the instance is ACTIVE", 5)
+    scaleNotice: int = _setting(
+        "seconds from the notice of a scale-in until the instance ends", 120
+    )
+    scaleInUtilized: str = _setting(
+        "instances with CLAIMED or UTILIZED game servers, at a scale-in without game server "
+        "protection",
+        "keep",
+        "terminate",
+    )
+
     def pageSize(self, limit: int | None) -> int:
         """
         Return how many items a page has at most.

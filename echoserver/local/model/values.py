@@ -62,11 +62,15 @@ class Interruption:
     @ivar kind: a key of C{echoserver.local.model.interruptions.KINDS}.
     @ivar noticeTime: epoch seconds.
     @ivar end: when the instance ends; C{None} if this notice does not end it.
+    @ivar notBefore: when scheduled maintenance begins; 0 for other kinds.
+    @ivar notAfter: when scheduled maintenance is over; C{None} if it ends the instance.
     """
 
     kind: str
     noticeTime: float
     end: float | None
+    notBefore: float = 0.0
+    notAfter: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,8 @@ class Instance:
     instanceId: str
     groupName: str
     launchTime: float
+    instanceType: str = "c5.large"
+    lifeCycle: str = "spot"
     status: str = "ACTIVE"
     interruptions: tuple[Interruption, ...] = ()
 
@@ -135,6 +141,20 @@ class GroupSettings:
     gameServerProtectionPolicy: str = "NO_PROTECTION"
 
 
+@dataclass(frozen=True, slots=True)
+class ScalingPolicy:
+    """
+    What CreateGameServerGroup defines of the Auto Scaling group.
+
+    @ivar targetValue: of PercentUtilizedGameServers; C{None} if it is not given.
+    @ivar warmup: EstimatedInstanceWarmup, in seconds; C{None} if it is not given.
+    """
+
+    maxSize: int
+    targetValue: float | None = None
+    warmup: float | None = None
+
+
 @dataclass(slots=True)
 class GameServerGroup:
     """
@@ -148,6 +168,7 @@ class GameServerGroup:
     @ivar utilized: how many of its game servers are UTILIZED.
     @ivar deleteOption: the option of its deletion, if it is being deleted.
     @ivar waitsForUtilized: whether its deletion waits until no game server is UTILIZED.
+    @ivar scaling: C{None} for a group that exists from the start.
     @ivar instanceIds: in the order of their launch.
     @ivar serials: the serials of its game servers.
     """
@@ -165,6 +186,7 @@ class GameServerGroup:
     utilized: int = 0
     deleteOption: str = "SAFE_DELETE"
     waitsForUtilized: bool = False
+    scaling: ScalingPolicy | None = None
     tags: dict[str, str] = field(default_factory=dict)
     instanceIds: list[str] = field(default_factory=list)
     sortedInstanceIds: SortedList[str] = field(default_factory=SortedList)
