@@ -29,6 +29,7 @@ class GameServerConfig:
     @ivar claimTimeout: with the policy C{"claim"}: time from the claim until the session ends if no
         player has joined.
     @ivar handshakeTimeout: time that a TLS handshake or a PROXY header may take.
+    @ivar logPlayers: the log of players that join and leave: C{"all"}, C{"summary"} or C{"none"}.
     @ivar idleTimeout: time without data after which a player is disconnected; 0 for no limit.
     """
 
@@ -43,6 +44,7 @@ class GameServerConfig:
     claimTimeout: float = 60.0
     handshakeTimeout: float = 10.0
     idleTimeout: float = 0.0
+    logPlayers: str = "summary"
 
 
 @dataclass(frozen=True, slots=True)

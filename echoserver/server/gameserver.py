@@ -28,6 +28,7 @@ from echoserver.gamelift.lifecycle import Absent, Available, Desired, Utilized
 from echoserver.gamelift.registration import Registration
 from echoserver.gamelift.service import checkData
 from echoserver.server.config import GameServerConfig
+from echoserver.server.playerlog import PlayerLog
 from echoserver.server.shutdown import Shutdown
 from echoserver.server.status import GameServerStatus, withRegistration
 
@@ -93,6 +94,7 @@ class GameServer(Service):
         self._endpoint = endpoint
         self._config = config
         self._session = Session()
+        self._playerLog = PlayerLog(clock, config.logPlayers)
         self._players: dict[Player, None] = {}
         # Those that had sent nothing when they joined, in that order.
         self._silent: dict[Connection, None] = {}
@@ -223,12 +225,8 @@ class GameServer(Service):
         if not connection.bytesReceived:
             self._silent[connection] = None
         self._byPeer.add(connection, connection.host)
-        _log.info(
-            "Player {address} joined session {session}; players: {players}.",
-            address=connection.address,
-            session=self._session.number + (not self._session.running),
-            players=self._session.players,
-        )
+        session = self._session
+        self._playerLog.joined(connection, session.number + (not session.running), session.players)
         self._stopClaimTimeout()
         if self._config.sessionPolicy != "manual":
             self._startSession()
@@ -242,13 +240,7 @@ class GameServer(Service):
         self._silent.pop(connection, None)
         self._byPeer.remove(connection)
         self._receivedBefore += connection.bytesReceived
-        _log.info(
-            "Player {address} left: {reason}; {received} bytes; players: {players}.",
-            address=connection.address,
-            reason=reason,
-            received=connection.bytesReceived,
-            players=self._session.players,
-        )
+        self._playerLog.left(connection, reason, self._session.players)
         callHook(self._game.playerLeft, connection, reason)
         self._endIfEmpty()
 
@@ -445,6 +437,7 @@ class GameServer(Service):
 
     async def _finish(self) -> None:
         self._claimCheck.stop()
+        self._playerLog.stop()
         try:
             await maybeDeferred(self._game.stopped)
         except Exception:  # noqa: BLE001 # the game's error must not keep the process from exiting

@@ -32,6 +32,7 @@ from echoserver.server.optionvalues import (
     secondsOrNever,
     whole,
 )
+from echoserver.server.playerlog import MODES
 
 LISTEN = "tcp:5000"
 LOCAL = "tcp:4570:interface=127.0.0.1"
@@ -119,6 +120,12 @@ class GameServerOptions(CommandOptions):
         ],
         ["heartbeat", None, "60", "Seconds after the last health report until a heartbeat."],
         ["handshake-timeout", None, "10", "Seconds for a TLS handshake, or a PROXY header."],
+        [
+            "log-players",
+            None,
+            "summary",
+            "Log each player (all), at most 20 lines a second and a count (summary), or none.",
+        ],
         ["idle-timeout", None, "0", "Seconds without a byte until a player is closed. 0: never."],
         ["status", None, None, "Endpoint description for /healthz, /readyz, /status, /metrics."],
         [
@@ -239,6 +246,7 @@ class GameServerOptions(CommandOptions):
             claimTimeout=seconds(self, "claim-timeout", 1),
             handshakeTimeout=seconds(self, "handshake-timeout", 1),
             idleTimeout=secondsOrNever(self, "idle-timeout"),
+            logPlayers=oneOf(self, "log-players", *MODES),
         )
 
     def _makeFactory(self) -> Callable[[Any], Any]:

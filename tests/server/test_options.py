@@ -267,6 +267,7 @@ class ServerTests(OptionsTestCase):
         self.assertEqual(result, InterruptionConfig(drainOnRebalance=True, statusInterval=0.0))
         self.assertEqual(settingsOf("--instance-status=1").interruption.statusInterval, 1.0)
         self.assertEqual(settingsOf("--idle-timeout=1.5").gameServer.idleTimeout, 1.5)
+        self.assertEqual(settingsOf("--log-players=none").gameServer.logPlayers, "none")
         self.assertEqual(settingsOf("--handshake-timeout=2").gameServer.handshakeTimeout, 2.0)
         for words, sentence in (
             ("--on-rebalance=leave", "--on-rebalance is 'leave': write log or drain."),
