@@ -25,7 +25,9 @@ from echoserver.local.http.controls import (
 )
 from echoserver.local.http.events import EventsControl, JournalControl
 from echoserver.local.http.imds import Access, Instances, Tokens, addMetadata
+from echoserver.local.http.live import LiveControl, Players
 from echoserver.local.http.operations import Operations
+from echoserver.local.http.play import PlayControl
 from echoserver.local.http.site import MAX_CONNECTIONS, LocalSite
 from echoserver.local.model.faults import Faults
 from echoserver.local.model.fleet import Fleet
@@ -105,6 +107,9 @@ class LocalFleetIQ(Service):
         controls.putChild(b"journal", JournalControl(self._journal))
         self._events = EventsControl(self._journal, reactor)
         controls.putChild(b"events", self._events)
+        self._live = LiveControl(self._journal, reactor, fleet, faults, clock)
+        controls.putChild(b"live", self._live)
+        controls.putChild(b"play", PlayControl(reactor, fleet, seconds))
         controls.putChild(b"interrupt", InterruptControl(fleet, seconds, self._timer.schedule))
         controls.putChild(b"reset", ResetControl(self.reset))
         self._api.putChild(b"_local", controls)
@@ -136,10 +141,19 @@ class LocalFleetIQ(Service):
         super().stopService()
         self._api.stop()
         self._events.stop()
+        self._live.stop()
         self._timer.stop()
         port, self._port = self._port, None
         closed = maybeDeferred(port.stopListening) if port is not None else maybeDeferred(int)
         return closed.addCallback(lambda _: self._site.endConnections())
+
+    def showPlayers(self, players: Players) -> None:
+        """
+        Show the number of players of some game servers on the page.
+
+        @param players: returns it by game server id. Called once a second while a page is open.
+        """
+        self._live.players = players
 
     def reset(self) -> None:
         """
