@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import webbrowser
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from math import isfinite, nan
@@ -267,9 +266,6 @@ class Open(_ControlCommand):
 
     longdesc = "Open the page of the local FleetIQ in a browser, and write its address."
 
-    # Opens a URL, and returns whether a browser was found.
-    openURL = staticmethod(webbrowser.open)
-
     async def run(self, controls: Controls, console: Console) -> int:
         """Open the page if the local FleetIQ responds. Without a browser the address is enough."""
         await controls.get("state")
@@ -281,6 +277,13 @@ class Open(_ControlCommand):
         if not self.openURL(url):
             console.writeMessage("No browser was found: open this address in one.")
         return 0
+
+    @staticmethod
+    def openURL(url: str) -> bool:
+        """Open a URL in a browser, and return whether one was found."""
+        import webbrowser
+
+        return webbrowser.open(url)
 
 
 class Local(Options):

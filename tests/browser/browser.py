@@ -31,13 +31,11 @@ REQUIRED = "FLEETIQ_BROWSER_TESTS" in os.environ
 PHONE, DESKTOP, WIDE = (360, 740), (1440, 900), (3840, 2160)
 
 
-def _missing() -> str | None:
-    """Return why the tests of this package cannot run; C{None} if they can, or must."""
-    if REQUIRED:
-        return None
+def missing() -> str | None:
+    """Return what the tests of this package lack; C{None} if they can run."""
     if CHROMIUM is None or DRIVER is None:
-        return "These need Debian's packages chromium and chromium-driver."
-    return None if AXE.exists() else "These need axe-core: type 'make axe'."
+        return "The tests of the page need Debian's packages chromium and chromium-driver."
+    return None if AXE.exists() else "The tests of the page need axe-core: type 'make axe'."
 
 
 # A browser starts in 2 to 4 s: tests with the same language and arguments share one.
@@ -68,10 +66,13 @@ class BrowserTestCase(SynchronousTestCase):
     @ivar expected: parts of errors that a test causes on purpose.
     """
 
-    if (_reason := _missing()) is not None:
-        skip = _reason
-
     driver: Chrome
+
+    def __init_subclass__(cls) -> None:
+        """Remove the tests if they cannot run. Then L{tests.browser.test_browser} is skipped."""
+        if missing() is not None:
+            for name in [name for name in vars(cls) if name.startswith("test_")]:
+                delattr(cls, name)
 
     def setUp(self) -> None:
         self.expected: list[str] = []
