@@ -64,7 +64,7 @@ class StateTests(FleetTestCase):
         self.tile("srv-1", "unhealthy", "unhealthy 10")
         self.fleetIQ.advance(90)
         self.tile("srv-1", "gone", "Dropped by FleetIQ")
-        self.find("#gone-list li", "no health report for 3 min")
+        self.find("#gone-list li", "No health report for 3 min")
         self.register("srv-1")
         self.tile("srv-1", "available")
 
@@ -89,7 +89,7 @@ class StateTests(FleetTestCase):
         self.fleetIQ.interrupt(second, kind="draining")
         self.find(".instance .pill", "DRAINING")
         self.fleetIQ.advance(100)
-        self.find("#gone-list li", "its instance was terminated (Spot interruption)")
+        self.find("#gone-list li", "Its instance was terminated (Spot interruption)")
         self.until("one instance", lambda: len(self.all(".instance")) == 1)
 
     def test_timeline(self) -> None:
@@ -266,7 +266,7 @@ class AppearanceTests(FleetTestCase):
                 self.assertFalse(isWord and not HANGUL.search(line), line)
         self.assertEqual("ko", self.find("html").get_attribute("lang"))
         self.choose("#language", "en")
-        self.find("#gone-list li", "no health report for")
+        self.find("#gone-list li", "No health report for")
         self.assertEqual("en", self.find("html").get_attribute("lang"))
         self.driver.refresh()
         self.connected()

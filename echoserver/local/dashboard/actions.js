@@ -3,6 +3,8 @@
 import { byId, h, setText } from "./dom.js";
 import { t } from "./texts.js";
 
+const SUCCESS_MILLISECONDS = 10000;
+
 async function send(method, path, headers, body) {
   try {
     const response = await fetch(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
@@ -42,6 +44,11 @@ function showReply(what, reply) {
       h("pre", { tabindex: "0" }, JSON.stringify(reply.content, null, 2))),
     h("button", { class: "quiet", "aria-label": t("close"), onclick: () => (box.hidden = true) }, "✕"));
   box.hidden = false;
+  const shown = box.firstChild;
+  // Only a success goes away by itself, and only if nobody reads its details.
+  if (reply.ok) setTimeout(() => {
+    if (box.firstChild === shown && !box.querySelector("[open]")) box.hidden = true;
+  }, SUCCESS_MILLISECONDS);
   announce(sentence);
 }
 

@@ -187,6 +187,7 @@ export class FleetView {
     const gone = this.model.gone.get(id);
     if (tile && gone) {
       this.#paint(tile, "gone", t(`event.${gone.entry.event}`), reasonOf(gone.entry), null);
+      setText(tile.players, "");
       tile.goneAt = performance.now();
     }
     return Boolean(gone);

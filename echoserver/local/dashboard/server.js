@@ -78,7 +78,7 @@ export class ServerPanel {
     const { model } = this;
     if (!server) {
       const gone = model.gone.get(this.id);
-      return gone ? `${t(`event.${gone.entry.event}`)}: ${reasonOf(gone.entry)}` : t("state.gone.means");
+      return gone ? `${t(`event.${gone.entry.event}`)}. ${reasonOf(gone.entry)}` : t("state.gone.means");
     }
     if (isUnhealthy) {
       const left = model.healthTimeout - model.silence(server);
