@@ -6,7 +6,7 @@ ARGS =
 # A broken link in a docstring is an error. Names of other packages have no link: write C{} for them.
 PYDOCTOR = --quiet --warnings-as-errors --docformat=epytext --project-base-dir=. --html-output=build/apidocs echoserver
 
-.PHONY: help run play test lint coverage bench chaos mutants sdks conformance-reactor docs-api
+.PHONY: help run play test lint coverage bench chaos mutants sdks conformance-reactor docs-api axe
 
 help:
 	@echo "make run       start a game server with a local FleetIQ: twistd -n fleetiq-echo"
@@ -18,6 +18,7 @@ help:
 	@echo "make chaos     run 10,000 sessions while calls fail and processes are killed, and check each byte"
 	@echo "make mutants   check that a test fails for each small change of the central modules"
 	@echo "make sdks      run AWS's SDKs against the local FleetIQ; installs them into .sdks"
+	@echo "make axe       install axe-core into build/axe, for the tests of the page in Chromium"
 	@echo "make docs-api  build the API documentation into build/apidocs: pydoctor"
 	@echo "make conformance-reactor  run Twisted's tests of reactors on --reactor=uvloop"
 
@@ -53,6 +54,11 @@ coverage: .venv/made
 
 sdks: .venv/made
 	.venv/bin/python -m tests.sdks.run $(ARGS)
+
+axe: build/axe/node_modules/axe-core/axe.min.js
+
+build/axe/node_modules/axe-core/axe.min.js:
+	npm install --silent --no-audit --no-fund --ignore-scripts --prefix build/axe axe-core@4.14.1
 
 bench: .venv/made build/benchmarks/loadgenerator build/benchmarks/epollecho build/benchmarks/splice
 	.venv/bin/python -m benchmarks $(ARGS)

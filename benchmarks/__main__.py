@@ -24,6 +24,7 @@ BENCHMARKS = (
     "fleet",
     "startup",
     "local_operations",
+    "page",
 )
 
 

@@ -266,6 +266,31 @@ class Reset(_ControlCommand):
         return 0
 
 
+class Open(_ControlCommand):
+    """C{local open}"""
+
+    longdesc = "Open the page of the local FleetIQ in a browser, and write its address."
+
+    async def run(self, controls: Controls, console: Console) -> int:
+        """Open the page if the local FleetIQ responds. Without a browser the address is enough."""
+        await controls.get("state")
+        url = f"{controls.url}/"
+        if console.json:
+            console.writeJSON({"url": url})
+        else:
+            console.write(f"{url}\n")
+        if not self.openURL(url):
+            console.writeMessage("No browser was found: open this address in one.")
+        return 0
+
+    @staticmethod
+    def openURL(url: str) -> bool:
+        """Open a URL in a browser, and return whether one was found."""
+        import webbrowser
+
+        return webbrowser.open(url)
+
+
 class Local(Options):
     """C{local}, followed by a subcommand of its own."""
 
@@ -282,6 +307,7 @@ class Local(Options):
         ("state", None, State, "Show the current state."),
         ("journal", None, Journal, "Show the last calls and events."),
         ("events", None, Events, "Show the journal, and new entries as they occur."),
+        ("open", None, Open, "Open the page of the local FleetIQ in a browser."),
         ("help", None, Help, "Show the help of a command."),
     )
 

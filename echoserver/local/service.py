@@ -27,8 +27,10 @@ from echoserver.local.http.controls import (
 )
 from echoserver.local.http.events import EventsControl, JournalControl
 from echoserver.local.http.imds import Access, InstanceMetadata, Instances, Tokens, addMetadata
+from echoserver.local.http.live import LiveControl, Players
 from echoserver.local.http.metadatacontrol import MetadataControl
 from echoserver.local.http.operations import Operations
+from echoserver.local.http.play import PlayControl
 from echoserver.local.http.readcontrols import GroupsControl, MetricsControl
 from echoserver.local.http.site import MAX_CONNECTIONS, LocalSite
 from echoserver.local.model.cloudwatch import CloudWatch
@@ -132,6 +134,9 @@ class LocalFleetIQ(Service):
             b"metadata", MetadataControl(fleet, self._metadata, seconds, self._report)
         )
         controls.putChild(b"groups", GroupsControl(fleet, seconds))
+        self._live = LiveControl(self._journal, reactor, fleet, faults, clock)
+        controls.putChild(b"live", self._live)
+        controls.putChild(b"play", PlayControl(reactor, fleet, seconds))
         controls.putChild(b"reset", ResetControl(self.reset))
         self._api.putChild(b"_local", controls)
         self._api.putChild(b"instances", Instances(fleet, access))
@@ -169,10 +174,19 @@ class LocalFleetIQ(Service):
         super().stopService()
         self._api.stop()
         self._events.stop()
+        self._live.stop()
         self._timer.stop()
         port, self._port = self._port, None
         closed = maybeDeferred(port.stopListening) if port is not None else maybeDeferred(int)
         return closed.addCallback(lambda _: self._site.endConnections())
+
+    def showPlayers(self, players: Players) -> None:
+        """
+        Show the number of players of some game servers on the page.
+
+        @param players: returns it by game server id. Called once a second while a page is open.
+        """
+        self._live.players = players
 
     def reset(self) -> None:
         """

@@ -192,6 +192,7 @@ class LocalProgram(LocalFleetIQ):
             else f", its clock at {scale:g} s in a second: {timeout:.3g} s without "
             "a health report, and a game server is dropped",
         )
+        _log.info("See the fleet in a browser: {url}/", url=self.url)
         for name in ("AWS_ENDPOINT_URL_GAMELIFT", "AWS_EC2_METADATA_SERVICE_ENDPOINT"):
             _log.info("For an SDK: export {name}={url}", name=name, url=self.url)
 

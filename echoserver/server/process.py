@@ -182,11 +182,20 @@ class ServerProcess(Service):
             raise self._startErrors.error(f"twistd {self._command}: --local: {error}") from error
         except CannotListenError as error:
             raise self._startErrors.error(localNotListening(error, self._command)) from error
+        self._local.showPlayers(self._players)
         return LocalTarget(self._local.url, self._local.url)
 
     def _localReset(self) -> None:
         for server in self._servers:
             server.reportNow()
+
+    def _players(self) -> dict[str, int]:
+        """Return the number of players of each game server that is registered."""
+        return {
+            server.gameServerId: len(server.players)
+            for server in self._servers
+            if server.gameServerId is not None
+        }
 
     def _openStatusPort(self, endpoint: IStreamServerEndpoint) -> None:
         from echoserver.server.statusport import StatusPort
@@ -233,7 +242,11 @@ class ServerProcess(Service):
             self._settings,
             FleetIQ(gameLift, discovered.group),
             inThread,
-            partial(self._registeredOne, target.playCommand(discovered.region, discovered.group)),
+            partial(
+                self._registeredOne,
+                target.url if isinstance(target, LocalTarget) else None,
+                target.playCommand(discovered.region, discovered.group),
+            ),
             self._refused,
         )
         for index, server in enumerate(self._servers):
@@ -264,12 +277,14 @@ class ServerProcess(Service):
             _log.debug("The game is not ready.", log_failure=failure)
             self._end(WRONG_SETTING, f"The game cannot serve players: {failure.getErrorMessage()}")
 
-    def _registeredOne(self, playCommand: str) -> None:
+    def _registeredOne(self, pageURL: str | None, playCommand: str) -> None:
         self._registered += 1
         if self._registered == len(self._servers):
             # If the virtual environment is not activated, the command is beside our Python.
             beside = Path(sys.executable).with_name("fleetiq")
             fleetiq = "fleetiq" if which("fleetiq") else os.path.relpath(beside)
+            if pageURL is not None:
+                _log.info("See the fleet in a browser: {url}/", url=pageURL)
             _log.info(
                 "Ready. In another terminal, type: {fleetiq} {command}",
                 fleetiq=fleetiq,

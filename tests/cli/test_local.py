@@ -11,6 +11,7 @@ from twisted.internet.error import ConnectError
 from twisted.trial.unittest import TestCase
 
 from echoserver.cli.controls import MAX_BODY, MAX_EVENT, RESPONSE_TIMEOUT, Controls, newClient
+from echoserver.cli.local import Open
 from echoserver.cli.output import Reply
 from echoserver.local.model.values import instanceIdOf
 from echoserver.local.service import LocalFleetIQ
@@ -234,6 +235,37 @@ class ChangeTests(LocalTestCase):
         ):
             self.assertIn(message, self.error(*words, status=2))
         self.assertEqual([], self.http.requests)
+
+
+class OpenTests(LocalTestCase):
+    """C{fleetiq local open}"""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.opened: list[str] = []
+        self.patch(Open, "openURL", staticmethod(self.openURL))
+
+    def openURL(self, url: str) -> bool:
+        self.opened.append(url)
+        return len(self.opened) == 1
+
+    def test_open(self) -> None:
+        """The page is opened, and its address is written."""
+        self.assertEqual(f"{URL}/\n", self.output("open"))
+        self.assertEqual([f"{URL}/"], self.opened)
+
+    def test_noBrowser(self) -> None:
+        """Without a browser the address is enough."""
+        self.opened.append("")
+        self.assertEqual(0, self.run_("local", "open"))
+        self.assertEqual(f"{URL}/\n", self.out)
+        self.assertIn("No browser was found", self.err)
+
+    def test_notRunning(self) -> None:
+        """Nothing is opened if no local FleetIQ responds."""
+        self.http.response = ConnectError()
+        self.assertIn("No local FleetIQ responds", self.error("open"))
+        self.assertEqual([], self.opened)
 
 
 class ShowTests(LocalTestCase):

@@ -16,13 +16,13 @@ from twisted.web.server import NOT_DONE_YET
 
 from echoserver.local.http.imds import TOKEN_HEADER
 from echoserver.local.http.operations import Operations
+from echoserver.local.http.page import PageFiles
 from echoserver.local.http.site import LocalRequest, Missing
 from echoserver.local.http.validation import gameLift
 from echoserver.local.http.wire import Reply, WireProtocol, isCall, protocolOf
 from echoserver.local.model.faults import DROP, LOST_REPLY, THROTTLE, FaultOutcome, Faults
-from echoserver.local.model.journal import MAX_LENGTH, Journal, shorten
+from echoserver.local.model.journal import MAX_LENGTH, Journal, formatDetail, shorten
 from echoserver.local.model.values import RATE_EXCEEDED, FleetIQError
-from echoserver.webaccess import PLAIN_TEXT
 
 
 @dataclass(slots=True, eq=False)
@@ -43,6 +43,8 @@ class _Call:
     received: float
     operation: str = ""
     subject: Mapping[str, Any] = field(default_factory=dict)
+    input: str | None = None
+    output: str | None = None
     outcome: str = "OK"
     sentence: str | None = None
     disconnected: bool = False
@@ -50,6 +52,7 @@ class _Call:
     def fail(self, error: FleetIQError) -> Reply:
         """Record an error as the call's outcome, and return the reply."""
         self.outcome, self.sentence = error.code, error.message
+        self.output = None
         return self.protocol.serializeError(error, self.requestId)
 
 
@@ -89,6 +92,8 @@ class FleetIQEndpoint(Resource):
         self._seconds = seconds
         self.metadataVersions: IResource = Missing()
         self._delayed: dict[IDelayedCall, _Call] = {}
+        self._page = PageFiles()
+        self.putChild(b"dashboard", self._page)
 
     def getChildWithDefault(self, path: bytes, request: LocalRequest) -> IResource:
         if isCall(request.method, request.path):
@@ -103,13 +108,7 @@ class FleetIQEndpoint(Resource):
         return self if request.header(TOKEN_HEADER) is None else self.metadataVersions
 
     def render_GET(self, request: LocalRequest) -> int:
-        request.respond(
-            200,
-            PLAIN_TEXT,
-            b"A FleetIQ for this machine: the GameLift API is POST /, the instance metadata "
-            b"/latest/meta-data/, the state /_local/state.\n",
-        )
-        return NOT_DONE_YET
+        return self._page.renderIndex(request)
 
     def render_POST(self, request: LocalRequest) -> int:
         requestId = str(UUID(int=self._rng.getrandbits(128), version=4))
@@ -171,6 +170,8 @@ class FleetIQEndpoint(Resource):
                     outcome.code, RATE_EXCEEDED if outcome.kind == THROTTLE else message
                 )
             call.subject = call.protocol.decode(call.body)
+            if self._journal.keepsDetails:
+                call.input = formatDetail(call.subject)
             output = self._operations.perform(call.operation, call.subject)
             ignored = gameLift().unknownMembers(call.operation, call.subject)
             if ignored:
@@ -181,6 +182,8 @@ class FleetIQEndpoint(Resource):
             return call.fail(error)
         finally:
             self._performed()
+        if self._journal.keepsDetails:
+            call.output = formatDetail(output)
         if output:
             call.subject = output.get("GameServer", call.subject)
         return call.protocol.serialize(output, call.requestId)
@@ -199,7 +202,8 @@ class FleetIQEndpoint(Resource):
                 shorten(subject.get("GameServerId")),
                 shorten(subject.get("InstanceId")),
                 shorten(call.sentence),
-            )
+            ),
+            (call.input, call.output) if self._journal.keepsDetails else (),
         )
         if call.disconnected:
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
+from typing import Any
 
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
 from twisted.logger import Logger
@@ -39,10 +40,15 @@ class JournalControl(Resource):
         return respondJSON(request, 200, {"entries": entries, "forgotten": self._journal.discarded})
 
 
-class EventsControl(Resource):
-    """C{GET /_local/events}: server-sent events, first the journal's entries, then the new ones."""
+class EventStream(Resource):
+    """
+    A stream of server-sent events that shows each entry of the journal. All readers receive the
+    same messages after their first ones.
+    """
 
     isLeaf = True
+    # Messages that may wait for one reader.
+    maxBehind = MAX_BEHIND
 
     def __init__(self, journal: Journal, clock: IReactorTime) -> None:
         """
@@ -54,16 +60,32 @@ class EventsControl(Resource):
         self._readers: set[_Reader] = set()
         self._comment: IDelayedCall | None = None
 
+    def firstMessages(self) -> list[bytes]:
+        """Return what a new reader receives first."""
+        raise NotImplementedError
+
+    def entryAdded(self, entry: Entry) -> None:
+        """Show a new entry to the readers. Called only while there are readers."""
+        raise NotImplementedError
+
+    def firstReaderConnected(self) -> None:
+        """Prepare for readers."""
+
+    def lastReaderDisconnected(self) -> None:
+        """Release what is needed only for readers."""
+
     def render_GET(self, request: LocalRequest) -> int:
         if not self._readers:
-            self._journal.readers.append(self._sendEntry)
+            self._journal.readers.append(self.entryAdded)
             self._comment = self._clock.callLater(COMMENT_SECONDS, self._sendComments)
+            self.firstReaderConnected()
+        first = self.firstMessages()
         reader = _Reader(request)
         self._readers.add(reader)
         request.notifyFinish().addBoth(self._disconnected, reader)
         for name, value in _HEADERS:
             request.setHeader(name, value)
-        reader.begin([b": the journal, then new entries\n\n", *self._keptMessages()])
+        reader.begin(first)
         return NOT_DONE_YET
 
     def render_HEAD(self, request: LocalRequest) -> int:
@@ -75,31 +97,38 @@ class EventsControl(Resource):
         for reader in list(self._readers):
             reader.end()
 
-    def _keptMessages(self) -> list[bytes]:
-        return [_formatMessage(each) for each in self._journal.entries()]
-
-    def _sendEntry(self, entry: Entry) -> None:
-        self._send(_formatMessage(entry))
+    def send(self, message: bytes) -> None:
+        """Send a message to all readers."""
+        for reader in list(self._readers):
+            if not reader.send(message, self.maxBehind):
+                _log.warn(
+                    "a reader of the events is {count} entries behind: its connection is aborted",
+                    count=self.maxBehind,
+                )
+                reader.abort()
 
     def _sendComments(self) -> None:
         self._comment = self._clock.callLater(COMMENT_SECONDS, self._sendComments)
-        self._send(b":\n\n")
-
-    def _send(self, message: bytes) -> None:
-        for reader in list(self._readers):
-            if not reader.send(message):
-                _log.warn(
-                    "a reader of the events is {count} entries behind: its connection is aborted",
-                    count=MAX_BEHIND,
-                )
-                reader.abort()
+        self.send(b":\n\n")
 
     def _disconnected(self, _reason: Failure | None, reader: _Reader) -> None:
         self._readers.discard(reader)
         if not self._readers and self._comment is not None:
-            self._journal.readers.remove(self._sendEntry)
+            self._journal.readers.remove(self.entryAdded)
             self._comment.cancel()
             self._comment = None
+            self.lastReaderDisconnected()
+
+
+class EventsControl(EventStream):
+    """C{GET /_local/events}: first the journal's entries, then the new ones, one a message."""
+
+    def firstMessages(self) -> list[bytes]:
+        kept = [formatMessage(formatEntry(each)) for each in self._journal.entries()]
+        return [b": the journal, then new entries\n\n", *kept]
+
+    def entryAdded(self, entry: Entry) -> None:
+        self.send(formatMessage(formatEntry(entry)))
 
 
 @implementer(IPushProducer)
@@ -116,9 +145,9 @@ class _Reader:
         self._request.registerProducer(self, True)
         self.resumeProducing()
 
-    def send(self, message: bytes) -> bool:
+    def send(self, message: bytes, maxBehind: int) -> bool:
         """Send or buffer a message. Return C{False} if the buffer is full."""
-        if len(self._buffer) >= MAX_BEHIND:
+        if len(self._buffer) >= maxBehind:
             return False
         self._buffer.append(message)
         self._write()
@@ -149,5 +178,6 @@ class _Reader:
             self._request.write(self._buffer.popleft())
 
 
-def _formatMessage(entry: Entry) -> bytes:
-    return b"data: " + json.dumps(formatEntry(entry)).encode("ascii") + b"\n\n"
+def formatMessage(content: dict[str, Any]) -> bytes:
+    """Return a server-sent event."""
+    return b"data: " + json.dumps(content).encode("ascii") + b"\n\n"

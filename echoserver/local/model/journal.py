@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from echoserver.local.model.values import Event
 MAX_ENTRIES = 1000
 # Characters of a text that is kept.
 MAX_LENGTH = 500
+# Characters of the input or the output of a call.
+MAX_DETAIL_LENGTH = 4000
 _MAX_CALLER_LENGTH = 40
 
 
@@ -29,6 +32,8 @@ class Call:
     @ivar seconds: from the arrival of the call to its reply, in real time.
     @ivar groupName: a name or an ARN. It and the ids are not validated.
     @ivar sentence: the message of the error, or what a fault did; C{None} if there is none.
+    @ivar input: the input as JSON; C{None} if details were not kept.
+    @ivar output: the output as JSON; C{None} if details were not kept, or after an error.
     """
 
     time: float
@@ -40,12 +45,16 @@ class Call:
     gameServerId: str | None
     instanceId: str | None
     sentence: str | None
+    input: str | None = None
+    output: str | None = None
 
 
 Entry = Call | Event
 # The members of a Call. The garbage collector does not track tuples of strings and numbers.
 # With 1,000 Call objects instead, its runs cost 2 us for each call.
 CallMembers = tuple[float, str, bytes, str, float, str | None, str | None, str | None, str | None]
+# The input and output of a call; nothing if details are not kept.
+CallDetails = tuple[str | None, ...]
 
 
 class Journal:
@@ -53,12 +62,14 @@ class Journal:
     The last calls and the last events, L{MAX_ENTRIES} of each. Many calls do not remove events.
 
     @ivar readers: called with each new entry.
+    @ivar keepsDetails: whether calls are added with their input and output, which takes time.
     """
 
     def __init__(self) -> None:
+        self.keepsDetails = False
         self.readers: list[Callable[[Entry], None]] = []
         self._added = 0
-        self._calls: deque[tuple[int, CallMembers]] = deque(maxlen=MAX_ENTRIES)
+        self._calls: deque[tuple[int, CallMembers, CallDetails]] = deque(maxlen=MAX_ENTRIES)
         self._events: deque[tuple[int, Event]] = deque(maxlen=MAX_ENTRIES)
 
     @property
@@ -66,11 +77,11 @@ class Journal:
         """How many entries have been discarded."""
         return self._added - len(self._calls) - len(self._events)
 
-    def addCall(self, members: CallMembers) -> None:
+    def addCall(self, members: CallMembers, details: CallDetails = ()) -> None:
         self._added += 1
-        self._calls.append((self._added, members))
+        self._calls.append((self._added, members, details))
         if self.readers:
-            self._callReaders(Call(*members))
+            self._callReaders(Call(*members, *details))
 
     def addEvent(self, event: Event) -> None:
         self._added += 1
@@ -79,7 +90,7 @@ class Journal:
 
     def entries(self) -> list[Entry]:
         """Return all entries, oldest first."""
-        calls = ((number, Call(*members)) for number, members in self._calls)
+        calls = ((number, Call(*members, *details)) for number, members, details in self._calls)
         numbered: Iterable[tuple[int, Entry]] = merge(calls, self._events, key=itemgetter(0))
         return [entry for _, entry in numbered]
 
@@ -96,6 +107,12 @@ class Journal:
 def shorten(value: object) -> str | None:
     """Return at most L{MAX_LENGTH} characters of a string; C{None} for any other value."""
     return value[:MAX_LENGTH] if isinstance(value, str) else None
+
+
+def formatDetail(value: object) -> str:
+    """Return the input or output of a call as JSON, at most L{MAX_DETAIL_LENGTH} characters."""
+    text = json.dumps(value, default=repr)
+    return text if len(text) <= MAX_DETAIL_LENGTH else text[: MAX_DETAIL_LENGTH - 1] + "\u2026"
 
 
 def formatEntry(entry: Entry) -> dict[str, Any]:
