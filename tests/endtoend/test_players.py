@@ -83,7 +83,7 @@ class BytesTests(EndToEndTestCase):
         child = self.start("sh", "-c", f"ulimit -n 128; exec twistd -n fleetiq-echo {options}")
         port = await self.gamePort(child)
         await child.available()
-        players = [await self.player(port) for _ in range(80)]
+        players = [await self.player(port) for _ in range(100)]
         inUse = r" Accepting no more connections: \d+ of 128 descriptors are in use\.$"
         await child.nextLine(inUse)
         for player in players:
