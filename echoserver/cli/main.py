@@ -28,6 +28,7 @@ from echoserver.cli.output import CommandFailed, Console
 from echoserver.cli.play import Play, openStandardInput
 from echoserver.cli.replies import openCheckedClient
 from echoserver.cli.target import Connection, Target, resolveGroup
+from echoserver.cli.template import Template
 from echoserver.client import ConnectFailed
 from echoserver.gamelift.client import EndpointConfig, GameLift, IdleExitThreadPool
 from echoserver.gamelift.errors import CallFailed
@@ -56,6 +57,7 @@ class FleetiqOptions(Options):
         ("update", None, gameservers.Update, "Report the status of a game server."),
         ("deregister", None, gameservers.Deregister, "Deregister game servers."),
         ("local", None, Local, "Control the local FleetIQ: interrupt, fault, clock, ..."),
+        ("template", None, Template, "Print a file for a deployment: cloudformation, ..."),
         ("help", None, Help, "Show the help of a command."),
     )
 
@@ -94,6 +96,9 @@ async def execute(
         status: int
         group, region, url = map(options.globalOption, ("group", "region", "endpoint-url"))
         options.subOptions.checkConsole(console)
+        if isinstance(options.subOptions, Template):
+            console.write(options.subOptions.text(group, region))
+            return 0
         if isinstance(options.subOptions, Local):
             controls = newControls(controlsURL(group, region, url, environ))
             console.writeMessage(f"local FleetIQ on {controls.url}")
