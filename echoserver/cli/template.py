@@ -50,7 +50,8 @@ class Syntax:
 
 CLOUDFORMATION = Syntax(
     re.compile(
-        r"^(?P<before>  (?P<name>\w+):\n    Description: .*\n    Type: .*\n(?:    (?!Default:).*\n)*)"
+        r"^(?P<before>  (?P<name>\w+):\n    Description: .*\n    Type: .*\n"
+        r"(?:    (?!Default:).*\n)*)"
         r"(?:    Default: (?P<default>.*)\n)?",
         re.MULTILINE,
     ),
@@ -174,12 +175,12 @@ class Template(Subcommand):
         if name not in TEMPLATES:
             raise usage.UsageError(f"name a template: {', '.join(TEMPLATES)}.")
         self.name = name
-        self.values: dict[str, str] = {}
+        self.parameters: dict[str, str] = {}
         for pair in pairs:
             parameter, equals, value = pair.partition("=")
             if not equals:
                 raise usage.UsageError(f"{pair!r} is not PARAMETER=VALUE.")
-            self.values[parameter] = value
+            self.parameters[parameter] = value
 
     def text(self, group: str | None, region: str | None) -> str:
         """
@@ -190,4 +191,4 @@ class Template(Subcommand):
         name = "GROUP" if self.name.startswith("systemd") else "GroupName"
         named = {name: group, "Region": region}
         given = {name: value for name, value in named.items() if value is not None}
-        return TEMPLATES[self.name]({**given, **self.values})
+        return TEMPLATES[self.name]({**given, **self.parameters})
