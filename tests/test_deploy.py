@@ -7,6 +7,7 @@ import inspect
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -19,12 +20,16 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from echoserver.cli.template import CLOUDFORMATION, TEMPLATES, policies
+from echoserver.cli.template import Template as TemplateCommand
 from echoserver.gamelift.service import FleetIQ
+from echoserver.local.tap import Options as LocalOptions
+from echoserver.wrap.tap import Options as WrapOptions
 from tests.clidoubles import SERVER, CommandTestCase
 from tests.programdoubles import EchoOptions
 
 ROOT = Path(__file__).parents[1]
 DEPLOY = ROOT / "deploy"
+GUIDE = (ROOT / "docs" / "deploy.md").read_text()
 STACK = DEPLOY / "cloudformation" / "fleetiq-echo.yaml"
 UNITS = ("fleetiq-echo.service", "fleetiq-echo@.service")
 ARN = "arn:${AWS::Partition}:gamelift:${AWS::Region}:${AWS::AccountId}:gameservergroup/${GroupName}"
@@ -285,7 +290,68 @@ class UnitTests(SynchronousTestCase):
             values = dict(re.findall(r"^Environment=([A-Z]+)=(.*)$", text, re.MULTILINE))
             line = re.search(r"^ExecStart=.* \$COMMAND (.*)$", text, re.MULTILINE)
             assert line is not None
-            words = Template(line[1]).substitute(values)
-            options = EchoOptions({})
-            options.parseOptions(words.replace("%t", "/run").replace("%i", "5000").split())
-            self.assertEqual(options.settings.gameServer.grace, 60)
+            for options, arguments in (
+                (EchoOptions({}), ""),
+                (WrapOptions({}), "-- ./server --port {port}"),
+            ):
+                words = Template(line[1].replace("$ARGUMENTS", arguments)).substitute(values)
+                options.parseOptions(words.replace("%t", "/run").replace("%i", "5000").split())
+                self.assertEqual(options.settings.gameServer.grace, 60)
+
+
+class ContainerTests(SynchronousTestCase):
+    """The Dockerfile and the compose file."""
+
+    def setUp(self) -> None:
+        self.dockerfile = (DEPLOY / "docker" / "Dockerfile").read_text()
+        self.services = cfn_yaml.load(str(DEPLOY / "compose.yaml"))["services"]
+
+    def test_commands(self) -> None:
+        """The programs accept their options. The game server stops in the time that it has."""
+        [local, gameServer] = (each["command"] for each in self.services.values())
+        LocalOptions().parseOptions(local[1:])
+        options = EchoOptions({})
+        options.parseOptions(gameServer[1:])
+        stop = self.services["game-server"]["stop_grace_period"]
+        self.assertEqual(stop, f"{options.settings.gameServer.grace + 15:.0f}s")
+        command = re.search(r"^CMD (.*)$", self.dockerfile, re.MULTILINE)
+        assert command is not None
+        EchoOptions({}).parseOptions(json.loads(command[1])[1:])
+
+    def test_restricted(self) -> None:
+        """The user is not root, and the root file system is read-only."""
+        self.assertIn("\nUSER 65532:65532\n", self.dockerfile)
+        for service in self.services.values():
+            self.assertTrue(service["read_only"])
+            self.assertEqual(service["cap_drop"], ["ALL"])
+
+
+class GuideTests(SynchronousTestCase):
+    """docs/deploy.md and docs/scaling.md."""
+
+    def test_parameters(self) -> None:
+        """The table has each parameter of the CloudFormation template, with its default."""
+        shown = re.findall(r"^\| `([A-Z]\w+)` \| (.+?) \| (.+?) \|$", GUIDE, re.MULTILINE)
+        declared = cfn_yaml.load(str(STACK))["Parameters"]
+        names = {None: "required", "": "none"}
+        expected = []
+        for name, each in declared.items():
+            default = each.get("Default")
+            expected.append((name, names.get(default, f"`{default}`"), each["Description"]))
+        self.assertEqual(shown, expected)
+
+    def test_templates(self) -> None:
+        """The first table has each template."""
+        shown = re.findall(r"^\| `([a-z-]+)` \| [^`]*(?:\[deploy|the |one )", GUIDE, re.MULTILINE)
+        self.assertEqual(sorted(shown), sorted(TEMPLATES))
+
+    def test_commands(self) -> None:
+        """The command prints each template that the pages name, with the values that they give."""
+        pages = [(ROOT / "docs" / name).read_text() for name in ("operations.md", "scaling.md")]
+        commands = re.findall(r"fleetiq template ([^>`\n]+)", "\n".join([GUIDE, *pages]))
+        self.assertGreater(len(commands), 5)
+        for command in commands:
+            if not command.startswith("NAME"):
+                options = TemplateCommand()
+                options.parseOptions(shlex.split(command))
+                self.assertTrue(options.text(None, None))

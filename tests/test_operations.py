@@ -9,6 +9,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from echoserver.cli.template import TEMPLATES
 from echoserver.server.metrics import Metrics
 from tests.endtoend.test_signals import STOPPING
 from tests.programdoubles import EchoOptions as Options
@@ -96,12 +97,14 @@ class OperationsTests(SynchronousTestCase):
 
     def test_stopTimeouts(self) -> None:
         """The timeout of each example is 15 s longer than its grace period."""
-        graces = re.findall(r'--grace"?,? "?(\d+)', GUIDE)
+        units = [path.read_text() for path in sorted((ROOT / "deploy/systemd").iterdir())]
+        text = "\n".join([GUIDE, *units])
+        graces = re.findall(r'(?:--grace"?,? "?|Environment=GRACE=)(\d+)', text)
         stops = r'(?:TimeoutStopSec=|"stopTimeout": |terminationGracePeriodSeconds: )(\d+)'
         self.assertEqual(
-            [int(grace) + 15 for grace in graces], [int(stop) for stop in re.findall(stops, GUIDE)]
+            [int(grace) + 15 for grace in graces], [int(stop) for stop in re.findall(stops, text)]
         )
-        self.assertEqual(len(graces), 3)
+        self.assertEqual(len(graces), 4)
 
     def test_json(self) -> None:
         """The policy and the container definition are JSON. docs/aws.md lists the same actions."""
@@ -114,3 +117,4 @@ class OperationsTests(SynchronousTestCase):
         )
         assert needs is not None
         self.assertEqual(statement["Action"], re.findall(r"`(gamelift:\w+)`", needs[1]))
+        self.assertEqual(policy, json.loads(TEMPLATES["iam"]({})))

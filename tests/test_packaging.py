@@ -108,6 +108,8 @@ class InstallTests(SynchronousTestCase):
             self.assertIn(f" {name} ", plugins)
             self.assertIn("--listen", run(*twistd, name, "--help", cwd=self.folder))
         self.assertIn("play", run(bin / "fleetiq", "--help", cwd=self.folder))
+        # The templates are files of the package.
+        self.assertIn("[Service]", run(bin / "fleetiq", "template", "systemd", cwd=self.folder))
 
     def test_wheel(self) -> None:
         """C{pip install .} installs the commands. They do not need the source folder."""

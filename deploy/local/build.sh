@@ -1,6 +1,6 @@
 #!/bin/sh
 # Install the local FleetIQ of a clone into its own folder: build.sh CLONE FOLDER
-# The Dockerfile runs it, and deploy/local/check.py where there is no Docker.
+# The Dockerfile runs it, and deploy/run_dockerfiles.py where there is no Docker.
 set -eu
 clone=$1 folder=$2
 

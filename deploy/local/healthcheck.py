@@ -3,7 +3,7 @@
 import sys
 from urllib.request import urlopen
 
-url = sys.argv[1] if len(sys.argv) > 1 else "http://127.0.0.1:4570"
+url = sys.argv[1]
 try:
     with urlopen(f"{url}/_local/groups", timeout=2) as response:
         sys.exit(0 if response.status == 200 else 1)

@@ -18,7 +18,7 @@ from echoserver.cli.command import Subcommand
 # Seconds that a supervisor has to wait after the grace period: docs/operations.md.
 SECONDS_AFTER_GRACE = 15
 # Characters that need no quotes in a unit, in a shell, in YAML and in a Dockerfile.
-_VALUE = re.compile(r"[a-zA-Z0-9 _.,:=/@+*-]*")
+_VALUE = re.compile(r"[a-zA-Z0-9 _.,:=/@+*{}-]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ def check(values: Mapping[str, str], defaults: Mapping[str, str]) -> None:
             )
         if not _VALUE.fullmatch(value):
             raise usage.UsageError(
-                f"{name} is {value!r}: use only letters, digits, blanks and _.,:=/@+*- in it."
+                f"{name} is {value!r}: use only letters, digits, blanks and _.,:=/@+*{{}}- in it."
             )
 
 

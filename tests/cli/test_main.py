@@ -218,7 +218,7 @@ class UsageTests(CommandTestCase):
             "its ARN"
         )
         instance = "is not an instance id: use i- and 17 letters or digits"
-        commands = "play, claim, list, describe, register, update, deregister, local"
+        commands = "play, claim, list, describe, register, update, deregister, local, template"
         for words, command, what in (
             ("", "", f"name a command: {commands}"),
             ("dance", "", "Unknown command: dance"),

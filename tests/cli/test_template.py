@@ -72,11 +72,14 @@ class TemplateTests(CommandTestCase):
         expected = [
             'Environment="GROUP=Mine"',
             f'Environment="{command}"',
+            'Environment="ARGUMENTS=-- ./server {port}"',
             'Environment="GRACE=20"',
             "TimeoutStopSec=35",
         ]
         for name in ("systemd", "systemd-instance"):
-            printed = self.changes(name, "--group", "Mine", "GRACE=20", command)
+            printed = self.changes(
+                name, "--group", "Mine", "GRACE=20", command, "ARGUMENTS=-- ./server {port}"
+            )
             self.assertEqual(printed, expected)
 
     def test_dockerfile(self) -> None:
