@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 _log = Logger(namespace="fleetiq.game")
 
 CHECK_TIMEOUT = 5.0
-# The least seconds between the starts of two calls.
+# The minimum number of seconds between the starts of two calls.
 CALL_INTERVAL = 1.0
 
 
@@ -35,11 +35,11 @@ class ClaimCheck:
     """
     Check with FleetIQ whether a claim is active, with at most one call a second.
 
-    A positive result is for all checks that wait. A negative one is only for those that began
-    before its call did: a claim can have been made since. All others wait for the next call, which
-    they share. No result within 5 s, or a failure, counts as negative.
+    Waiting checks share a call. If its result is positive, all of them fire. If it is negative,
+    only the checks that began before the call fire, because a claim may have been made since; the
+    others share the next call. A failure, or no result within 5 s, is a negative result.
 
-    @param isClaimed: makes the call; fires with whether a claim waits for its players.
+    @param isClaimed: calls FleetIQ; its Deferred fires with whether a claim is active.
     """
 
     def __init__(self, clock: IReactorTime, isClaimed: Callable[[], Deferred[bool]]) -> None:
@@ -53,7 +53,7 @@ class ClaimCheck:
     def check(self) -> Deferred[bool]:
         """
         Return a Deferred that fires with whether a claim is active; it never fails. It fires within
-        10 s: after the call that runs already, and the next one.
+        10 s: at the latest after the call in flight and the next one.
         """
         result: Deferred[bool] = Deferred()
         self._waiting.append(result)
@@ -61,7 +61,7 @@ class ClaimCheck:
         return result
 
     def stop(self) -> None:
-        """Forget the checks that wait, because all connections are closed."""
+        """Drop the waiting checks, because all connections are closed."""
         self._waiting.clear()
         if self._nextCall is not None:
             self._nextCall.cancel()
@@ -97,7 +97,7 @@ class ClaimCheck:
         self._schedule()
 
     def _fire(self, count: int, *, claimed: bool) -> None:
-        """Fire the first C{count} of those that wait, in the order in which they began."""
+        """Fire the first C{count} waiting checks, in the order in which they began."""
         done, self._waiting = self._waiting[:count], self._waiting[count:]
         for result in done:
             result.callback(claimed)

@@ -70,18 +70,20 @@ class PlayerListener(TypingProtocol):
 @implementer(IHalfCloseableProtocol, IHandshakeListener, ILoggingContext, IProtocol, IPushProducer)
 class Connection:
     """
-    One connection. It is the protocol of the transport, and the transport of the game's protocol.
+    One connection: the protocol of the transport, and the transport of the game's protocol.
 
-    The game's protocol is made and connected when the connection is admitted. It sees the transport
-    through this object: what the transport provides and has, this object provides and has. Three
-    things differ. The connection is registered as the transport's producer while the game's
-    protocol registers none, so that a peer that does not read is not read either. After
-    C{loseConnection} no more data is delivered, and C{connectionLost} is called as soon as all is
-    written. And after a FIN of the peer all that was written is still sent, within 10 s.
+    The game's protocol is made and connected when the connection is admitted. Its transport is this
+    object, which has the interfaces and attributes of the real transport, with three differences:
+
+     - While the game's protocol registers no producer, this object is the transport's producer. So
+       the server does not read from a peer that does not read.
+     - After C{loseConnection} no more data is delivered, and C{connectionLost} is called as soon as
+       all data is written.
+     - After a FIN of the peer, buffered data is still sent, within 10 s.
 
     @ivar protocol: the game's protocol; None until the connection is admitted.
-    @ivar bytesReceived: bytes that the peer has sent until it left.
-    @ivar reason: why the connection closes or has closed; None while it does not.
+    @ivar bytesReceived: the number of bytes that the peer has sent.
+    @ivar reason: why the connection closes or has closed; None while it is open.
     @ivar joined: whether it is a player.
     """
 
@@ -131,10 +133,10 @@ class Connection:
     def handshakeCompleted(self) -> None:
         """
         The TLS handshake or the PROXY header is complete. Only now data may arrive, and admission
-        may be requested. A game's protocol is notified if it listens.
+        may be requested. If the game's protocol is an C{IHandshakeListener}, it is notified.
         """
         self._parent.handshakeCompleted(self)
-        if self.joined:  # it has started TLS itself
+        if self.joined:  # the game's protocol has called startTLS
             self._handshakeCompleted()
 
     def _handshakeCompleted(self) -> None:
@@ -165,7 +167,10 @@ class Connection:
         return received
 
     def readConnectionLost(self) -> None:
-        """The peer has sent FIN. A protocol that does not handle that is closed."""
+        """
+        The peer has sent FIN. Close the connection, unless the game's protocol is an
+        C{IHalfCloseableProtocol}.
+        """
         if self.joined and self.reason is None and IHalfCloseableProtocol.providedBy(self.protocol):
             self.protocol.readConnectionLost()
             return
@@ -176,8 +181,8 @@ class Connection:
 
     def writeConnectionLost(self) -> None:
         """
-        All that was written is sent, and this side is closed. If the server closes the connection,
-        the player has left now, even if the socket still waits for the peer's FIN.
+        All written data is sent, and a FIN after it. If the server closes the connection, the
+        player has left now, even if the socket still waits for the peer's FIN.
         """
         if self.reason is not None:
             self._leave(Failure(ConnectionDone()))
@@ -192,7 +197,7 @@ class Connection:
             self.reason = (
                 "closed the connection" if clean else f"vanished ({reason.getErrorMessage()})"
             )
-        # Removed first: a hook that runs when the player leaves may close all that are left.
+        # Remove it first: the hook playerLeft may close all other connections.
         self._parent.disconnected(self)
         self._leave(reason)
         self._parent.fireIfEmpty()
@@ -224,10 +229,10 @@ class Connection:
     # The transport of the game's protocol.
 
     def transportChanged(self) -> None:
-        """Have what the transport has now, and write as it writes now."""
+        """Take over the attributes and methods of the transport, which have changed."""
         transport = self._transport
         self.__class__ = forwardingClass(Connection, transport)
-        # The transport's own methods: a method of ours would cost each echo 1 %.
+        # The transport's own methods: a method of this class would cost each echo 1 %.
         self.write = transport.write
         # Of the class, because a wrapper forwards to the connection inside, below TLS.
         direct = hasattr(type(transport), "writeBytes")
@@ -277,9 +282,9 @@ class Connection:
         """
         Close the connection once all is written; abort it if the peer has not read it in time.
 
-        Only this side is closed, and the peer's data is read and dropped: closing a socket with
-        unread data resets the connection, and loses what is still on its way. TLS and PROXY
-        wrappers cannot close one side alone.
+        Only the write side is closed, and the peer's data is read and dropped: if a socket with
+        unread data is closed, the kernel resets the connection, and data in flight is lost. TLS and
+        PROXY wrappers cannot close one side only.
 
         @param within: seconds.
         """
@@ -296,8 +301,8 @@ class Connection:
 
     def replace(self, message: bytes) -> None:
         """
-        Have a player that has sent nothing leave now, because another takes its place, and close
-        the connection with this message.
+        Remove a player that has sent nothing, because another connection takes its place. Send this
+        message, and close the connection.
         """
         self._transport.write(message)
         self.close("sent nothing, and another connection took its place")
@@ -319,7 +324,7 @@ class Connection:
             return
         try:
             decision = self._parent.listener.admission(self)
-        except Exception:  # noqa: BLE001 # an error of ours must not reject a player
+        except Exception:  # noqa: BLE001 # an internal error must not reject a player
             _log.failure("The admission of a connection failed.")
             decision = succeed(None)
         if not decision.called:
@@ -333,7 +338,7 @@ class Connection:
         if self.reason is not None:
             self._pendingData = ()
             return
-        # First: writing may pause it again.
+        # Resume first: the write below may pause it again.
         self._transport.resumeProducing()
         if message is not None:
             self._pendingData = ()
@@ -401,4 +406,4 @@ class Connection:
 
 
 def _drop(data: bytes) -> None:
-    """Receive data of a connection that closes."""
+    """Drop data that arrives while the connection closes."""

@@ -1,4 +1,4 @@
-"""A factory around the factory of a game: it owns the connections and their timeouts."""
+"""Wrap the protocol factory of a game, and own its connections and their timeouts."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ADMISSION_DELAY = 0.5
 @implementer(IProtocolFactory, ILoggingContext)
 class ConnectionFactory:
     """
-    A factory around the factory of a game.
+    Wraps the protocol factory of a game: each connection is a L{Connection}.
 
     @param factory: the game's own: any C{IProtocolFactory}.
     @param idleTimeout: seconds without data after which a player is disconnected; 0 for never.
@@ -82,8 +82,8 @@ class ConnectionFactory:
         """
         Close all connections.
 
-        @param closePlayers: lets the game close those of its players.
-        @param within: seconds after which what is still open is aborted.
+        @param closePlayers: called first: the game's hook, which closes its players.
+        @param within: seconds after which connections that are still open are aborted.
         @return: fires with None when none is left.
         """
         callHook(closePlayers)
@@ -115,12 +115,12 @@ class ConnectionFactory:
             self._idle.start()
 
     def handshakeCompleted(self, connection: Connection) -> None:
-        """Have a connection request admission with its first data, or after 0.5 s."""
+        """Expect the first data of a connection. It requests admission then, or after 0.5 s."""
         if self.handshakes.discard(connection):
             self.pending.add(connection)
 
     def stopWaiting(self, connection: Connection) -> None:
-        """Forget a connection that will not request admission any more."""
+        """Stop the timeouts of a connection that requests no admission any more."""
         self.handshakes.discard(connection)
         self.pending.discard(connection)
 

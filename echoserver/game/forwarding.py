@@ -1,4 +1,4 @@
-"""Make subclasses that forward to a transport what they do not have themselves."""
+"""Make subclasses that forward the attributes of a transport."""
 
 from __future__ import annotations
 
@@ -54,7 +54,10 @@ def _thenChanged(name: str) -> Callable[..., Any]:
 
 
 def _layers(transport: Any) -> Iterator[Any]:
-    """Yield a transport, and those that it wraps: C{dir} does not name what it forwards itself."""
+    """
+    Yield a transport, and the transports that it wraps. A wrapper forwards attributes with
+    C{__getattr__}, and C{dir} does not list those.
+    """
     yield transport
     while isinstance(transport, ProtocolWrapper):
         transport = transport.transport

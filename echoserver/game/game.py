@@ -71,8 +71,8 @@ class GameServer(TypingProtocol):
 
     def startSession(self) -> int:
         """
-        Start a session, so that FleetIQ is told UTILIZED, and return its number. If one runs
-        already, return the number of that one.
+        Start a session, and return its number. FleetIQ then gets UTILIZED. If a session runs
+        already, return its number.
 
         @raise RuntimeError: if the session policy is not C{manual}.
         """
@@ -95,8 +95,8 @@ class GameServer(TypingProtocol):
 
     def setReady(self, ready: bool) -> None:
         """
-        Say whether the game can serve players, after L{Game.ready} has fired. While it cannot, a
-        game server without a session is not registered, so that no player is sent to it.
+        Set whether the game can serve players, after L{Game.ready} has fired. While it cannot, a
+        game server without a session is not registered, so that clients cannot claim it.
         """
 
     def stop(self, reason: str, exitCode: int = 0) -> None:
@@ -113,8 +113,8 @@ class Game:
     The hooks of a game. A protocol factory that also inherits from this class implements those
     that it needs; each does nothing by default.
 
-    All hooks run on the reactor thread. An exception that a hook raises is logged; it changes
-    nothing for the players.
+    All hooks run on the reactor thread. An exception that a hook raises is logged; the players stay
+    connected.
 
     @ivar gameServer: the game server that this factory serves.
     @cvar fullMessage: bytes sent to a connection that is rejected because a limit is reached. Empty

@@ -47,9 +47,9 @@ def setSocketOptions(port: IListeningPort, options: Sequence[tuple[str, int]] = 
     """
     Set keep-alive (60 s idle, then 3 probes of 10 s), a send timeout of 60 s, and TCP_NODELAY.
 
-    Accepted sockets inherit the options of the listening socket, so they cost no connection
-    anything. Connections that were queued on an adopted socket before this call have none. Options
-    that the platform lacks are skipped.
+    They are set once, on the listening socket: accepted sockets inherit them. Connections that were
+    in the accept queue of an adopted socket before this call do not have them. Options that the
+    platform does not have are skipped.
     """
     if not IReadDescriptor.providedBy(port):
         return
@@ -65,7 +65,7 @@ def setSocketOptions(port: IListeningPort, options: Sequence[tuple[str, int]] = 
 
 
 def peerHasClosed(transport: Any) -> bool:
-    """Return whether the peer has sent FIN, even if it was not read. Only Linux reports that."""
+    """Return whether the peer has sent FIN, even if it is not read yet. Only Linux reports this."""
     while isinstance(transport, ProtocolWrapper):
         transport = transport.transport
     option = getattr(socket, "TCP_INFO", None)
@@ -95,10 +95,11 @@ def hostOf(address: IAddress) -> str | None:
 @implementer(IProtocolFactory, ILoggingContext)
 class AcceptLimiter:
     """
-    A factory around another one that pauses the port. New connections wait in the accept queue.
+    Wraps a factory, and pauses its port above the accept rate and at the descriptor limit.
+    Meanwhile, new connections wait in the accept queue.
 
-    @param rate: connections a second, a whole burst at once; as many as Twisted accepts in one
-        cycle may come on top. None is no limit.
+    @param rate: the accept rate, in connections a second. The connections that Twisted accepts in
+        one cycle of the reactor may exceed it. None: no limit.
     @param changed: called when L{accepting} has changed.
     """
 
@@ -123,11 +124,11 @@ class AcceptLimiter:
 
     @property
     def accepting(self) -> bool:
-        """Return whether descriptors are left. A rate that is used up does not count."""
+        """Return whether enough descriptors are left. The accept rate is not considered."""
         return self._descriptors.enough
 
     def attach(self, port: IListeningPort) -> None:
-        """Pause this port. A kind of port that cannot be paused accepts all connections."""
+        """Set the port to pause. If it is of a kind that cannot pause, there is no limit."""
         if hasattr(port, "stopReading"):
             self._port = port
             self._updateReading()

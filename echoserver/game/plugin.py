@@ -21,7 +21,7 @@ class GameServiceMaker:
     The plugin of one game. See L{gameServiceMaker}.
 
     @ivar tapname: the command of twistd.
-    @ivar description: what C{twistd --help} says of it.
+    @ivar description: its text in C{twistd --help}.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ def gameServiceMaker(
     @param factory: the full name of a callable. It is called once for each game server, with the
         L{GameServer<echoserver.game.GameServer>}, and returns a protocol factory. None adds the
         option C{--factory} for it.
-    @param description: what C{twistd --help} says.
+    @param description: the text in C{twistd --help}.
     @param options: further options, as a subclass of C{twisted.python.usage.Options}
         or its full name. The game finds them in C{gameServer.options}.
     @param sessionPolicy: the default of C{--session-policy}.

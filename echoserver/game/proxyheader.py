@@ -22,7 +22,7 @@ from twisted.internet.interfaces import (
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 
-# Its public wrapper cannot be told to accept a header in pieces.
+# Twisted's public wrapper does not accept a header that arrives in pieces.
 from twisted.protocols.haproxy._exceptions import InvalidProxyHeader
 from twisted.protocols.haproxy._v1parser import V1Parser
 from twisted.protocols.haproxy._v2parser import V2Parser
@@ -93,7 +93,7 @@ def parseHeader(header: bytes) -> tuple[IAddress | None, IAddress | None]:
 
 class ProxyHeader(ProtocolWrapper):
     """
-    A connection that begins with a header of the PROXY protocol, which tells the player's address.
+    A connection that begins with a header of the PROXY protocol, which has the player's address.
 
     When the header is whole, C{handshakeCompleted} of the wrapped protocol is called. A connection
     that begins with anything else is closed.
@@ -136,7 +136,7 @@ class ProxyHeader(ProtocolWrapper):
         return host
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        # Without it, the bound method would keep the connection until the next garbage collection.
+        # Otherwise the bound method would keep the connection until the next garbage collection.
         self.__dict__.pop("dataReceived", None)
         super().connectionLost(reason)
 

@@ -1,4 +1,4 @@
-"""Pure: when a session starts and ends, how many players there are, and from which address."""
+"""Pure: the session of a game server, and the number of players, in all and from each address."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ class Session:
         return replace(self, players=self.players - 1)
 
 
-class ConnectionsByPeer:
+class PlayersByAddress:
     """
     Counts the players of each address.
 
-    The address is kept from the join to the leave: a PROXY header that arrives late changes what
-    the transport reports.
+    The address of a player is stored when it joins, because the transport may report another one
+    later: a PROXY header changes it.
 
     @param counting: whether there is a limit. If not, nothing is stored.
     """

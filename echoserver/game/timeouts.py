@@ -1,6 +1,6 @@
 """
-Timeouts of connections: one timer each for all connections, so that a connection that sends data
-pays for none.
+Timeouts of connections. Each timeout has one timer for all connections, so that received data does
+not reset a timer.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class TimedConnection(TypingProtocol):
     def bytesReceived(self) -> int: ...
 
     def requestAdmission(self) -> None:
-        """Ask whether the connection may become a player."""
+        """Request that the connection becomes a player."""
 
     def close(self, reason: str) -> None:
         """Close the connection."""
@@ -64,15 +64,15 @@ class _Timer:
         self._check()
 
     def _check(self) -> None:
-        """Look at the connections."""
+        """Check the connections. The delayed call calls this."""
 
 
 class _Deadlines(_Timer):
     """
-    Connections that each have the same time.
+    One timeout, in seconds, that begins for each connection when it is added.
 
-    @param after: the seconds that a connection has.
-    @cvar interval: the least seconds between two checks; a time ends later by as much.
+    @param after: the timeout.
+    @cvar interval: the minimum seconds between two checks. A timeout can expire this much late.
     """
 
     interval = 0.0
@@ -83,12 +83,12 @@ class _Deadlines(_Timer):
         self._deadlines: OrderedDict[TimedConnection, float] = OrderedDict()
 
     def add(self, connection: TimedConnection) -> None:
-        """Watch a connection from now on."""
+        """Start the timeout of a connection."""
         self._deadlines[connection] = self._clock.seconds() + self._after
         self._callNext()
 
     def discard(self, connection: TimedConnection) -> bool:
-        """Stop watching. Return whether the connection was watched: its time had not ended."""
+        """Stop the timeout of a connection. Return False if it has none, or it has expired."""
         return self._deadlines.pop(connection, None) is not None
 
     def _check(self) -> None:
@@ -102,7 +102,7 @@ class _Deadlines(_Timer):
         self._callNext()
 
     def _expired(self, connection: TimedConnection) -> None:
-        """The time of a connection has ended."""
+        """The timeout of a connection has expired."""
 
     def _callNext(self) -> None:
         if self._deadlines:
@@ -112,8 +112,8 @@ class _Deadlines(_Timer):
 
 class PendingConnections(_Deadlines):
     """
-    Connections that have not sent data yet: each requests admission after a while nevertheless,
-    for a game whose server sends first.
+    Connections that have not sent data yet. After the timeout they request admission without data,
+    because in some games the server sends first.
 
     @param after: seconds from the connection, or its handshake, to the request.
     """
@@ -152,7 +152,8 @@ class HandshakeTimeout(_Deadlines):
 
 class IdleTimeout(_Timer):
     """
-    Close connections that send nothing for C{seconds}, at most a fifth later.
+    Close connections that send nothing for C{seconds}. They are closed at most a fifth of this time
+    late.
 
     @param connections: returns the connections of the players.
     """

@@ -23,7 +23,7 @@ from echoserver.game.admission import ClaimCheck, overLimit
 from echoserver.game.connection import Connection, callHook
 from echoserver.game.factory import ConnectionFactory
 from echoserver.game.listener import AcceptLimiter, describe, setSocketOptions
-from echoserver.game.session import ConnectionsByPeer, Session
+from echoserver.game.session import PlayersByAddress, Session
 from echoserver.gamelift.lifecycle import Absent, Available, Desired, Utilized
 from echoserver.gamelift.registration import Registration
 from echoserver.gamelift.service import checkData
@@ -99,7 +99,7 @@ class GameServer(Service):
         # Those that had sent nothing when they joined, in that order.
         self._silent: dict[Connection, None] = {}
         self._replacing = False
-        self._byPeer = ConnectionsByPeer(config.maxPerAddress is not None)
+        self._playersByAddress = PlayersByAddress(config.maxPerAddress is not None)
         self._receivedBefore = self._rejected = 0
         self._drainingSince: int | None = None
         self._registration: Registration | None = None
@@ -224,7 +224,7 @@ class GameServer(Service):
         self._players[connection] = None
         if not connection.bytesReceived:
             self._silent[connection] = None
-        self._byPeer.add(connection, connection.host)
+        self._playersByAddress.add(connection, connection.host)
         session = self._session
         self._playerLog.joined(connection, session.number + (not session.running), session.players)
         self._stopClaimTimeout()
@@ -238,7 +238,7 @@ class GameServer(Service):
         self._session = self._session.left()
         self._players.pop(connection, None)
         self._silent.pop(connection, None)
-        self._byPeer.remove(connection)
+        self._playersByAddress.remove(connection)
         self._receivedBefore += connection.bytesReceived
         self._playerLog.left(connection, reason, self._session.players)
         callHook(self._game.playerLeft, connection, reason)
@@ -358,7 +358,7 @@ class GameServer(Service):
         return overLimit(
             self._session.players - (without is not None),
             self._config.maxPlayers,
-            self._byPeer.count(connection.host, without=without),
+            self._playersByAddress.count(connection.host, without=without),
             self._config.maxPerAddress,
         )
 

@@ -13,7 +13,7 @@ from tests.doubles import callFailed
 
 
 class ClaimCheckTests(SynchronousTestCase):
-    """Checks against calls that return when the test says so."""
+    """Claim checks with calls whose results the test controls."""
 
     def setUp(self) -> None:
         self.clock = Clock()

@@ -354,7 +354,7 @@ class CloseTests(ConnectionsTestCase):
         self.successResultOf(self.closeAll(1.0))
 
     def test_idle(self) -> None:
-        """A player who sends nothing is closed; one who sends, or closes already, is not."""
+        """A player that sends nothing is disconnected; one that sends, or closes already, is not."""
         silent = self.connect(flushed=False, idleTimeout=60.0)
         sending, closing = (self.connectAnother(flushed=False) for _ in range(2))
         silent.protocol.dataReceived(b"hello")
@@ -446,7 +446,7 @@ class BackPressureTests(ConnectionsTestCase):
         self.assertEqual([], self.clock.getDelayedCalls())
 
     def test_noProducerWhenClosing(self) -> None:
-        """The producer is unregistered before the close: paused connections never close else."""
+        """The producer is unregistered before the close, so that a paused connection closes."""
         transport = self.connect(flushed=False)
         self.send(transport, b"hello", b"close")
         self.assertIsNone(transport.producer)
@@ -468,7 +468,7 @@ class BackPressureTests(ConnectionsTestCase):
 
 @implementer(IHalfCloseableProtocol)
 class HalfCloseable(RecordingProtocol):
-    """A protocol that goes on writing after the peer's FIN."""
+    """A protocol that continues to write after the peer's FIN."""
 
     ended = ""
 
@@ -508,7 +508,7 @@ class AnyProtocolTests(ConnectionsTestCase):
         self.assertTrue(transport.ended)
 
     def test_transport(self) -> None:
-        """The protocol's transport provides and has what the real one does."""
+        """The protocol's transport has the interfaces and attributes of the real one."""
         transport = self.connect()
         directlyProvides(transport, ITCPTransport)
         self.send(transport, b"hello")
@@ -523,7 +523,7 @@ class AnyProtocolTests(ConnectionsTestCase):
         self.assertEqual(b"helloab", transport.value())
 
     def test_halfCloseable(self) -> None:
-        """A protocol that handles half-close is told of it, and decides on the end itself."""
+        """An IHalfCloseableProtocol is notified of the FIN, and closes the connection itself."""
         self.protocol = HalfCloseable
         transport = self.connect()
         self.send(transport, b"hello")
@@ -564,7 +564,7 @@ class AnyProtocolTests(ConnectionsTestCase):
         self.assertEqual("left", self.listener.calls[-1][0])
 
     def test_connectionLostRaises(self) -> None:
-        """If connectionLost raises, the player has left all the same."""
+        """If connectionLost raises, the player has left nevertheless."""
 
         class Failing(RecordingProtocol):
             def connectionLost(self, reason: Failure = connectionDone) -> None:

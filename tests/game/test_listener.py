@@ -1,6 +1,4 @@
-"""When a game port accepts: real ports of Twisted, and one in memory.
-Descriptors: the limit, and whether there are enough.
-A player's socket: how it notices silence, and how its address reads."""
+"""The game port: accept rate, descriptor limit, socket options, addresses."""
 
 from __future__ import annotations
 
@@ -47,13 +45,13 @@ from tests.doubles import MemoryEndpoint
 PEER = IPv4Address("TCP", "192.0.2.7", 4242)
 
 
-class Game(Factory):
-    """A factory that counts whom it was asked for."""
+class CountingFactory(Factory):
+    """A factory that counts its calls."""
 
-    asked = started = 0
+    built = started = 0
 
     def buildProtocol(self, addr: object) -> None:
-        self.asked += 1
+        self.built += 1
 
     def doStart(self) -> None:
         self.started += 1
@@ -62,60 +60,61 @@ class Game(Factory):
         self.started -= 1
 
 
-class GateTests(SynchronousTestCase):
-    """A gate, and a port in memory."""
+class AcceptLimiterTests(SynchronousTestCase):
+    """L{AcceptLimiter} with a port in memory."""
 
-    def gate(self, rate: TokenBucket | None = None) -> AcceptLimiter:
-        """A gate that guards a port which has begun to listen."""
+    def limiter(self, rate: TokenBucket | None = None) -> AcceptLimiter:
+        """Return a limiter of a port that listens."""
         self.clock = Clock()
         self.used = 100
         self.changes = 0
         self.descriptors = DescriptorLimit(self.clock, 1024, lambda: self.used)
         self.port = MemoryEndpoint()
-        self.game = Game()
-        gate = AcceptLimiter(self.clock, self.game, rate, self.descriptors, self.count)
-        gate.doStart()
-        gate.attach(self.port)
-        return gate
+        self.factory = CountingFactory()
+        limiter = AcceptLimiter(self.clock, self.factory, rate, self.descriptors, self.count)
+        limiter.doStart()
+        limiter.attach(self.port)
+        return limiter
 
     def count(self) -> None:
         self.changes += 1
 
     def test_forwards(self) -> None:
-        """Without limits it is the game's factory: it starts, builds, stops; so are its words."""
-        gate = self.gate()
-        gate.buildProtocol(PEER)
-        self.assertEqual((1, 1, "Game"), (self.game.asked, self.game.started, gate.logPrefix()))
-        gate.doStop()
-        self.assertEqual(0, self.game.started)
+        """All calls are forwarded to the game's factory, which also has the log prefix."""
+        limiter = self.limiter()
+        limiter.buildProtocol(PEER)
+        self.assertEqual((1, 1), (self.factory.built, self.factory.started))
+        self.assertEqual("CountingFactory", limiter.logPrefix())
+        limiter.doStop()
+        self.assertEqual(0, self.factory.started)
 
-    def test_inOneGo(self) -> None:
-        """The port accepts so few in one go that with 20 more they stay within the reserve."""
-        gate = self.gate()
+    def test_acceptsPerCycle(self) -> None:
+        """The connections that Twisted accepts in one cycle fit into the reserved descriptors."""
+        limiter = self.limiter()
         self.assertEqual(MAX_ACCEPTS_PER_CYCLE, self.port.numberAccepts)
         self.port.numberAccepts += 20
-        gate.buildProtocol(PEER)
+        limiter.buildProtocol(PEER)
         self.assertEqual(MAX_ACCEPTS_PER_CYCLE, self.port.numberAccepts)
         self.assertLess(MAX_ACCEPTS_PER_CYCLE + 20, RESERVED_DESCRIPTORS)
 
-    def test_oneByOne(self) -> None:
-        """With few descriptors a cycle accepts one connection, and the next one too."""
-        self.gate()
+    def test_fewDescriptors(self) -> None:
+        """With a low limit of descriptors, each cycle accepts one connection."""
+        self.limiter()
         descriptors = DescriptorLimit(self.clock, 64, lambda: 10)
-        gate = AcceptLimiter(self.clock, self.game, None, descriptors, self.count)
-        gate.attach(self.port)
+        limiter = AcceptLimiter(self.clock, self.factory, None, descriptors, self.count)
+        limiter.attach(self.port)
         self.assertEqual(1, self.port.numberAccepts)
-        gate.buildProtocol(PEER)
+        limiter.buildProtocol(PEER)
         self.assertEqual(0, self.port.numberAccepts)
 
     def test_rate(self) -> None:
-        """The port pauses until there is a token, and then takes one at a time."""
-        gate = self.gate(TokenBucket(4.0, 2.0))
+        """The port pauses until a token is available, and then accepts one connection a cycle."""
+        limiter = self.limiter(TokenBucket(4.0, 2.0))
         for _ in range(5):
             self.assertTrue(self.port.reading)
-            gate.buildProtocol(PEER)
+            limiter.buildProtocol(PEER)
             self.assertTrue(self.port.reading)
-            gate.buildProtocol(PEER)
+            limiter.buildProtocol(PEER)
             self.assertFalse(self.port.reading)
             self.clock.advance(0.25)
             self.assertTrue(self.port.reading)
@@ -124,32 +123,32 @@ class GateTests(SynchronousTestCase):
         self.assertEqual(0, self.changes)
 
     def test_descriptors(self) -> None:
-        """Out of descriptors the port pauses, and that is told; so is that there are some again."""
-        gate = self.gate()
+        """Without free descriptors the port pauses. The callback is called at each change."""
+        limiter = self.limiter()
         self.used = 1024
-        gate.buildProtocol(PEER)
-        self.assertEqual((False, False, 1), (gate.accepting, self.port.reading, self.changes))
+        limiter.buildProtocol(PEER)
+        self.assertEqual((False, False, 1), (limiter.accepting, self.port.reading, self.changes))
         self.used = 100
         self.clock.advance(RECOUNT_INTERVAL)
-        self.assertEqual((True, True, 2), (gate.accepting, self.port.reading, self.changes))
+        self.assertEqual((True, True, 2), (limiter.accepting, self.port.reading, self.changes))
 
     def test_both(self) -> None:
-        """Out of tokens and of descriptors, it reads on once it has both again."""
-        gate = self.gate(TokenBucket(0.1, 1.0))
+        """Without tokens and descriptors, the port pauses until both are available."""
+        limiter = self.limiter(TokenBucket(0.1, 1.0))
         self.used = 1024
-        gate.buildProtocol(PEER)
+        limiter.buildProtocol(PEER)
         self.used = 100
         self.clock.advance(RECOUNT_INTERVAL)
-        self.assertEqual((True, False), (gate.accepting, self.port.reading))
+        self.assertEqual((True, False), (limiter.accepting, self.port.reading))
         self.clock.advance(10.0)
         self.assertTrue(self.port.reading)
 
     def test_stopped(self) -> None:
-        """A port that has stopped is left alone; nothing is left behind."""
-        gate = self.gate(TokenBucket(0.1, 1.0))
+        """A port that has stopped is not resumed, and no timer is left."""
+        limiter = self.limiter(TokenBucket(0.1, 1.0))
         self.used = 1024 - RESERVED_DESCRIPTORS - 16
-        gate.buildProtocol(PEER)
-        gate.doStop()
+        limiter.buildProtocol(PEER)
+        limiter.doStop()
         self.assertEqual([], self.clock.getDelayedCalls())
         self.used = 1024
         for _ in range(16):
@@ -160,14 +159,14 @@ class GateTests(SynchronousTestCase):
         self.assertEqual(2, self.changes)
 
     def test_noPause(self) -> None:
-        """A port that cannot pause is one all the same."""
-        gate = self.gate(TokenBucket(0.1, 1.0))
-        gate = AcceptLimiter(
-            self.clock, self.game, TokenBucket(0.1, 1.0), self.descriptors, self.count
+        """A port that cannot pause accepts all connections."""
+        self.limiter(TokenBucket(0.1, 1.0))
+        limiter = AcceptLimiter(
+            self.clock, self.factory, TokenBucket(0.1, 1.0), self.descriptors, self.count
         )
-        gate.attach(object())  # type: ignore[arg-type] # a port of another kind
-        gate.buildProtocol(PEER)
-        self.assertEqual(1, self.game.asked)
+        limiter.attach(object())  # type: ignore[arg-type] # a port of another kind
+        limiter.buildProtocol(PEER)
+        self.assertEqual(1, self.factory.built)
 
 
 RAISE = """
@@ -178,21 +177,21 @@ print(raiseDescriptorLimit(), *resource.getrlimit(resource.RLIMIT_NOFILE))
 """
 
 
-class LimitTests(SynchronousTestCase):
-    """The limit of a process of its own."""
+class RaiseDescriptorLimitTests(SynchronousTestCase):
+    """L{raiseDescriptorLimit}, in a child process."""
 
     def test_raised(self) -> None:
-        """The soft limit becomes the hard one."""
+        """The soft limit is raised to the hard limit."""
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         for hard in (100, 300):
             if hard <= most or most == resource.RLIM_INFINITY:
                 code = RAISE.format(hard=hard)
-                said = run([sys.executable, "-c", code], capture_output=True, check=True).stdout
-                self.assertEqual(f"{hard} {hard} {hard}\n".encode(), said)
+                output = run([sys.executable, "-c", code], capture_output=True, check=True).stdout
+                self.assertEqual(f"{hard} {hard} {hard}\n".encode(), output)
 
 
-class DescriptorsTests(SynchronousTestCase):
-    """A process with a limit of 1,024."""
+class DescriptorLimitTests(SynchronousTestCase):
+    """L{DescriptorLimit}, with a limit of 1,024 descriptors."""
 
     def setUp(self) -> None:
         self.clock = Clock()
@@ -207,7 +206,7 @@ class DescriptorsTests(SynchronousTestCase):
         return self.used
 
     def test_smallLimits(self) -> None:
-        """With a small limit a quarter is in reserve: there are players at limits of 40 and 64."""
+        """With a small limit a quarter is reserved, so that players connect even with 40 or 64."""
         for limit, used, last in ((40, 20, 29), (64, 20, 47), (128, 30, 95)):
             descriptors = DescriptorLimit(self.clock, limit, self.countDescriptors)
             self.assertEqual(1, descriptors.mostAccepts)
@@ -222,8 +221,8 @@ class DescriptorsTests(SynchronousTestCase):
             self.clock.advance(RECOUNT_INTERVAL)
             self.assertTrue(descriptors.enough)
 
-    def test_stopsAndGoesOn(self) -> None:
-        """With 64 left nobody is accepted, until some more are free; each is logged once."""
+    def test_stopsAndResumes(self) -> None:
+        """While only 64 are free, no connection is accepted. The stop and the end are logged."""
         self.used = 1024 - RESERVED_DESCRIPTORS - 15
         with capturedLogs() as events:
             for _ in range(3):
@@ -236,12 +235,12 @@ class DescriptorsTests(SynchronousTestCase):
             self.clock.advance(RECOUNT_INTERVAL)
         self.assertEqual([False, True], self.changes)
         self.assertEqual([], self.clock.getDelayedCalls())
-        said, again = (str(formatEvent(event)) for event in events)
-        self.assertIn("945 of 1024 descriptors are in use", said)
-        self.assertIn("again", again)
+        stopped, resumed = (str(formatEvent(event)) for event in events)
+        self.assertIn("945 of 1024 descriptors are in use", stopped)
+        self.assertIn("again", resumed)
 
-    def test_countsSeldom(self) -> None:
-        """They are counted again when as many were accepted as descriptors were free."""
+    def test_recount(self) -> None:
+        """Descriptors are counted again only after as many accepted connections as were free."""
         for _ in range(1 + 1024 - RESERVED_DESCRIPTORS - 100 - 1):
             self.descriptors.accepted()
         self.assertEqual(1, self.counted)
@@ -257,8 +256,8 @@ class DescriptorsTests(SynchronousTestCase):
         self.descriptors.accepted()
         self.assertEqual([False, True, False], self.changes)
 
-    def test_noneLeft(self) -> None:
-        """That there is none left even to count them is seen, too, and got over."""
+    def test_noneFree(self) -> None:
+        """If no descriptor is free to count the others, accepting stops, and resumes later."""
         self.used = None
         self.descriptors.accepted()
         self.clock.advance(RECOUNT_INTERVAL)
@@ -267,8 +266,8 @@ class DescriptorsTests(SynchronousTestCase):
         self.clock.advance(RECOUNT_INTERVAL)
         self.assertTrue(self.descriptors.enough)
 
-    def test_counts(self) -> None:
-        """One that is opened is one more in use."""
+    def test_countDescriptors(self) -> None:
+        """A descriptor that is opened is counted."""
         used = countDescriptors()
         assert used is not None
         self.addCleanup(os.close, os.dup(0))
@@ -276,7 +275,7 @@ class DescriptorsTests(SynchronousTestCase):
 
 
 def port(listening: socket.socket) -> Any:
-    """A listening socket, as Twisted's ports have it."""
+    """Return a port of a listening socket, as far as the socket options need it."""
     port = SimpleNamespace(fileno=listening.fileno)
     directlyProvides(port, IReadDescriptor)
     return port
@@ -294,8 +293,8 @@ class TCPTransport(StringTransport):
         return self.socket
 
 
-class KeepAliveTests(SynchronousTestCase):
-    """Players who vanish silently."""
+class SetSocketOptionsTests(SynchronousTestCase):
+    """L{setSocketOptions}."""
 
     def test_options(self) -> None:
         """The kernel probes after 60 s, three times in 30 s, and waits 60 s for unsent bytes."""
@@ -317,14 +316,14 @@ class KeepAliveTests(SynchronousTestCase):
                 self.assertEqual(value, get(socket.IPPROTO_TCP, getattr(socket, name)), name)
 
     def test_refused(self) -> None:
-        """An option that a socket does not take, as one of Multipath TCP, costs it no other."""
-        refused = (("TCP_KEEPCNT", 1_000_000), ("TCP_NODELAY", True))
+        """If the kernel rejects an option, for example with Multipath TCP, the others are set."""
+        options = (("TCP_KEEPCNT", 1_000_000), ("TCP_NODELAY", True))
         with socket.create_server(("127.0.0.1", 0)) as listening:
-            setSocketOptions(port(listening), refused)
+            setSocketOptions(port(listening), options)
             self.assertTrue(listening.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
 
     def test_others(self) -> None:
-        """What is not TCP is left alone, and so is what is no socket."""
+        """A UNIX socket, and a port without a descriptor, are not changed."""
         path = self.mktemp()
         with socket.socket(socket.AF_UNIX) as listening:
             listening.bind(path)
@@ -334,11 +333,11 @@ class KeepAliveTests(SynchronousTestCase):
         setSocketOptions(cast(IListeningPort, object()))
 
 
-class HasEndedTests(SynchronousTestCase):
-    """Players who have ended their side, unheard."""
+class PeerHasClosedTests(SynchronousTestCase):
+    """L{peerHasClosed}."""
 
-    def test_ended(self) -> None:
-        """Where the kernel says so, a peer's end is seen behind what nobody has read."""
+    def test_finBehindUnreadData(self) -> None:
+        """On Linux, a FIN is seen even if the data before it is not read."""
         transport = TCPTransport()
         self.addCleanup(transport.socket.close)
         wrapper: ProtocolWrapper = ProtocolWrapper(WrappingFactory(Factory()), Protocol())
@@ -354,35 +353,35 @@ class HasEndedTests(SynchronousTestCase):
                 self.assertEqual(hasattr(socket, "TCP_INFO"), peerHasClosed(wrapper))
 
     def test_others(self) -> None:
-        """What is not TCP tells nothing: a UNIX socket says it is, but has no such state."""
+        """A transport without a TCP socket has no FIN, even if it provides ITCPTransport."""
         self.assertFalse(peerHasClosed(StringTransport()))
         local = TCPTransport(socket.AF_UNIX)
         self.addCleanup(local.socket.close)
         self.assertFalse(peerHasClosed(local))
 
-    def test_resetAlready(self) -> None:
-        """A socket that tells nothing any more is no fault."""
+    def test_closedSocket(self) -> None:
+        """For a closed socket, the result is False."""
         transport = TCPTransport()
         transport.socket.close()
         self.assertFalse(peerHasClosed(transport))
 
 
 class DescribeTests(SynchronousTestCase):
-    """Addresses as people write them."""
+    """L{describe} and L{hostOf}."""
 
     def test_forms(self) -> None:
-        """IPv6 stands in brackets; what has no port is said as it is."""
+        """IPv6 addresses have brackets. An address without a port is formatted as it is."""
         self.assertEqual("192.0.2.7:4242", describe(IPv4Address("TCP", "192.0.2.7", 4242)))
         self.assertEqual("[2001:db8::1]:80", describe(IPv6Address("TCP", "2001:db8::1", 80)))
         self.assertIn("/run/game", describe(UNIXAddress("/run/game")))
 
     def test_hostile(self) -> None:
-        """What somebody put into a PROXY header for an address reaches no terminal unescaped."""
+        """Characters that a PROXY header has in place of an address are escaped."""
         for host in ("\x1b[2J", "1.1.1.1\n2026-11-23 all is well", "\u202e4.3.2.1"):
-            said = describe(IPv4Address("TCP", host, 1))
-            self.assertTrue(said.isascii() and said.isprintable(), said)
+            text = describe(IPv4Address("TCP", host, 1))
+            self.assertTrue(text.isascii() and text.isprintable(), text)
 
     def test_host(self) -> None:
-        """A host is what has a port; a UNIX socket has none."""
+        """A UNIX socket has no host."""
         self.assertEqual("2001:db8::1", hostOf(IPv6Address("TCP", "2001:db8::1", 80)))
         self.assertIsNone(hostOf(UNIXAddress("/run/game")))

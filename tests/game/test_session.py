@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from echoserver.game.session import ConnectionsByPeer, Session
+from echoserver.game.session import PlayersByAddress, Session
 
 
 class SessionTests(SynchronousTestCase):
@@ -73,12 +73,12 @@ class SessionTests(SynchronousTestCase):
             self.assertIn(starts - session.ended, (0, 1))
 
 
-class ConnectionsByPeerTests(SynchronousTestCase):
-    """Players of an address, where there is a limit."""
+class PlayersByAddressTests(SynchronousTestCase):
+    """L{PlayersByAddress}."""
 
     def test_count(self) -> None:
         """Each address is counted by itself."""
-        peers = ConnectionsByPeer(counting=True)
+        peers = PlayersByAddress(counting=True)
         self.assertEqual(0, peers.count("192.0.2.1"))
         for player, host in enumerate(("192.0.2.1", "192.0.2.1", "192.0.2.2")):
             peers.add(player, host)
@@ -89,21 +89,21 @@ class ConnectionsByPeerTests(SynchronousTestCase):
 
     def test_addressAtTheJoin(self) -> None:
         """A player is counted under the address of its join until it leaves."""
-        peers = ConnectionsByPeer(counting=True)
+        peers = PlayersByAddress(counting=True)
         peers.add("late", "10.0.0.1")
         peers.remove("late")
         self.assertEqual(0, peers.count("10.0.0.1"))
 
     def test_withoutAddress(self) -> None:
         """A connection without an address, on a UNIX socket, is not counted."""
-        peers = ConnectionsByPeer(counting=True)
+        peers = PlayersByAddress(counting=True)
         peers.add("player", None)
         self.assertEqual(0, peers.count(None))
         peers.remove("player")
 
     def test_withoutLimit(self) -> None:
         """Without a limit nothing is counted."""
-        peers = ConnectionsByPeer(counting=False)
+        peers = PlayersByAddress(counting=False)
         peers.add("player", "192.0.2.1")
         self.assertEqual(0, peers.count("192.0.2.1"))
         peers.remove("player")

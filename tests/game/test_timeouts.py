@@ -122,7 +122,7 @@ class PendingConnectionsTests(SynchronousTestCase):
         self.assertEqual((0.5, None), (first.requestedAt, second.requestedAt))
 
     def test_requestFails(self) -> None:
-        """If one request raises, the other connections request admission all the same."""
+        """If one request raises, the other connections request admission nevertheless."""
 
         def fail() -> None:
             raise ValueError("a request that fails")
@@ -162,7 +162,7 @@ class HandshakeTimeoutTests(SynchronousTestCase):
     """Connections whose handshake is not complete are aborted by one timer."""
 
     def test_aborted(self) -> None:
-        """Each is aborted when its time has ended, and one line has the number of those."""
+        """Each connection is aborted when its timeout expires. One log line has their number."""
         clock = Clock()
         timeout = HandshakeTimeout(clock, 10.0)
         first, second, third, complete = (FakeConnection(clock) for _ in range(4))
