@@ -34,12 +34,12 @@ REGISTER = {
 }
 
 
-def atOnce(function: Callable[[], T], /) -> Deferred[T]:
+def inThisThread(function: Callable[[], T], /) -> Deferred[T]:
     """Run the function now: an C{InThread} without a thread."""
     return execute(function)
 
 
-def told(events: Sequence[LogEvent]) -> list[str]:
+def logLines(events: Sequence[LogEvent]) -> list[str]:
     """Return the log lines of the events."""
     return [formatEvent(event) for event in events]
 
@@ -49,10 +49,10 @@ class RecordedCalls:
 
     def __init__(self, reply: dict[str, Any] | None = None) -> None:
         self.reply = reply or {}
-        self.made: list[tuple[str, dict[str, Any]]] = []
+        self.requests: list[tuple[str, dict[str, Any]]] = []
 
     def call(self, operation: str, **request: Any) -> Deferred[dict[str, Any]]:
-        self.made.append((operation, request))
+        self.requests.append((operation, request))
         return succeed(self.reply)
 
 
@@ -60,7 +60,7 @@ class LoopbackEndpoint:
     """
     An HTTP endpoint in its own thread. It sends the same response to each request.
 
-    @ivar answer: the bytes of the response.
+    @ivar response: the bytes of the response.
     @ivar endless: sent after the response again and again, until the client closes.
     @ivar endlessBytes: the number of bytes of it that were sent.
     @ivar resets: if True, the connection is reset after the response.
@@ -69,7 +69,7 @@ class LoopbackEndpoint:
     """
 
     def __init__(self) -> None:
-        self.answer = b""
+        self.response = b""
         self.endless = b""
         self.endlessBytes = 0
         self.resets = False
@@ -81,17 +81,17 @@ class LoopbackEndpoint:
         self._thread = Thread(target=self._serve, daemon=True)
         self._thread.start()
 
-    def says(self, status: int, body: bytes | dict[str, Any], *, short: int = 0) -> None:
+    def setResponse(self, status: int, body: bytes | dict[str, Any], *, short: int = 0) -> None:
         """Set the response. Its Content-Length is C{short} bytes more than the body has."""
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        self.answer = (
-            f"HTTP/1.1 {status} Said\r\nx-amzn-RequestId: an-id\r\nConnection: close\r\n"
+        self.response = (
+            f"HTTP/1.1 {status} Status\r\nx-amzn-RequestId: an-id\r\nConnection: close\r\n"
             f"Content-Length: {len(data) + short}\r\n\r\n"
         ).encode() + data
 
-    def refuses(self, status: int, code: str, message: str = "so it is") -> None:
+    def setError(self, status: int, code: str, message: str = "so it is") -> None:
         """Set an error of AWS as the response."""
-        self.says(status, {"__type": code, "message": message})
+        self.setResponse(status, {"__type": code, "message": message})
 
     def close(self) -> None:
         self._closing.set()
@@ -121,7 +121,7 @@ class LoopbackEndpoint:
         self.requests.append(head)
         if self.silent:
             self._closing.wait(5)
-        connection.sendall(self.answer)
+        connection.sendall(self.response)
         while self.endless and not self._closing.is_set():
             connection.sendall(self.endless)
             self.endlessBytes += len(self.endless)
@@ -216,7 +216,7 @@ class FakeSession:
     """A boto3 session that records the threads in which it is used."""
 
     def __init__(self, client: FakeClient) -> None:
-        self.made = client
+        self._client = client
         self.threads = {get_ident()}
 
     @property
@@ -226,7 +226,7 @@ class FakeSession:
 
     def client(self, service: str, **settings: Any) -> Client:
         self.threads.add(get_ident())
-        return self.made
+        return self._client
 
 
 def gameLiftWith(client: object) -> GameLift:
@@ -234,7 +234,7 @@ def gameLiftWith(client: object) -> GameLift:
     session = cast(Session, FakeSession(FakeClient()))
     gameLift = GameLift(
         Clock(),
-        atOnce,
+        inThisThread,
         EndpointConfig(),
         session=lambda _: session,
         client=lambda *_: cast(Client, client),

@@ -193,7 +193,7 @@ class Call:
 
     operation: str
     gameServerId: str
-    answer: Deferred[Any]
+    result: Deferred[Any]
     rest: tuple[Any, ...] = ()
 
 
@@ -201,12 +201,12 @@ class PendingFleet:
     """
     A FleetIQ whose replies are sent by the test.
 
-    @ivar made: the operations of all calls, in order.
+    @ivar operations: the operations of all calls, in order.
     @ivar waiting: the calls without a reply.
     """
 
     def __init__(self) -> None:
-        self.made: list[str] = []
+        self.operations: list[str] = []
         self.waiting: list[Call] = []
 
     def register(self, gameServerId: str, *rest: Any) -> Deferred[GameServerDescription]:
@@ -226,34 +226,34 @@ class PendingFleet:
     def deregister(self, gameServerId: str) -> Deferred[None]:
         return self._call("deregister", gameServerId)
 
-    def theCall(self) -> Call:
+    def pendingCall(self) -> Call:
         """Return the call without a reply. There is never more than one."""
         [call] = self.waiting
         return call
 
     def reply(self, **members: Any) -> Call:
         """Reply to the call with the game server that it requests."""
-        call = self.theCall()
+        call = self.pendingCall()
         self.waiting = []
         if call.operation == "deregister":
-            call.answer.callback(None)
+            call.result.callback(None)
         else:
             wanted: dict[str, Any] = {"utilized": call.operation == "utilize"}
-            call.answer.callback(gameServer(call.gameServerId, **(wanted | members)))
+            call.result.callback(gameServer(call.gameServerId, **(wanted | members)))
         return call
 
     def fail(self, error: Exception) -> Call:
         """Fail the call without a reply."""
-        call = self.theCall()
+        call = self.pendingCall()
         self.waiting = []
-        call.answer.errback(error)
+        call.result.errback(error)
         return call
 
     def _call(self, operation: str, gameServerId: str, *rest: Any) -> Deferred[Any]:
         call = Call(operation, gameServerId, Deferred(), rest)
-        self.made.append(operation)
+        self.operations.append(operation)
         self.waiting.append(call)
-        return call.answer
+        return call.result
 
 
 def gameServer(gameServerId: str = "gs-1", **members: Any) -> GameServerDescription:

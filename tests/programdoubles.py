@@ -16,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from echoserver.echo import Options as EchoGameOptions
 from echoserver.server.options import optionsFor
 from echoserver.server.process import ServerProcess
-from tests.awsdoubles import told
+from tests.awsdoubles import logLines
 
 EchoOptions = optionsFor("fleetiq-echo", "echoserver.echo.makeFactory", "Echo.", EchoGameOptions)
 
@@ -26,13 +26,13 @@ class Reactor(MemoryReactorClock):
     A reactor in memory.
 
     @ivar fromThreads: the functions that were passed to C{callFromThread}.
-    @ivar taken: ports and paths that are in use.
+    @ivar inUse: ports and paths that cannot be bound.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.fromThreads: list[Callable[..., object]] = []
-        self.taken: set[object] = set()
+        self.inUse: set[object] = set()
         self.started = True
 
     def callFromThread(self, function: Callable[..., object], *args: object) -> None:
@@ -53,7 +53,7 @@ class Reactor(MemoryReactorClock):
         super().stop()
 
     def _refuse(self, address: object) -> None:
-        if address in self.taken:
+        if address in self.inUse:
             raise CannotListenError(None, address, OSError(98, "Address already in use"))
 
 
@@ -83,7 +83,7 @@ class Pool:
             onResult(True, result)
 
 
-class Part:
+class RecordingService:
     """A service that records calls. The test decides when it has stopped."""
 
     def __init__(self, name: str, order: list[str]) -> None:
@@ -128,7 +128,7 @@ class ProgramTestCase(SynchronousTestCase):
         program = self.program(*words, **environ)
         with capturedLogs() as events:
             program.startService()
-        return program, told(events)
+        return program, logLines(events)
 
     def cannotStart(self, *words: str) -> str:
         """Start a process that exits at once, and return its message."""

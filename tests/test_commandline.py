@@ -12,7 +12,7 @@ from twisted.python import usage
 from twisted.trial.unittest import SynchronousTestCase
 
 from echoserver.commandline import StartErrors, decoded
-from tests.awsdoubles import told
+from tests.awsdoubles import logLines
 
 COMMANDS = ("fleetiq-echo", "fleetiq-local")
 
@@ -64,7 +64,7 @@ class StartErrorsTests(SynchronousTestCase):
         self.assertEqual(os.read(read, 1000), b"No. " * 100 + b"\n")
         self.assertEqual(os.read(read, 1), b"")
         os.close(read)
-        self.assertEqual(told(events), ["No. " * 100])
+        self.assertEqual(logLines(events), ["No. " * 100])
 
 
 class ProcessTests(SynchronousTestCase):

@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from echoserver.logwriter import RunnerLog
 from echoserver.processsignals import SignalHandlers, interruptByDefault
-from tests.awsdoubles import told
+from tests.awsdoubles import logLines
 
 ALL = (
     signal.SIGTERM,
@@ -26,7 +26,7 @@ ALL = (
 
 
 class Process:
-    """A process that records what it is told."""
+    """A process that records the calls of its methods."""
 
     signalled = stopping = False
     exitCode = 0
@@ -42,7 +42,7 @@ class Process:
 
 
 class Log(RunnerLog):
-    """A log that records what it is told."""
+    """A log that records the calls of its methods."""
 
     def __init__(self, order: list[str]) -> None:
         super().__init__(None)
@@ -112,7 +112,7 @@ class SignalTests(SynchronousTestCase):
         with capturedLogs() as events:
             self.raised(signal.SIGUSR2, signal.SIGHUP)
         self.assertEqual(
-            told(events),
+            logLines(events),
             ["Received SIGUSR2: the log was opened again.", "Received SIGHUP, shutting down."],
         )
 

@@ -1,9 +1,9 @@
 """
-The client of GameLift's API: session, client, time limits, threads. Only it calls boto3.
+The client of GameLift's API: session, client, time limits, threads. Only this module calls boto3.
 
-boto3 is imported, its session and client are made, and each call runs in the threads of our own
-pool. On the reactor thread, making the client would block on the network. The reactor's pool looks
-up host names.
+The import of boto3, its session, its client and each call run in the threads of a separate pool. On
+the reactor thread they would block the reactor. In the reactor's pool they would delay the lookup
+of host names.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ CONNECT_TIMEOUT = 3.0
 READ_TIMEOUT = 5.0
 WHOLE_CALL = 10.0
 THREADS = 10
-# Many threads that return at once delay the players' data, which needs the same core. 50 are enough
-# for the heartbeats of 500 game servers while each call takes 5 s.
-MOST_THREADS = 50
+# Threads use the core that the players' data needs. 50 threads are enough for the heartbeats of 500
+# game servers while each call takes 5 s.
+MAX_THREADS = 50
 
 
 class Client(Protocol):
@@ -56,7 +56,7 @@ class Session(Protocol):
 
 
 class InThread(Protocol):
-    """Runs a function in one of our threads; the Deferred fires on the reactor thread."""
+    """Runs a function in a thread of the pool; the Deferred fires on the reactor thread."""
 
     def __call__(self, function: Callable[[], T], /) -> Deferred[T]: ...
 
@@ -73,7 +73,7 @@ class IdleExitThreadPool(ThreadPool):
     threadFactory = staticmethod(partial(Thread, daemon=True))  # type: ignore[assignment] # a factory
 
     def __init__(self, gameServers: int = 1) -> None:
-        threads = min(max(THREADS, gameServers), MOST_THREADS)
+        threads = min(max(THREADS, gameServers), MAX_THREADS)
         super().__init__(minthreads=0, maxthreads=threads, name="boto3")
 
     def callInThreadWithCallback(
@@ -118,36 +118,37 @@ class EndpointConfig:
 
 
 def openSession(where: EndpointConfig) -> Session:
-    """Import boto3 and make its session, in some 150 ms. In a thread of the pool, once."""
+    """Import boto3 and make its session. Takes 150 ms: call it once, in a thread of the pool."""
     import boto3.session
     import botocore.session
 
     if not where.local:
         session: Session = boto3.session.Session(region_name=where.region)
         return session
-    unread = {
+    withoutVariables = {
         name: (None, None, default, convert)
         for name, (_, _, default, convert) in botocore.session.Session.SESSION_VARIABLES.items()
     }
-    unread["config_file"] = unread["credentials_file"] = (None, None, os.devnull, None)
+    noFile = (None, None, os.devnull, None)
+    withoutVariables["config_file"] = withoutVariables["credentials_file"] = noFile
     local: Session = boto3.session.Session(
         aws_access_key_id="local",
         aws_secret_access_key="local",
         region_name=where.region or "us-east-1",
-        botocore_session=botocore.session.Session(session_vars=unread),
+        botocore_session=botocore.session.Session(session_vars=withoutVariables),
     )
     return local
 
 
 def openClient(session: Session, where: EndpointConfig, region: str | None) -> Client:
-    """Make the client, in some 60 ms, and look for credentials. In a thread of the pool."""
+    """Make the client and look for credentials. Takes 60 ms: call it in a thread of the pool."""
     from botocore.config import Config
 
     config = Config(
         connect_timeout=CONNECT_TIMEOUT,
         read_timeout=READ_TIMEOUT,
         retries={"total_max_attempts": 1, "mode": "standard"},
-        max_pool_connections=MOST_THREADS,
+        max_pool_connections=MAX_THREADS,
         **({"proxies": {}} if where.local else {}),
     )
     return session.client(
@@ -156,7 +157,7 @@ def openClient(session: Session, where: EndpointConfig, region: str | None) -> C
 
 
 def openCheckedClient(session: Session, where: EndpointConfig, region: str | None) -> Client:
-    """Make a client as L{openClient} does, which limits and checks replies."""
+    """Make a client as L{openClient} does, and let it limit and check its replies."""
     client = openClient(session, where, region)
     checkReplies(client)
     return client
@@ -184,7 +185,7 @@ def hostsOf(where: EndpointConfig, region: str | None, environ: Mapping[str, str
 
 class GameLift:
     """
-    GameLift's API. Each call of an operation returns a Deferred. All on the reactor thread.
+    GameLift's API. Each call of an operation returns a Deferred. Use it on the reactor thread.
 
     @param inThread: runs boto3 in a thread: C{partial(deferToThreadPool, reactor, pool)}.
     @param session: makes the session, in such a thread.
@@ -213,7 +214,7 @@ class GameLift:
         self._client: Client | None = None
         self._region: str | None = None
         self._hosts: list[str] = []
-        # While the client is being made: the calls that wait for it.
+        # The calls that wait for the client while it is made; None otherwise.
         self._waiting: list[Deferred[Client]] | None = None
 
     def region(self) -> Deferred[str | None]:
@@ -234,8 +235,8 @@ class GameLift:
 
     def open(self, region: str | None) -> Deferred[None]:
         """
-        Make the client, after L{region} has fired. If the network fails meanwhile, for example a
-        proxy that is down, this is logged, and each call tries again.
+        Make the client, after L{region} has fired. If that fails because of the network, for
+        example because a proxy is down, log it: each call tries again.
 
         @return: fires with None; fails with L{CallFailed} if a setting is wrong: do not retry.
         """
@@ -273,13 +274,14 @@ class GameLift:
 
     def call(self, operation: str, **request: Any) -> Deferred[Reply]:
         """
-        Call one operation, once. The limits are 3 s to connect, 5 s without data, and 10 s for
-        all, which includes the wait for a thread. A cancelled call is not sent if no thread has
-        begun it; a late reply is ignored. A peer that keeps sending single bytes can occupy the
+        Call one operation, once. The limits are 3 s to connect, 5 s without data, and 10 s in all,
+        including the wait for a thread. If a call is cancelled before a thread has begun it, it is
+        not sent; a late reply is ignored. A peer that sends one byte at a time can occupy the
         thread for longer.
 
-        @param operation: as AWS spells it, C{"RegisterGameServer"}.
-        @param request: its members, as AWS spells them; those that are None are left out.
+        @param operation: its name in the API, for example C{"RegisterGameServer"}.
+        @param request: its members, with their names in the API. Members that are None are not
+            sent.
         @return: fires with the reply, without C{ResponseMetadata}; fails with L{CallFailed}, whose
             C{retry} is True if a retry can succeed.
         """

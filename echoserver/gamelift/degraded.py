@@ -1,4 +1,4 @@
-"""Record and log since when calls to FleetIQ fail, for all game servers of a process."""
+"""Record and log how long calls to FleetIQ have been failing, for all game servers of a process."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ LOG_INTERVAL = 60.0
 
 class Degraded:
     """
-    Logs that calls fail, at most once a minute, and that they succeed again.
+    Logs failing calls, at most once a minute, and the first success after them.
 
-    @ivar since: when the first call failed of those that no success has followed, in seconds of the
-        clock; None while calls succeed.
+    @ivar since: the time of the first failure since the last success, in seconds of the clock; None
+        while calls succeed.
     """
 
     def __init__(self, clock: IReactorTime, wallClock: WallClock) -> None:

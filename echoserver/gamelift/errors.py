@@ -1,4 +1,4 @@
-"""What a failed call to FleetIQ means: whether to retry it, and whether it may have happened."""
+"""Classify failed calls to FleetIQ: whether to retry a call, and whether it may have happened."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from echoserver.printable import printable
 
 Reply = dict[str, Any]
 
-# botocore retries LimitExceededException as throttling too. GameLift's quota can become free again.
+# botocore retries LimitExceededException too. In GameLift it can also mean that a quota is used up,
+# which other calls can free.
 _THROTTLED = {
     "LimitExceededException",
     "RequestLimitExceeded",
@@ -64,7 +65,7 @@ _CHECK_PROXY = (
     " {hosts}."
 )
 _METADATA_HOST = "169.254.169.254"
-# Settings with which boto3 does not start, by the name of its exception.
+# Hints for the settings that keep boto3 from starting, by the name of its exception.
 _START_HINTS = {
     "NoRegionError": "Give --region, or set AWS_REGION.",
     "ProfileNotFound": "Name another in AWS_PROFILE, or unset it.",
@@ -183,7 +184,7 @@ def overdue(operation: str, seconds: float, *, sent: bool) -> CallFailed:
 def notOpened(what: str, error: Exception, hosts: Sequence[str] = ()) -> CallFailed:
     """
     Return the error for a session or client that boto3 cannot make. boto3 looks for credentials
-    meanwhile. If that fails by the network, retry; else a setting is wrong.
+    then. If the network fails, a retry can help. Otherwise a setting is wrong.
     """
     from botocore import exceptions
 
@@ -238,7 +239,7 @@ def _proxyHint(hosts: Sequence[str]) -> str:
 
 def _reason(text: object) -> str:
     """Return the text of another program as a part of a sentence, without secrets."""
-    # The user and password of a URL; and the signed request, which has the session token.
+    # Remove the user and password of URLs, and the signed request, which has the session token.
     line = " ".join(str(text).split())
     safe = re.sub(r"(?<=://)[^/@\s]+@", "", line).partition(" The Canonical String ")[0]
     return printable(safe.rstrip("."))

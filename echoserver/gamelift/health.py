@@ -23,8 +23,8 @@ class HealthCheck:
     @param healthy: returns whether the game server is healthy, or a Deferred of it. An exception,
         and no result in L{HEALTH_CHECK_TIMEOUT} seconds, mean that it is not.
     @param ended: called when a check has ended, with its result.
-    @ivar failingSince: when the first check failed of those that no success has followed, in
-        seconds of the clock; None after a success.
+    @ivar failingSince: the time of the first failure since the last success, in seconds of the
+        clock; None after a success.
     """
 
     def __init__(

@@ -22,7 +22,7 @@ from echoserver.printable import printable
 
 _log = Logger(namespace="fleetiq.gamelift")
 
-# Seconds. A disk that hangs delays a registration for no longer.
+# Seconds. A disk that hangs delays a registration by no more than this.
 WRITE_TIMEOUT = 1.0
 # In bytes. The longest ConnectionInfo has 512 characters, of 12 bytes each when escaped.
 MAX_FILE = 16_384
@@ -52,7 +52,7 @@ def prepare(folder: Path) -> None:
     """
     Make the folder, and check that files can be written there. Blocks.
 
-    @raise ValueError: with a sentence, if not.
+    @raise ValueError: with a sentence, if it cannot be made or written.
     """
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -81,16 +81,16 @@ class IdStore:
         self._folder = folder
         self._group = group
         self._inThread = inThread
-        # To be written next, by port. None removes the file.
+        # The ids to write next, by port. None removes the file.
         self._due: dict[int, StoredId | None] = {}
         self._writing = False
-        # Fire when the current write ends, and when the next one does.
+        # Deferreds that fire when the current write ends, and when the next one ends.
         self._waiting: list[Deferred[None]] = []
         self._waitingNext: list[Deferred[None]] = []
 
     def load(self, request: RegistrationRequest) -> str | None:
         """
-        Return the id that an earlier process on this port left registered. Blocks.
+        Return the id that an earlier process on this port did not deregister. Blocks.
 
         @return: None if there is none, if it belongs to another registration, or if the file is
             damaged. A damaged file is renamed, and logged.
@@ -140,7 +140,7 @@ class IdStore:
         return written
 
     def _write(self) -> None:
-        # At most one thread writes, so that a disk that hangs leaves the others for calls.
+        # At most one thread writes, so that a disk that hangs does not block the calls.
         due, self._due = self._due, {}
         self._waiting, self._waitingNext = self._waitingNext, []
         self._writing = True

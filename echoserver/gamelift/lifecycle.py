@@ -176,7 +176,7 @@ def after(
     freshId: str,
 ) -> RegistrationState:
     """
-    Return the registration after a step. Its C{failures} are more than before if the step failed.
+    Return the registration after a step. If the step failed, its C{failures} are increased.
 
     @param towards: the wanted state when the step began.
     @param heartbeat: seconds; if FleetIQ loses a registration before this age, that is a failure.
@@ -196,9 +196,9 @@ def after(
             # The lost Register can still take effect, so the id stays until FleetIQ responds to it.
             return _failed(replace(registration, known=Absent()))
         case _, Outcome.GONE:
-            young = registration.since is not None and now - registration.since < heartbeat
+            early = registration.since is not None and now - registration.since < heartbeat
             lost = RegistrationState(freshId, Absent(), registration.failures)
-            return _failed(lost) if young else lost
+            return _failed(lost) if early else lost
         case Step.REGISTER, Outcome.LOST | Outcome.CONFLICT:
             known = Conflict()
         case Step.UTILIZE, Outcome.LOST if isinstance(towards, Utilized):

@@ -1,4 +1,4 @@
-"""The events of a registration, and how its listener is called."""
+"""The listener of a registration, and the function that calls it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _log = Logger(namespace="fleetiq.gamelift")
 
 
 class RegistrationListener(TypingProtocol):
-    """Is notified of one registration. An exception that it raises is logged."""
+    """The listener of one registration. An exception that it raises is logged."""
 
     @property
     def registered(self) -> Callable[[], None]:
@@ -26,11 +26,14 @@ class RegistrationListener(TypingProtocol):
 
     @property
     def sessionConfirmed(self) -> Callable[[str], None]:
-        """Called with a claim's GameServerData once the session it was for is UTILIZED."""
+        """Called with the GameServerData of a claim when the session of this claim is UTILIZED."""
 
     @property
     def claimChanged(self) -> Callable[[bool, str], None]:
-        """Called when a reply shows a new claim, or that a claim has expired unused."""
+        """
+        Called with True and the GameServerData when a reply shows a new claim, and with False when
+        a reply shows that a claim has expired without a player.
+        """
 
 
 def notify(callback: Callable[..., object], *args: object) -> object:

@@ -1,6 +1,6 @@
 """
-Keep one game server registered with FleetIQ: a loop that makes one call at a time, towards the
-desired state. The desired state may change during a call; the loop looks again after each call.
+Keep one game server registered with FleetIQ: a loop that makes one call at a time, until the known
+state is the desired one. The desired state may change during a call: the loop reads it after each.
 """
 
 from __future__ import annotations
@@ -48,10 +48,11 @@ T = TypeVar("T")
 _log = Logger(namespace="fleetiq.gamelift")
 
 _JITTER = 0.1
-# A heartbeat that is this late, in seconds, goes before all other calls of the process.
+# A heartbeat that is this late, in seconds, has priority over all other calls of the process.
 _URGENT_AFTER = 2.0
 _HEALTH_REPORTS = (Step.REGISTER, Step.UTILIZE, Step.HEARTBEAT)
-# A claim expires while UTILIZE waits. Any client can cause claim checks, so they come last.
+# UTILIZE is first, because the claim expires after 60 s. Claim checks are last, because any client
+# can cause them.
 _PRIORITIES = {
     Step.UTILIZE: 0,
     Step.DEREGISTER: 1,
@@ -89,7 +90,8 @@ class Registration:
     @ivar lastReport: when FleetIQ last received a health report, in seconds of the clock.
     @ivar nextReportDue: when the next one is due.
     @ivar lastError: the last call that failed.
-    @ivar degradedSince: when the first call failed of those that no success has followed.
+    @ivar degradedSince: the time of the first failed call since the last success; None after a
+        success.
     """
 
     def __init__(
@@ -138,7 +140,7 @@ class Registration:
 
     @property
     def unhealthySince(self) -> float | None:
-        """Since when the health check fails; None if it does not."""
+        """The time of the first health check that failed; None if the last one succeeded."""
         return self._health.failingSince
 
     @property
@@ -196,8 +198,8 @@ class Registration:
 
     def isClaimed(self) -> Deferred[bool]:
         """
-        Call DescribeGameServer, at the lowest priority, and return whether a claim waits for its
-        players. It may be cancelled.
+        Call DescribeGameServer, at the lowest priority, and return whether a claim is active. It
+        may be cancelled.
         """
         return Deferred.fromCoroutine(self._isClaimed())
 
@@ -235,7 +237,7 @@ class Registration:
             step = nextStep(self.state.known, wanted)
             absent = self.state.known == Absent()
             resting = step is Step.REST
-            # Data travels with a heartbeat, so it waits while the game server is unhealthy.
+            # Data is sent with a heartbeat, so it waits while the game server is unhealthy.
             sendData = self._dataToSend is not None and self.unhealthySince is None
             if resting and (absent or (now < self.nextReportDue and not sendData)):
                 self._waiter.giveUp()
@@ -253,7 +255,7 @@ class Registration:
                 await self._wait.sleep(None)
                 continue
             failures = self.state.failures
-            result = await self._take(step, wanted)
+            result = await self._runStep(step, wanted)
             if self._givenUp:
                 return
             if self.state.failures > failures:
@@ -311,10 +313,10 @@ class Registration:
 
     # One step.
 
-    async def _take(self, step: Step, wanted: Wanted) -> StepResult:
+    async def _runStep(self, step: Step, wanted: Wanted) -> StepResult:
         self._health.reset()
         sent, before = self._clock.seconds(), self.state
-        result = await self._perform(step, before.gameServerId)
+        result = await self._callStep(step, before.gameServerId)
         outcome = result.outcome
         if isinstance(outcome, Confirmed) and step in _HEALTH_REPORTS:
             self.lastReport = sent
@@ -343,7 +345,7 @@ class Registration:
     def _scheduleReport(self, now: float) -> None:
         self.nextReportDue = now + self._heartbeat * (1 - self._rng.uniform(0, _JITTER))
 
-    async def _perform(self, step: Step, gameServerId: str) -> StepResult:
+    async def _callStep(self, step: Step, gameServerId: str) -> StepResult:
         self.calling = True
         try:
             if step is Step.REGISTER:
@@ -353,7 +355,7 @@ class Registration:
             data = self.request.data if step is Step.REGISTER else self._dataToSend
             result = await callStep(self._fleetIQ, step, gameServerId, self.request, data)
             carriesData = step in (Step.REGISTER, Step.HEARTBEAT)
-            # It may have changed during the call.
+            # setData may have been called during the call.
             if carriesData and isinstance(result.outcome, Confirmed) and data == self._dataToSend:
                 self._dataToSend = None
             return result

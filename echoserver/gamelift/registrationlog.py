@@ -1,4 +1,4 @@
-"""Log what replies have changed: the state of a registration, and its claim."""
+"""Log the changes that replies show: the state of a registration, and its claim."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Claim:
     The last claim of a registration.
 
     @ivar data: its GameServerData; None before a claim. It is never logged.
-    @ivar time: when FleetIQ took it; None if no claim waits for its players.
+    @ivar time: its LastClaimTime; None if no claim is active.
     """
 
     data: str | None = None
@@ -38,8 +38,8 @@ class Claim:
 
     def after(self, description: GameServerDescription) -> tuple[Claim, bool | None]:
         """
-        Return the claim after a reply, and what is new: True for a claim, False for one that has
-        expired without players, None for neither. What is new is logged.
+        Return the claim after a reply, and the change: True for a new claim, False for a claim that
+        has expired without a player, None for no change. A change is logged.
         """
         data = self.data if description.lastClaim is None else description.gameServerData
         if description.claimed:

@@ -87,7 +87,10 @@ class FleetIQ:
         )
 
     def utilize(self, gameServerId: str) -> Deferred[GameServerDescription]:
-        """Report UTILIZED and health. To be AVAILABLE again, deregister and register."""
+        """
+        Report UTILIZED and health. A UTILIZED game server cannot become AVAILABLE again: deregister
+        it, and register a new one.
+        """
         return self._call(
             "UpdateGameServer",
             GameServerId=gameServerId,

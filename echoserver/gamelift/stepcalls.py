@@ -1,4 +1,4 @@
-"""Call the operation of one step of a registration, and return what the end of the call means."""
+"""Call the operation of one step of a registration, and return the outcome."""
 
 from __future__ import annotations
 

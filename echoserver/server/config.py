@@ -1,4 +1,4 @@
-"""The settings of one process as values. L{echoserver.server.options} makes them."""
+"""The settings of one process as values. L{echoserver.server.options} parses them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class GameServerConfig:
     @ivar grace: time that a running session has left when the server is stopped.
     @ivar maxPlayers: connected players at most; None for no limit.
     @ivar maxPerAddress: connected players from one address at most; None for no limit.
-    @ivar acceptRate: connections a second and at once; None for no limit.
+    @ivar acceptRate: rate and burst of accepted connections; None for no limit.
     @ivar claimedOnly: if True, the first player of a session is admitted only while the claim
         status is CLAIMED.
     @ivar oneSession: if True, shut down after the first session instead of registering again.
@@ -54,7 +54,7 @@ class Settings:
 
     @ivar target: the FleetIQ to call.
     @ivar listen: one endpoint description for each game server.
-    @ivar apiRate: calls to FleetIQ a second and at once; None for no limit.
+    @ivar apiRate: rate and burst of the calls to FleetIQ; None for no limit.
     @ivar stateDir: the directory of the persisted ids; None to persist none.
     @ivar status: the endpoint description of the status port; None for no status port.
     @ivar gameServerId: a fixed game server id; None for random ids.

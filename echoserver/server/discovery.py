@@ -188,7 +188,7 @@ async def groupOf(target: AWSTarget | LocalTarget, http: HTTPClient, instanceId:
 
 
 def logTarget(target: AWSTarget | LocalTarget, region: str | None, group: str) -> None:
-    """Log which FleetIQ of AWS is used. For a local one, the first line of the log names it."""
+    """Log the FleetIQ of AWS. A local one is in the first line of the log already."""
     if isinstance(target, AWSTarget):
         _log.info(
             "{fleetIQ} in {region}, group {group}.",

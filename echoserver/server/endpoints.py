@@ -1,4 +1,4 @@
-"""Endpoint descriptions of the game ports, and the sentences for errors of listening."""
+"""Endpoint descriptions of the ports, and error messages for ports that cannot be bound."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class _ProxyBeforeTLS:
     """
     A reactor for C{haproxy:ssl:}, whose connections begin with the PROXY header, and then TLS.
 
-    Twisted's own C{haproxy:ssl:} expects the header inside TLS, where no proxy sends it.
+    Twisted's own C{haproxy:ssl:} expects the header inside TLS. No proxy sends it there.
     """
 
     def __init__(self, reactor: Any) -> None:

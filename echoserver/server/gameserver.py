@@ -1,4 +1,4 @@
-"""One game server as a Service: joins the game with its registration."""
+"""One game server as a Service: connects the game with its registration."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ def desiredState(
     Return what FleetIQ should know of a game server. Pure.
 
     @param draining: whether the game server shuts down.
-    @param deregistering: whether FleetIQ shall no longer have it, even if a session runs.
-    @param drainingSince: how many sessions had ended when FleetIQ began to drain the instance: the
-        next one that ends is the last. None while the instance does not drain.
-    @param accepting: whether connections are accepted, and the game is ready; if not, FleetIQ must
-        not offer the server.
+    @param deregistering: whether to deregister it even if a session runs.
+    @param drainingSince: the number of sessions that had ended when FleetIQ began to drain the
+        instance. The next session that ends is the last one. None while it does not drain.
+    @param accepting: whether connections are accepted and the game is ready. If not, clients must
+        not be able to claim the server.
     """
     lastEnded = drainingSince is not None and session.ended > drainingSince
     renew = not draining and drainingSince is None
@@ -78,7 +78,7 @@ class GameServer(Service):
     @param options: the options of the command line.
     @ivar finished: fires with None when the game server is deregistered, its port is closed, and
         its game has stopped.
-    @ivar exitCode: the exit code of the process that the game wants.
+    @ivar exitCode: the exit code of the process that the game has requested.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class GameServer(Service):
         self._session = Session()
         self._playerLog = PlayerLog(clock, config.logPlayers)
         self._players: dict[Player, None] = {}
-        # Those that had sent nothing when they joined, in that order.
+        # The players that had sent nothing when they joined, in the order of their join.
         self._silent: dict[Connection, None] = {}
         self._replacing = False
         self._playersByAddress = PlayersByAddress(config.maxPerAddress is not None)
@@ -156,7 +156,7 @@ class GameServer(Service):
         self._changed()
         self._shutdown.runRegistration(registration)
 
-    # What the game sees. See L{echoserver.game.GameServer}.
+    # The interface for the game. See L{echoserver.game.GameServer}.
 
     @property
     def gameServerId(self) -> str | None:
@@ -340,7 +340,7 @@ class GameServer(Service):
     def _rejection(self, claimed: bool, connection: Connection) -> bytes | None:
         """Return the message for a connection that is rejected; None if it becomes a player."""
         if connection.reason is not None:
-            return None  # it has closed in the meantime
+            return None  # it closes already
         if not claimed and not self._session.running:
             self._rejected += 1
             return self._game.claimFirstMessage
@@ -364,9 +364,10 @@ class GameServer(Service):
 
     def _replaceSilent(self, connection: Connection) -> bool:
         """
-        Have a player that has never sent a byte make room for a connection that has.
+        Disconnect a player that has never sent a byte, if a connection that has sent data needs its
+        place.
 
-        @return: whether there is room now.
+        @return: whether a place is free now.
         """
         if not connection.bytesReceived:
             return False

@@ -1,4 +1,4 @@
-"""One process of game servers: start side by side, stop in sequence."""
+"""One process of game servers: start its parts, and stop them at SIGTERM."""
 
 from __future__ import annotations
 
@@ -57,14 +57,15 @@ FLUSH_TIMEOUT = 1.0
 
 class ServerProcess(Service):
     """
-    Start side by side and stop in sequence: game servers, threads, the local FleetIQ.
+    Starts the parts of the process concurrently, and stops them in this order: game servers,
+    threads, local FleetIQ.
 
     @param makeFactory: makes the protocol factory of a game server.
     @param command: the command of twistd, for error messages.
-    @param options: the options that the game sees.
+    @param options: the options of the command line, for the game.
     @param log: the log of twistd, which this service starts; None if there is none.
     @ivar exitCode: the exit code of the process, if it is neither 0 nor a signal.
-    @ivar signalled: whether a signal has told the process to stop.
+    @ivar signalled: whether the process stops because of a signal.
     @ivar stopping: whether it stops, for any reason.
     """
 
@@ -115,7 +116,7 @@ class ServerProcess(Service):
         ]
 
     def setServiceParent(self, parent: Any) -> None:
-        """Join the application of twistd, whose log is then ours."""
+        """Attach to the application of twistd, and give it the log observer of L{RunnerLog}."""
         self._runnerLog.addTo(parent)
         super().setServiceParent(parent)
 
@@ -280,7 +281,7 @@ class ServerProcess(Service):
     def _registeredOne(self, pageURL: str | None, playCommand: str) -> None:
         self._registered += 1
         if self._registered == len(self._servers):
-            # If the virtual environment is not activated, the command is beside our Python.
+            # If the virtual environment is not activated, the command is beside the interpreter.
             beside = Path(sys.executable).with_name("fleetiq")
             fleetiq = "fleetiq" if which("fleetiq") else os.path.relpath(beside)
             if pageURL is not None:
@@ -328,7 +329,7 @@ class ServerProcess(Service):
             self.exitCode = code
             self._stopReactor()
         else:
-            # Its page shows what happened, also after an interruption that was tried out.
+            # The page of the local FleetIQ stays available: it shows the events until now.
             _log.info(
                 "All game servers are shut down. The local FleetIQ stays at {url}: press Ctrl-C, or"
                 " send SIGTERM, to end it.",
@@ -366,8 +367,8 @@ class ServerProcess(Service):
 
     async def _yieldToReactor(self) -> None:
         """
-        Serve players between two of many game servers. If the reactor is late, the API threads need
-        the processor: wait twice the delay.
+        Return to the reactor between two game servers, so that it serves players. If it is late,
+        the threads use the processor: wait twice the delay.
         """
         began = self._reactor.seconds()
         await deferLater(self._reactor, BETWEEN_SERVERS)

@@ -1,4 +1,4 @@
-"""Make the registration of each game server, and own what they share towards FleetIQ."""
+"""Make the registration of each game server, with the rate limiter and id store of the process."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from echoserver.server.gameserver import GameServer
 
 _log = Logger(namespace="fleetiq.server")
 
-# Replies are the only source of claims: with the session policy "claim" they must be frequent.
+# Seconds. A claim is only seen in a reply, so the session policy "claim" needs frequent heartbeats.
 CLAIM_POLICY_HEARTBEAT = 10.0
 
 
@@ -47,9 +47,9 @@ class Registrar:
 
     @param inThread: runs file I/O in a thread.
     @param registered: called when FleetIQ has confirmed the first registration of a game server.
-    @param refused: called with a message if FleetIQ refuses for good before that; returns whether
-        to give up.
-    @ivar degraded: whether calls of the game servers fail.
+    @param refused: called with a message if FleetIQ refuses permanently before that. If it returns
+        True, the registration ends.
+    @ivar degraded: records failing calls of the game servers.
     """
 
     def __init__(
@@ -81,7 +81,11 @@ class Registrar:
         self._warnOfLateHeartbeats()
 
     def register(self, gameServer: GameServer, instance: Instance, index: int) -> None:
-        """Register a game server that listens already. C{index} counts those of the process."""
+        """
+        Register a game server that listens already.
+
+        @param index: its number in the process, from 0.
+        """
         settings = self._settings
         template = settings.connectionInfo
         request = RegistrationRequest(

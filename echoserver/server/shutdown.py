@@ -1,4 +1,7 @@
-"""Shut one game server down: drain, close its port, close its players, deregister."""
+"""
+Shut one game server down, at SIGTERM or before its instance ends: drain it, close its port,
+disconnect its players, deregister it.
+"""
 
 from __future__ import annotations
 
@@ -25,20 +28,19 @@ ABORT_AFTER = 1.0
 
 class Shutdown:
     """
-    The shutdown of one game server. It happens once; if it is requested again, the earlier
-    deadline counts.
+    The shutdown of one game server. It happens once. If it is requested again, the earlier deadline
+    applies.
 
-    An idle game server is deregistered first and its port closes when that is confirmed, because it
-    may just have been claimed. A game server with a session closes its port first, waits for the
-    session to end, closes its players, and is deregistered then.
+    An idle game server is deregistered first, and its port closes when that is confirmed, because
+    until then clients can claim it. A game server with a session closes its port first. It waits
+    for the end of the session, disconnects the players, and is deregistered then.
 
     @param sessionRuns: returns whether a session runs.
     @param closeAll: closes all connections, with a reason, within seconds.
     @param changed: called when L{draining} or L{deregistering} has changed.
     @ivar port: the game port; None before it is bound, and once it closes.
-    @ivar draining: whether the shutdown has begun: a lost registration is not renewed.
-    @ivar deregistering: whether FleetIQ shall no longer have the game server, even if a session
-        runs.
+    @ivar draining: whether the shutdown has begun. Then a lost registration is not renewed.
+    @ivar deregistering: whether to deregister the game server even if a session runs.
     @ivar finished: fires with None when the game server is deregistered and its port is closed.
     """
 
@@ -67,7 +69,7 @@ class Shutdown:
         self.finished: Deferred[None] = Deferred()
 
     def runRegistration(self, registration: Registration) -> None:
-        """Start the registration that is to be ended by the shutdown."""
+        """Start the registration. The shutdown ends it."""
         self._registration = registration
         self._running = registration.run().addErrback(self._registrationFailed)
         self._running.addCallback(lambda _: self._wait.wake())
@@ -77,8 +79,8 @@ class Shutdown:
         Begin the shutdown.
 
         @param grace: seconds that a running session has to end.
-        @param retryFor: seconds in which DeregisterGameServer is repeated before the limits of the
-            last call apply.
+        @param retryFor: seconds in which a failed DeregisterGameServer is repeated. After them, the
+            limits of 8 s and 3 s apply.
         """
         now = self._clock.seconds()
         self._graceEnds = min(self._graceEnds, now + grace)
@@ -104,7 +106,7 @@ class Shutdown:
         self._wait.wake()
 
     def sessionChanged(self) -> None:
-        """Look again whether a session runs."""
+        """Check again whether a session runs."""
         self._wait.wake()
 
     def _registrationFailed(self, failure: Failure) -> None:
@@ -143,8 +145,8 @@ class Shutdown:
 
     async def _deregister(self) -> None:
         """
-        Deregister. While there is time, failed calls are repeated, unless a player arrives. Then
-        the limits apply: 8 s for a call in flight, 3 s after it.
+        Deregister. Within C{retryFor} seconds failed calls are repeated, unless a session starts.
+        Then the limits apply: 8 s for a call in flight, and 3 s for DeregisterGameServer.
         """
         if self._registration is None or self._running is None:
             self._setDeregistering()

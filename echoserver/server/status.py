@@ -38,7 +38,7 @@ class GameServerStatus:
     @ivar lastError: why the last failed call failed, as a sentence.
     @ivar lastErrorTime: when it failed.
     @ivar degradedSince: when the first call failed after the last success; None after a success.
-    @ivar unhealthySince: since when the game's health check fails; None if the game is healthy.
+    @ivar unhealthySince: the time of the first failed health check; None if the game is healthy.
     """
 
     port: int
@@ -82,7 +82,7 @@ class GameServerStatus:
 def withRegistration(
     status: GameServerStatus, registration: Registration | None
 ) -> GameServerStatus:
-    """Return the status with the fields that the registration knows, if there is one."""
+    """Return the status with the fields of the registration, if there is one."""
     if registration is None:
         return status
     known, error = registration.state.known, registration.lastError

@@ -160,7 +160,7 @@ class _Page(Resource):
 class _StatusRequest(LocalOnlyRequest):
     """
     A request to the status port. Host may be any IP address, because health checks come from other
-    machines. Only a host name can be made to resolve to this one.
+    machines. A host name is rejected, because any site can let its name resolve to this machine.
     """
 
     ownHosts = "localhost or an address"

@@ -19,7 +19,7 @@ from echoserver.ec2.identity import (
     templateValues,
 )
 from echoserver.ec2.metadata import InstanceMetadata, NoIdentity, serviceURL
-from tests.awsdoubles import INSTANCE_ID, MetadataService, told
+from tests.awsdoubles import INSTANCE_ID, MetadataService, logLines
 from tests.metadatadoubles import ALL_ITEMS, MetadataTestCase
 
 
@@ -74,7 +74,7 @@ class TemplateTests(MetadataTestCase):
                 f"ConnectionInfo has the private address {expected} ({path}): this instance has no"
                 " public address. Players must be in its network."
             )
-            self.assertEqual(told(events), [warning] if private else [])
+            self.assertEqual(logLines(events), [warning] if private else [])
             del items[path]
         metadata = self.metadata(MetadataService(items))
         values = templateValues(metadata, INSTANCE_ID, ConnectionInfoTemplate("{host}"))

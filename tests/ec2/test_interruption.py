@@ -20,7 +20,7 @@ from echoserver.ec2.interruption import (
 )
 from echoserver.ec2.metadata import RESPONSE_TIMEOUT, InstanceMetadata, NoMetadata
 from echoserver.ec2.notices import PATHS, InstanceStatus, NoticeKind
-from tests.awsdoubles import METADATA, MetadataService, told
+from tests.awsdoubles import METADATA, MetadataService, logLines
 from tests.doubles import LongRandom
 
 SPOT, REBALANCE, LIFECYCLE, MAINTENANCE = PATHS
@@ -110,7 +110,7 @@ class PollerTestCase(SynchronousTestCase):
 
     def lines(self, events: Sequence[LogEvent]) -> list[str]:
         """Return the log lines of the poller."""
-        return told([each for each in events if each["log_namespace"] == "fleetiq.ec2"])
+        return logLines([each for each in events if each["log_namespace"] == "fleetiq.ec2"])
 
     def calls(self) -> list[tuple[object, ...]]:
         """Return the calls of the game servers, which are the same for both."""

@@ -8,7 +8,7 @@ from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from echoserver.game.admission import CALL_INTERVAL, CHECK_TIMEOUT, ClaimCheck, overLimit
-from tests.awsdoubles import told
+from tests.awsdoubles import logLines
 from tests.doubles import callFailed
 
 
@@ -103,7 +103,7 @@ class ClaimCheckTests(SynchronousTestCase):
         with capturedLogs() as events:
             self.clock.advance(CHECK_TIMEOUT)
         self.assertFalse(self.successResultOf(check))
-        [line] = told(events)
+        [line] = logLines(events)
         self.assertTrue(line.endswith(" the claim check failed: no result within 5 s"), line)
         self.calls[0].callback(True)
 

@@ -354,7 +354,7 @@ class CloseTests(ConnectionsTestCase):
         self.successResultOf(self.closeAll(1.0))
 
     def test_idle(self) -> None:
-        """A player that sends nothing is disconnected; one that sends, or closes already, is not."""
+        """A player that sends nothing is closed; one that sends, or closes already, is not."""
         silent = self.connect(flushed=False, idleTimeout=60.0)
         sending, closing = (self.connectAnother(flushed=False) for _ in range(2))
         silent.protocol.dataReceived(b"hello")

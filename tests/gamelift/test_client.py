@@ -18,7 +18,7 @@ from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from echoserver.gamelift.client import (
-    MOST_THREADS,
+    MAX_THREADS,
     THREADS,
     Client,
     EndpointConfig,
@@ -35,10 +35,10 @@ from tests.awsdoubles import (
     FakeClient,
     FakeSession,
     LoopbackEndpoint,
-    atOnce,
     gameLiftWith,
+    inThisThread,
     localSession,
-    told,
+    logLines,
 )
 
 T = TypeVar("T")
@@ -73,11 +73,11 @@ class ClientTests(SynchronousTestCase):
             (400, "LimitExceededException"),
         ]:
             self.endpoint.requests.clear()
-            self.endpoint.refuses(status, code)
+            self.endpoint.setError(status, code)
             self.failureResultOf(gameLiftWith(self.client).call("RegisterGameServer", **REGISTER))
             self.assertEqual(len(self.endpoint.requests), 1)
         self.endpoint.requests.clear()
-        self.endpoint.answer = b""
+        self.endpoint.response = b""
         self.failureResultOf(gameLiftWith(self.client).call("RegisterGameServer", **REGISTER))
         self.assertEqual(len(self.endpoint.requests), 1)
 
@@ -113,7 +113,7 @@ class CallTests(SynchronousTestCase):
         client = FakeClient({"ResponseMetadata": {"RequestId": "an-id"}})
         with capturedLogs() as events:
             gameLiftWith(client).call("RegisterGameServer", **REGISTER)
-        self.assertEqual(told(events), ["RegisterGameServer took 0 ms, request id an-id."])
+        self.assertEqual(logLines(events), ["RegisterGameServer took 0 ms, request id an-id."])
         self.assertNotIn("secret", repr(events))
 
     def test_logOfFailure(self) -> None:
@@ -126,7 +126,7 @@ class CallTests(SynchronousTestCase):
         with capturedLogs() as events:
             call = gameLiftWith(Failing()).call("RegisterGameServer", **REGISTER)
         self.failureResultOf(call, CallFailed)
-        (line,) = told(events)
+        (line,) = logLines(events)
         self.assertIn("RegisterGameServer failed after 0 ms: ", line)
         self.assertNotIn("secret", repr(events))
 
@@ -135,7 +135,7 @@ class CallTests(SynchronousTestCase):
         client = FakeClient({"ResponseMetadata": {"RequestId": "\x1b[2J\n" + "x" * 10_000}})
         with capturedLogs() as events:
             gameLiftWith(client).call("RegisterGameServer", **REGISTER)
-        (line,) = told(events)
+        (line,) = logLines(events)
         self.assertIn("request id \\x1b[2J xxx", line)
         self.assertLess(len(line), 200)
 
@@ -247,7 +247,7 @@ class OpenTests(SynchronousTestCase):
             opened = self.gameLift.open("eu-west-3")
             self.work()
             self.opened = opened
-        self.lines = told(events)
+        self.lines = logLines(events)
 
     def makeClient(self, *_: object) -> Client:
         self.attempts += 1
@@ -356,7 +356,7 @@ class EnvironmentTests(SynchronousTestCase):
             made.append(openClient(*args))
             return made[0]
 
-        gameLift = GameLift(Clock(), atOnce, where, client=client)
+        gameLift = GameLift(Clock(), inThisThread, where, client=client)
         region = self.successResultOf(gameLift.region())
         self.successResultOf(gameLift.open(region))
         return region, made[0]
@@ -390,7 +390,7 @@ class EnvironmentTests(SynchronousTestCase):
         """For a local FleetIQ, no variable or file of AWS and no proxy is read."""
         endpoint = LoopbackEndpoint()
         self.addCleanup(endpoint.close)
-        endpoint.says(200, {"GameServer": {"GameServerId": "server"}})
+        endpoint.setResponse(200, {"GameServer": {"GameServerId": "server"}})
         self.setInvalid()
         region, client = self.opened(EndpointConfig(endpoint=endpoint.url, local=True))
         self.assertEqual(region, "us-east-1")
@@ -405,7 +405,7 @@ class EnvironmentTests(SynchronousTestCase):
         """For AWS, the same settings are an error."""
         self.setInvalid()
         failure = self.failureResultOf(
-            GameLift(Clock(), atOnce, EndpointConfig()).region(), CallFailed
+            GameLift(Clock(), inThisThread, EndpointConfig()).region(), CallFailed
         )
         self.assertTrue(str(failure.value).startswith("boto3 did not start: "))
 
@@ -435,7 +435,7 @@ class EnvironmentTests(SynchronousTestCase):
         """The error for a missing profile names it, and has a hint."""
         self.setEnvironment(AWS_PROFILE="nowhere")
         failure = self.failureResultOf(
-            GameLift(Clock(), atOnce, EndpointConfig()).region(), CallFailed
+            GameLift(Clock(), inThisThread, EndpointConfig()).region(), CallFailed
         )
         self.assertEqual(
             str(failure.value),
@@ -448,7 +448,7 @@ class EnvironmentTests(SynchronousTestCase):
     def test_noRegion(self) -> None:
         """Without a region, there is an error with a hint."""
         self.setEnvironment(AWS_ACCESS_KEY_ID="key", AWS_SECRET_ACCESS_KEY="secret")
-        gameLift = GameLift(Clock(), atOnce, EndpointConfig())
+        gameLift = GameLift(Clock(), inThisThread, EndpointConfig())
         self.assertIsNone(self.successResultOf(gameLift.region()))
         failure = self.failureResultOf(gameLift.open(None), CallFailed)
         self.assertEqual(
@@ -463,7 +463,7 @@ class EnvironmentTests(SynchronousTestCase):
             AWS_SECRET_ACCESS_KEY="secret",
             AWS_ENDPOINT_URL_GAMELIFT="nonsense",
         )
-        gameLift = GameLift(Clock(), atOnce, EndpointConfig(region="us-east-1"))
+        gameLift = GameLift(Clock(), inThisThread, EndpointConfig(region="us-east-1"))
         self.successResultOf(gameLift.region())
         failure = self.failureResultOf(gameLift.open("us-east-1"), CallFailed)
         self.assertEqual(
@@ -519,7 +519,7 @@ class DaemonThreadPoolTests(SynchronousTestCase):
     def test_sizes(self) -> None:
         """A thread for each game server, within limits; and all of them, if asked."""
         sizes = [IdleExitThreadPool(gameServers).max for gameServers in (1, 30, 500)]
-        self.assertEqual(sizes, [THREADS, 30, MOST_THREADS])
+        self.assertEqual(sizes, [THREADS, 30, MAX_THREADS])
         pool = IdleExitThreadPool(500)
         for gameServers in (500, 1):
             pool.widen(gameServers)

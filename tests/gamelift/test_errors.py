@@ -46,7 +46,7 @@ class OutcomeTests(SynchronousTestCase):
 
     def test_reply(self) -> None:
         """A valid reply is returned without the metadata of the response."""
-        self.endpoint.says(200, {"GameServer": {"GameServerId": "server"}})
+        self.endpoint.setResponse(200, {"GameServer": {"GameServerId": "server"}})
         reply = self.successResultOf(gameLiftWith(self.client).call("DescribeGameServer", **ONE))
         self.assertEqual(reply, {"GameServer": {"GameServerId": "server"}})
 
@@ -67,7 +67,7 @@ class OutcomeTests(SynchronousTestCase):
             (499, "ClientClosedRequest", False),
         ]:
             with self.subTest(code):
-                self.endpoint.refuses(status, code)
+                self.endpoint.setError(status, code)
                 error = self.failed()
                 self.assertMeans(error, retry=retry, mayHaveHappened=False)
                 self.assertEqual(error.code, code)
@@ -81,12 +81,12 @@ class OutcomeTests(SynchronousTestCase):
             ("OutOfCapacityException", OutOfCapacityException),
             ("InvalidRequestException", CallFailed),
         ]:
-            self.endpoint.refuses(400, code)
+            self.endpoint.setError(400, code)
             self.assertIs(type(self.failed()), errorClass)
 
     def test_hint(self) -> None:
         """The error for a missing permission names the permission."""
-        self.endpoint.refuses(400, "AccessDeniedException", "User is not authorized.")
+        self.endpoint.setError(400, "AccessDeniedException", "User is not authorized.")
         self.assertEqual(
             str(self.failed()),
             "RegisterGameServer was refused: AccessDeniedException: User is not authorized."
@@ -95,21 +95,21 @@ class OutcomeTests(SynchronousTestCase):
 
     def test_page(self) -> None:
         """A page with status 403 is not retried. The sentence has only its beginning."""
-        self.endpoint.says(403, b"<html>\n<p>" + b"no way\n" * 1000)
+        self.endpoint.setResponse(403, b"<html>\n<p>" + b"no way\n" * 1000)
         error = self.failed()
         self.assertMeans(error, retry=False, mayHaveHappened=False)
         self.assertLess(len(str(error)), 400)
 
     def test_page404(self) -> None:
         """A page with status 404 does not mean that the game server does not exist."""
-        self.endpoint.says(404, b"<html>")
+        self.endpoint.setResponse(404, b"<html>")
         self.assertIs(type(self.failed()), CallFailed)
 
     def test_serverErrors(self) -> None:
         """A call with status 5xx may have happened, with a body or without."""
         for body in (b'{"__type": "InternalServiceException"}', b"<html>", b""):
             for status in (500, 502, 503, 504):
-                self.endpoint.says(status, body)
+                self.endpoint.setResponse(status, body)
                 error = self.failed()
                 self.assertMeans(error, retry=True, mayHaveHappened=True)
                 self.assertNotIn("refused", str(error))
@@ -123,7 +123,7 @@ class OutcomeTests(SynchronousTestCase):
             b'{"GameServer": {"RegistrationTime": "soon"}}',
             b"\xff\xfe",
         ):
-            self.endpoint.says(200, body)
+            self.endpoint.setResponse(200, body)
             error = self.failed()
             self.assertMeans(error, retry=True, mayHaveHappened=True)
             self.assertEqual(error.code, "unreadable")
@@ -131,12 +131,12 @@ class OutcomeTests(SynchronousTestCase):
     def test_garbage(self) -> None:
         """A page or an empty body with status 200 may have happened too."""
         for body in (b"<html>", b""):
-            self.endpoint.says(200, body)
+            self.endpoint.setResponse(200, body)
             self.assertMeans(self.failed(), retry=True, mayHaveHappened=True)
 
     def test_hostileCode(self) -> None:
         """A code and a message of an endpoint are escaped and cut. The label is "other"."""
-        self.endpoint.refuses(400, "\x1b[2J\u202e" + "x" * 10_000, "\x1b]0;title\x07\r\nline")
+        self.endpoint.setError(400, "\x1b[2J\u202e" + "x" * 10_000, "\x1b]0;title\x07\r\nline")
         error = self.failed()
         self.assertTrue(str(error).isprintable(), repr(str(error)))
         self.assertIn("\\x1b[2J\\u202exxx", str(error))
@@ -154,9 +154,9 @@ class OutcomeTests(SynchronousTestCase):
             {"__type": None},
             {"message": {"x": "\x1b"}},
         ):
-            self.endpoint.says(400, body)
+            self.endpoint.setResponse(400, body)
             self.assertTrue(str(self.failed()).isprintable())
-        self.endpoint.answer = (
+        self.endpoint.response = (
             b"HTTP/1.1 400 \x1b[31mBad\r\nx-amzn-query-error: \x1b[2J;Sender\r\n"
             b"x-amzn-errortype: \x1b[2J\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}"
         )
@@ -166,11 +166,11 @@ class OutcomeTests(SynchronousTestCase):
         """If the connection ends before the reply does, the call may have happened."""
         for resets in (False, True):
             self.endpoint.resets = resets
-            self.endpoint.answer = b""
+            self.endpoint.response = b""
             self.assertMeans(self.failed(), retry=True, mayHaveHappened=True)
-        self.endpoint.says(200, b'{"GameServer": {', short=50)
+        self.endpoint.setResponse(200, b'{"GameServer": {', short=50)
         self.assertMeans(self.failed(), retry=True, mayHaveHappened=True)
-        self.endpoint.answer = b"SSH-2.0-no-http\r\n"
+        self.endpoint.response = b"SSH-2.0-no-http\r\n"
         self.assertMeans(self.failed(), retry=True, mayHaveHappened=True)
 
     def test_silence(self) -> None:

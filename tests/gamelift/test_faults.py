@@ -17,7 +17,7 @@ from echoserver.gamelift.registration import Registration
 from echoserver.gamelift.service import FleetIQ, RegistrationRequest
 from echoserver.local.testing import RunningFleetIQ
 from echoserver.ratelimit import RateLimiter
-from tests.awsdoubles import gameLiftWith, localSession, told
+from tests.awsdoubles import gameLiftWith, localSession, logLines
 from tests.doubles import LongRandom
 
 REGISTER, UPDATE, DEREGISTER = "RegisterGameServer", "UpdateGameServer", "DeregisterGameServer"
@@ -227,14 +227,14 @@ class LaterTests(FaultsTestCase):
         with capturedLogs() as events:
             for _ in range(20):
                 self.retry()
-        lines = [line for line in told(events) if line.startswith("FleetIQ calls fail since ")]
+        lines = [line for line in logLines(events) if line.startswith("FleetIQ calls fail since ")]
         self.assertEqual(len(lines), 10)
         self.assertIn("Allow gamelift:UpdateGameServer", lines[-1])
         self.assertEqual((self.refusals, self.there), ([], {self.gameServerId: "AVAILABLE"}))
         self.fleet.endFaults()
         with capturedLogs() as events:
             self.retry()
-        self.assertIn("FleetIQ calls succeed again", "\n".join(told(events)))
+        self.assertIn("FleetIQ calls succeed again", "\n".join(logLines(events)))
         self.assertRegistered(Utilized(1), "UTILIZED")
 
     def test_noEndpoint(self) -> None:

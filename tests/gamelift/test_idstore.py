@@ -15,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from echoserver.gamelift.idstore import MAX_FILE, IdStore, prepare
 from echoserver.gamelift.service import RegistrationRequest
-from tests.awsdoubles import INSTANCE_ID, atOnce, told
+from tests.awsdoubles import INSTANCE_ID, inThisThread, logLines
 
 US = RegistrationRequest(INSTANCE_ID, "localhost:5000", 5000)
 DRAWN = f"{INSTANCE_ID}-5000-abcdefghij"
@@ -28,13 +28,13 @@ class IdStoreTestCase(SynchronousTestCase):
         self.folder = Path(self.mktemp())
         prepare(self.folder)
         self.clock = Clock()
-        self.store = IdStore(self.clock, self.folder, "group", atOnce)
+        self.store = IdStore(self.clock, self.folder, "group", inThisThread)
 
     def left(self, identity: RegistrationRequest = US, group: str = "group") -> str | None:
         """Return the id that another process loads."""
         with capturedLogs() as events:
-            left = IdStore(self.clock, self.folder, group, atOnce).load(identity)
-        self.lines = told(events)
+            left = IdStore(self.clock, self.folder, group, inThisThread).load(identity)
+        self.lines = logLines(events)
         return left
 
 
@@ -315,7 +315,7 @@ class WriteTests(IdStoreTestCase):
         with capturedLogs() as events:
             self.store.save(US, DRAWN)
             self.finish()
-        [line] = told(events)
+        [line] = logLines(events)
         self.assertIn(f"Cannot store game server ids in {self.folder}: ", line)
         self.folder.mkdir()
         self.store.save(US, DRAWN)
@@ -335,8 +335,8 @@ class PrepareTests(SynchronousTestCase):
 
     def test_refused(self) -> None:
         """A folder that cannot be written is an error with a sentence."""
-        taken = Path(self.mktemp())
-        taken.touch()
-        for folder in (taken, taken / "below", Path("nul\0")):
+        path = Path(self.mktemp())
+        path.touch()
+        for folder in (path, path / "below", Path("nul\0")):
             error = self.assertRaises(ValueError, prepare, folder)
             self.assertRegex(str(error), r"^cannot write in '.*' \(.+\): name a folder that this ")

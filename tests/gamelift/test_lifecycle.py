@@ -55,14 +55,14 @@ def wanted(
     session: Session,
     known: Known,
     *,
-    leaving: bool = False,
+    terminating: bool = False,
     drainingSince: int | None = None,
     accepting: bool = True,
 ) -> Wanted:
     """Return the wanted state for C{known}."""
     desired = desiredState(
         session,
-        draining=leaving,
+        draining=terminating,
         deregistering=False,
         drainingSince=drainingSince,
         accepting=accepting,
@@ -76,15 +76,15 @@ class TableTests(SynchronousTestCase):
     def test_table(self) -> None:
         """Each pair of a known and a wanted state has its step."""
         rest, register, utilize = Step.REST, Step.REGISTER, Step.UTILIZE
-        beat, leave, inspect = Step.HEARTBEAT, Step.DEREGISTER, Step.INSPECT
+        heartbeat, deregister, inspect = Step.HEARTBEAT, Step.DEREGISTER, Step.INSPECT
         table: dict[Known, tuple[Step, Step, Step]] = {
             Absent(): (rest, register, register),
-            Available(): (leave, rest, utilize),
-            ONE: (leave, leave, rest),
-            TWO: (leave, leave, leave),
-            UtilizedExternally(0.0): (leave, rest, rest),
-            Unknown(None): (leave, beat, beat),
-            Unknown(ONE): (leave, beat, beat),
+            Available(): (deregister, rest, utilize),
+            ONE: (deregister, deregister, rest),
+            TWO: (deregister, deregister, deregister),
+            UtilizedExternally(0.0): (deregister, rest, rest),
+            Unknown(None): (deregister, heartbeat, heartbeat),
+            Unknown(ONE): (deregister, heartbeat, heartbeat),
             Conflict(): (inspect, inspect, inspect),
         }
         wants: tuple[Wanted, ...] = (Absent(), Available(), ONE)
@@ -119,13 +119,13 @@ class WantedTests(SynchronousTestCase):
 
     def test_shutdown(self) -> None:
         """During a shutdown, a running session goes on. Without one, absent is wanted."""
-        self.assertEqual(Absent(), wanted(sessions(3, 0), Available(), leaving=True))
-        self.assertEqual(Utilized(3), wanted(sessions(3, 1), Available(), leaving=True))
+        self.assertEqual(Absent(), wanted(sessions(3, 0), Available(), terminating=True))
+        self.assertEqual(Utilized(3), wanted(sessions(3, 1), Available(), terminating=True))
 
     def test_lostDuringShutdown(self) -> None:
         """A registration that is lost during the shutdown is not renewed, even in a session."""
         for session in (sessions(3, 1), sessions(3, 0)):
-            self.assertEqual(Absent(), wanted(session, Absent(), leaving=True))
+            self.assertEqual(Absent(), wanted(session, Absent(), terminating=True))
             self.assertEqual(Absent(), wanted(session, Absent(), drainingSince=3))
 
     def test_drainingIdle(self) -> None:
@@ -152,17 +152,17 @@ class WantedTests(SynchronousTestCase):
         players = data.draw(st.integers(0, 2))
         session = sessions(data.draw(st.integers(int(players > 0), 4)), players)
         since = data.draw(st.none() | st.integers(0, session.ended))
-        leaving = data.draw(st.booleans())
+        terminating = data.draw(st.booleans())
         known = data.draw(st.sampled_from(KNOWNS))
-        want = wanted(session, known, leaving=leaving, drainingSince=since)
-        if leaving or since is not None:
+        want = wanted(session, known, terminating=terminating, drainingSince=since)
+        if terminating or since is not None:
             self.assertNotEqual(Step.REGISTER, nextStep(known, want))
         if session.running and known != Absent():
             self.assertEqual(Utilized(session.number), want)
         if not session.running:
             self.assertNotIsInstance(want, Utilized)
-            self.assertFalse(leaving and want != Absent())
-            self.assertFalse(since is None and not leaving and want != Available())
+            self.assertFalse(terminating and want != Absent())
+            self.assertFalse(since is None and not terminating and want != Available())
 
 
 class ClaimTests(SynchronousTestCase):
@@ -223,9 +223,9 @@ class AfterTests(SynchronousTestCase):
         gone, conflict, refused = Outcome.GONE, Outcome.CONFLICT, Outcome.REFUSED
         lost, forbidden = Outcome.LOST, Outcome.FORBIDDEN
         free, busy = Confirmed(utilized=False), Confirmed(utilized=True)
-        strange = Confirmed(utilized=False, ours=False)
-        register, utilize, beat = Step.REGISTER, Step.UTILIZE, Step.HEARTBEAT
-        leave, inspect = Step.DEREGISTER, Step.INSPECT
+        foreign = Confirmed(utilized=False, ours=False)
+        register, utilize, heartbeat = Step.REGISTER, Step.UTILIZE, Step.HEARTBEAT
+        deregister, inspect = Step.DEREGISTER, Step.INSPECT
         table: list[tuple[Known, Step, Confirmed | Outcome, Known, str, int]] = [
             (Absent(), register, free, Available(), "old", 3),
             (Absent(), register, busy, UtilizedExternally(1000.0), "old", 0),
@@ -239,34 +239,34 @@ class AfterTests(SynchronousTestCase):
             (Available(), utilize, lost, Unknown(ONE), "old", 4),
             (Available(), utilize, refused, Available(), "old", 4),
             (Available(), utilize, gone, Absent(), "new", 3),
-            (Available(), beat, free, Available(), "old", 3),
-            (Available(), beat, busy, UtilizedExternally(1000.0), "old", 0),
-            (Available(), beat, lost, Available(), "old", 4),
-            (ONE, beat, busy, ONE, "old", 0),
-            (ONE, beat, free, Available(), "old", 3),
-            (UtilizedExternally(7.0), beat, busy, UtilizedExternally(7.0), "old", 0),
-            (Unknown(ONE), beat, busy, ONE, "old", 0),
-            (Unknown(ONE), beat, free, Available(), "old", 3),
-            (Unknown(None), beat, busy, UtilizedExternally(1000.0), "old", 0),
-            (Unknown(ONE), beat, lost, Unknown(ONE), "old", 4),
-            (Unknown(ONE), beat, gone, Absent(), "new", 3),
-            (TWO, leave, gone, Absent(), "new", 3),
-            (TWO, leave, lost, Unknown(TWO), "old", 4),
-            (UtilizedExternally(7.0), leave, lost, Unknown(UtilizedExternally(7.0)), "old", 4),
-            (Available(), leave, lost, Unknown(None), "old", 4),
-            (Unknown(TWO), leave, lost, Unknown(TWO), "old", 4),
-            (TWO, leave, forbidden, TWO, "old", 6),
+            (Available(), heartbeat, free, Available(), "old", 3),
+            (Available(), heartbeat, busy, UtilizedExternally(1000.0), "old", 0),
+            (Available(), heartbeat, lost, Available(), "old", 4),
+            (ONE, heartbeat, busy, ONE, "old", 0),
+            (ONE, heartbeat, free, Available(), "old", 3),
+            (UtilizedExternally(7.0), heartbeat, busy, UtilizedExternally(7.0), "old", 0),
+            (Unknown(ONE), heartbeat, busy, ONE, "old", 0),
+            (Unknown(ONE), heartbeat, free, Available(), "old", 3),
+            (Unknown(None), heartbeat, busy, UtilizedExternally(1000.0), "old", 0),
+            (Unknown(ONE), heartbeat, lost, Unknown(ONE), "old", 4),
+            (Unknown(ONE), heartbeat, gone, Absent(), "new", 3),
+            (TWO, deregister, gone, Absent(), "new", 3),
+            (TWO, deregister, lost, Unknown(TWO), "old", 4),
+            (UtilizedExternally(7.0), deregister, lost, Unknown(UtilizedExternally(7.0)), "old", 4),
+            (Available(), deregister, lost, Unknown(None), "old", 4),
+            (Unknown(TWO), deregister, lost, Unknown(TWO), "old", 4),
+            (TWO, deregister, forbidden, TWO, "old", 6),
             (Conflict(), inspect, free, Available(), "old", 3),
             (Conflict(), inspect, busy, UtilizedExternally(1000.0), "old", 3),
-            (Conflict(), inspect, strange, Absent(), "new", 3),
+            (Conflict(), inspect, foreign, Absent(), "new", 3),
             (Conflict(), inspect, gone, Absent(), "old", 4),
             (Conflict(), inspect, lost, Conflict(), "old", 4),
         ]
-        for known, step, outcome, then, gameServerId, failures in table:
-            came = self.after(known, step, outcome)
+        for known, step, outcome, expected, gameServerId, failures in table:
+            result = self.after(known, step, outcome)
             self.assertEqual(
-                (then, gameServerId, failures),
-                (came.known, came.gameServerId, came.failures),
+                (expected, gameServerId, failures),
+                (result.known, result.gameServerId, result.failures),
                 (known, step, outcome),
             )
 
@@ -290,9 +290,9 @@ class AfterTests(SynchronousTestCase):
 
     def test_lostEarly(self) -> None:
         """A registration that is lost before its first heartbeat counts as a failure."""
-        young = self.after(Available(), Step.UTILIZE, Outcome.GONE, since=0.0, now=59.9)
+        early = self.after(Available(), Step.UTILIZE, Outcome.GONE, since=0.0, now=59.9)
         old = self.after(Available(), Step.UTILIZE, Outcome.GONE, since=0.0, now=60.0)
-        self.assertEqual([4, 3], [young.failures, old.failures])
+        self.assertEqual([4, 3], [early.failures, old.failures])
 
     def test_registeredSince(self) -> None:
         """C{since} is the time of Register. It is None for the next attempt."""
@@ -373,13 +373,13 @@ FAULTS = (
     "lost before",
     "lost after",
     "late",
-    "forgotten",
+    "dropped",
     "other server",
     "utilized externally",
 )
 
 
-class Life:
+class Loop:
     """The loop of a registration on the pure functions, with L{FleetIQ}, and checks."""
 
     def __init__(self, test: SynchronousTestCase) -> None:
@@ -390,11 +390,11 @@ class Life:
         self.drawn = 0
         self.unpaused = 0
 
-    def towards(self, want: Wanted, fault: str, *, beat: bool = False) -> bool:
+    def towards(self, want: Wanted, fault: str, *, heartbeatDue: bool = False) -> bool:
         """Take the next step. Return False if there is none."""
         known = settle(self.registration.known, want, self.now)
         step = nextStep(known, want)
-        if step is Step.REST and beat and known != Absent():
+        if step is Step.REST and heartbeatDue and known != Absent():
             step = Step.HEARTBEAT
         before = RegistrationState(
             self.registration.gameServerId,
@@ -411,7 +411,7 @@ class Life:
         self.registration = after(
             before, step, want, outcome, self.now, HEARTBEAT, f"id-{self.drawn}"
         )
-        self.forget(step, before.gameServerId, outcome)
+        self.dropLateCalls(step, before.gameServerId, outcome)
         failed = self.registration.failures > before.failures
         self.unpaused = 0 if failed else self.unpaused + 1
         self.now += 0.1 + (backoff(self.registration.failures, 1.0) if failed else 0.0)
@@ -442,7 +442,7 @@ class Life:
             case "late":
                 self.fleet.pending.append((step, gameServerId))
                 return Outcome.LOST
-            case "forgotten":
+            case "dropped":
                 self.fleet.servers.pop(gameServerId, None)
             case "other server" if step is Step.REGISTER and gameServerId not in self.fleet.servers:
                 self.fleet.others.add(gameServerId)
@@ -450,7 +450,7 @@ class Life:
                 self.fleet.servers[gameServerId] = True
         return self.fleet.act(step, gameServerId)
 
-    def forget(self, step: Step, gameServerId: str, outcome: Confirmed | Outcome) -> None:
+    def dropLateCalls(self, step: Step, gameServerId: str, outcome: Confirmed | Outcome) -> None:
         """Drop late calls after a reply, unless it is an inspect that found no game server."""
         confirmed = isinstance(outcome, Confirmed) or outcome is Outcome.GONE
         if confirmed and not (step is Step.INSPECT and outcome is Outcome.GONE):
@@ -461,58 +461,62 @@ class Life:
 
 
 WANTS = st.one_of(st.just(Absent()), st.just(Available()), st.integers(1, 4).map(Utilized))
-DAYS = st.lists(st.tuples(st.none() | WANTS, st.sampled_from(FAULTS), st.booleans()), max_size=40)
+CHANGES = st.lists(
+    st.tuples(st.none() | WANTS, st.sampled_from(FAULTS), st.booleans()), max_size=40
+)
 
 
-EVENTS = st.sampled_from(("joined", "left", "drains", "active", "leaves"))
+EVENTS = st.sampled_from(("joined", "left", "drains", "active", "terminates"))
 DRAINS = st.lists(st.tuples(EVENTS, st.sampled_from(FAULTS), st.integers(0, 3)), max_size=30)
 
 
-class LifeTests(SynchronousTestCase):
+class LoopTests(SynchronousTestCase):
     """Properties for all events and faults, in any order."""
 
     @settings(deadline=None, max_examples=1000)
-    @given(DAYS, WANTS)
-    def test_reachesWanted(self, days: list[tuple[Wanted | None, str, bool]], last: Wanted) -> None:
+    @given(CHANGES, WANTS)
+    def test_reachesWanted(
+        self, events: list[tuple[Wanted | None, str, bool]], last: Wanted
+    ) -> None:
         """
         There is no second id while the first may exist, and no loop without a pause. When calls
         succeed again, the wanted state is reached.
         """
-        life, want = Life(self), last
-        for newWant, fault, beat in days:
+        loop, want = Loop(self), last
+        for newWant, fault, heartbeatDue in events:
             if newWant is not None:
-                want, life.unpaused = newWant, 0
+                want, loop.unpaused = newWant, 0
             if fault == "late":
-                life.fleet.executeLate()
-            if not life.towards(want, fault, beat=beat):
-                life.unpaused = 0
-                life.now += HEARTBEAT
-        life.fleet.executeLate()
-        life.unpaused = 0
+                loop.fleet.executeLate()
+            if not loop.towards(want, fault, heartbeatDue=heartbeatDue):
+                loop.unpaused = 0
+                loop.now += HEARTBEAT
+        loop.fleet.executeLate()
+        loop.unpaused = 0
         for _ in range(12):
-            moved = life.towards(last, "done", beat=True)
-            if not moved or nextStep(life.registration.known, last) is Step.REST:
-                life.now += ADOPT_WITHIN
-                life.unpaused = 0
-        known, gameServerId = life.registration.known, life.registration.gameServerId
+            moved = loop.towards(last, "done", heartbeatDue=True)
+            if not moved or nextStep(loop.registration.known, last) is Step.REST:
+                loop.now += ADOPT_WITHIN
+                loop.unpaused = 0
+        known, gameServerId = loop.registration.known, loop.registration.gameServerId
         self.assertEqual(last, known)
         if last == Absent():
             # A late Register that no inspect follows stays until its health check expires.
-            self.assertEqual(set(), set(life.fleet.servers) - life.fleet.unknown)
+            self.assertEqual(set(), set(loop.fleet.servers) - loop.fleet.unknown)
         else:
-            self.assertEqual({gameServerId: isinstance(last, Utilized)}, life.fleet.servers)
+            self.assertEqual({gameServerId: isinstance(last, Utilized)}, loop.fleet.servers)
 
     @settings(deadline=None, max_examples=300)
     @given(DRAINS)
-    def test_drains(self, days: list[tuple[str, str, int]]) -> None:
+    def test_drains(self, events: list[tuple[str, str, int]]) -> None:
         """
         There is no new registration while FleetIQ drains or the instance ends. When calls succeed
         again, the wanted state is reached.
         """
-        life, session = Life(self), Session()
+        loop, session = Loop(self), Session()
         since: int | None = None
-        leaving = False
-        for event, fault, steps in days:
+        terminating = False
+        for event, fault, steps in events:
             match event:
                 case "joined":
                     session = session.joined()
@@ -522,40 +526,43 @@ class LifeTests(SynchronousTestCase):
                     since = session.ended
                 case "active":
                     since = None
-                case "leaves":
-                    leaving = True
-            life.unpaused = 0
+                case "terminates":
+                    terminating = True
+            loop.unpaused = 0
             for _ in range(steps):
-                known = life.registration.known
-                want = wanted(session, known, leaving=leaving, drainingSince=since)
-                ids = set(life.fleet.servers)
-                life.towards(want, fault)
-                if leaving or since is not None:
-                    self.assertEqual(set(), set(life.fleet.servers) - ids)
-        life.fleet.executeLate()
-        life.unpaused = 0
+                known = loop.registration.known
+                want = wanted(session, known, terminating=terminating, drainingSince=since)
+                ids = set(loop.fleet.servers)
+                loop.towards(want, fault)
+                if terminating or since is not None:
+                    self.assertEqual(set(), set(loop.fleet.servers) - ids)
+        loop.fleet.executeLate()
+        loop.unpaused = 0
         for _ in range(12):
-            known = life.registration.known
-            want = wanted(session, known, leaving=leaving, drainingSince=since)
-            if not life.towards(want, "done", beat=True) or nextStep(known, want) is Step.REST:
-                life.now += ADOPT_WITHIN
-                life.unpaused = 0
-        known = life.registration.known
+            known = loop.registration.known
+            want = wanted(session, known, terminating=terminating, drainingSince=since)
+            if (
+                not loop.towards(want, "done", heartbeatDue=True)
+                or nextStep(known, want) is Step.REST
+            ):
+                loop.now += ADOPT_WITHIN
+                loop.unpaused = 0
+        known = loop.registration.known
         self.assertEqual(
-            known, wanted(session, known, leaving=leaving, drainingSince=since), session
+            known, wanted(session, known, terminating=terminating, drainingSince=since), session
         )
-        if not session.running and leaving:
-            self.assertEqual(set(), set(life.fleet.servers) - life.fleet.unknown)
+        if not session.running and terminating:
+            self.assertEqual(set(), set(loop.fleet.servers) - loop.fleet.unknown)
 
     def test_doesNotSpin(self) -> None:
         """If each call fails, there is a pause at least every sixth step, and it grows."""
         wants: tuple[Wanted, ...] = (Absent(), Available(), ONE)
         for fault in FAULTS:
             for want in wants:
-                life = Life(self)
+                loop = Loop(self)
                 for _ in range(60):
-                    if not life.towards(want, fault):
-                        life.unpaused = 0
-                        life.now += HEARTBEAT
-                if fault == "forgotten" and want == ONE:
-                    self.assertGreater(life.now, 10 * 30.0)
+                    if not loop.towards(want, fault):
+                        loop.unpaused = 0
+                        loop.now += HEARTBEAT
+                if fault == "dropped" and want == ONE:
+                    self.assertGreater(loop.now, 10 * 30.0)

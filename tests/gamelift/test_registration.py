@@ -32,7 +32,7 @@ from echoserver.gamelift.lifecycle import (
 from echoserver.gamelift.registration import LOWEST_PRIORITY, Registration
 from echoserver.gamelift.service import RegistrationRequest
 from echoserver.ratelimit import RateLimiter, TokenBucket
-from tests.awsdoubles import INSTANCE_ID, told
+from tests.awsdoubles import INSTANCE_ID, logLines
 from tests.doubles import LongRandom, PendingFleet, callFailed, gameServer
 
 INSTANCE = "i-0123456789abcdef0"
@@ -138,7 +138,7 @@ class RegistrationTests(SynchronousTestCase):
     def test_registers(self) -> None:
         """It registers once with the parameters of the request, and notifies the listener."""
         self.start(data="map=7")
-        call = self.fleet.theCall()
+        call = self.fleet.pendingCall()
         self.assertEqual((INSTANCE, "localhost:5000", "map=7"), call.rest)
         self.assertRegex(call.gameServerId, f"^{INSTANCE}-5000-[a-z0-9]{{10}}$")
         self.assertEqual(0, self.confirmations)
@@ -153,18 +153,18 @@ class RegistrationTests(SynchronousTestCase):
         self.assertEqual(first, self.fleet.reply().gameServerId)
         self.change(Available())
         self.assertEqual(first, self.fleet.reply().gameServerId)
-        self.assertEqual(["register", "utilize", "deregister", "register"], self.fleet.made)
+        self.assertEqual(["register", "utilize", "deregister", "register"], self.fleet.operations)
         self.assertNotEqual(first, self.fleet.reply().gameServerId)
 
     def test_storedId(self) -> None:
         """An id that a crash left registered is deregistered before a new one is registered."""
         self.start(storedId="left-behind")
-        self.assertEqual("deregister", self.fleet.made[-1])
+        self.assertEqual("deregister", self.fleet.operations[-1])
         self.fleet.fail(callFailed())
         self.clock.advance(1.0)
         self.assertEqual("left-behind", self.fleet.reply().gameServerId)
-        self.assertEqual(["deregister", "deregister", "register"], self.fleet.made)
-        self.assertNotEqual("left-behind", self.fleet.theCall().gameServerId)
+        self.assertEqual(["deregister", "deregister", "register"], self.fleet.operations)
+        self.assertNotEqual("left-behind", self.fleet.pendingCall().gameServerId)
 
     def test_endsAfterFailure(self) -> None:
         """If nothing is left to do after a failed step, the registration ends without a pause."""
@@ -182,10 +182,11 @@ class RegistrationTests(SynchronousTestCase):
         self.idStore.saving = Deferred()
         self.start()
         self.assertEqual(
-            (1, [], True), (len(self.idStore.saved), self.fleet.made, self.registration.calling)
+            (1, [], True),
+            (len(self.idStore.saved), self.fleet.operations, self.registration.calling),
         )
         self.idStore.saving.callback(None)
-        self.assertEqual(self.idStore.saved, [self.fleet.theCall().gameServerId])
+        self.assertEqual(self.idStore.saved, [self.fleet.pendingCall().gameServerId])
 
     def test_cancelledWhileStoring(self) -> None:
         """A registration that is cancelled while its id is being stored sends nothing."""
@@ -193,19 +194,19 @@ class RegistrationTests(SynchronousTestCase):
         self.start()
         self.running.cancel()
         self.failureResultOf(self.running, CancelledError)
-        self.assertEqual(([], False), (self.fleet.made, self.registration.calling))
+        self.assertEqual(([], False), (self.fleet.operations, self.registration.calling))
 
     def test_storedIdGone(self) -> None:
         """If FleetIQ has dropped the stored id meanwhile, the registration goes on."""
         self.start(storedId="left-behind")
         self.fleet.fail(callFailed(NotFoundException, retry=False))
-        self.assertEqual("register", self.fleet.theCall().operation)
+        self.assertEqual("register", self.fleet.pendingCall().operation)
         self.assertEqual([], self.refusals)
 
     def test_keeps(self) -> None:
         """The id is stored before Register is sent, and removed when Deregister is confirmed."""
         self.start()
-        first = self.fleet.theCall().gameServerId
+        first = self.fleet.pendingCall().gameServerId
         self.assertEqual([first], self.idStore.saved)
         self.fleet.fail(callFailed(mayHaveHappened=True))
         self.clock.advance(1.0)
@@ -217,7 +218,7 @@ class RegistrationTests(SynchronousTestCase):
         self.change(Available())
         self.assertEqual([first], self.idStore.saved)
         self.fleet.reply()
-        self.assertEqual([first, None, self.fleet.theCall().gameServerId], self.idStore.saved)
+        self.assertEqual([first, None, self.fleet.pendingCall().gameServerId], self.idStore.saved)
 
     def test_oneAtATime(self) -> None:
         """Changes during a call take effect after it. Only the last one counts."""
@@ -225,7 +226,7 @@ class RegistrationTests(SynchronousTestCase):
         self.change(Utilized(1))
         self.change(Available())
         self.change(Utilized(2))
-        self.assertEqual(["register"], self.fleet.made)
+        self.assertEqual(["register"], self.fleet.operations)
         self.fleet.reply()
         self.fleet.reply()
         self.assertEqual(Utilized(2), self.known)
@@ -237,7 +238,7 @@ class RegistrationTests(SynchronousTestCase):
         self.change(Utilized(1))
         self.change(Utilized(2))
         self.fleet.reply()
-        self.assertEqual(["register", "utilize", "deregister"], self.fleet.made)
+        self.assertEqual(["register", "utilize", "deregister"], self.fleet.operations)
 
     def test_heartbeat(self) -> None:
         """A heartbeat is sent 54 to 60 s after the last health report of any kind."""
@@ -247,13 +248,13 @@ class RegistrationTests(SynchronousTestCase):
         self.change(Utilized(1))
         self.fleet.reply()
         self.clock.advance(53.9)
-        self.assertEqual(["register", "utilize"], self.fleet.made)
+        self.assertEqual(["register", "utilize"], self.fleet.operations)
         self.clock.advance(0.2)
-        self.assertEqual("heartbeat", self.fleet.made[-1])
+        self.assertEqual("heartbeat", self.fleet.operations[-1])
         self.fleet.reply(utilized=True)
         self.assertEqual(Utilized(1), self.known)
         self.clock.advance(54.0)
-        self.assertEqual("heartbeat", self.fleet.theCall().operation)
+        self.assertEqual("heartbeat", self.fleet.pendingCall().operation)
 
     def test_healthIsWhenSent(self) -> None:
         """The interval begins when the last heartbeat was sent, not when its reply came."""
@@ -263,7 +264,7 @@ class RegistrationTests(SynchronousTestCase):
         self.clock.advance(4.0)
         self.fleet.reply()
         self.clock.advance(50.0)
-        self.assertEqual(["register", "heartbeat", "heartbeat"], self.fleet.made)
+        self.assertEqual(["register", "heartbeat", "heartbeat"], self.fleet.operations)
 
     def test_pause(self) -> None:
         """The pause after each failure is longer. A change of the desired state does not end it."""
@@ -274,7 +275,7 @@ class RegistrationTests(SynchronousTestCase):
             self.change(Utilized(1))
             self.assertEqual([], self.fleet.waiting)
             self.clock.advance(0.1)
-            self.assertEqual("register", self.fleet.theCall().operation)
+            self.assertEqual("register", self.fleet.pendingCall().operation)
         self.assertEqual([], self.refusals)
 
     def test_hasten(self) -> None:
@@ -292,11 +293,11 @@ class RegistrationTests(SynchronousTestCase):
         first = self.fleet.fail(callFailed(mayHaveHappened=True)).gameServerId
         self.assertEqual(Conflict(), self.known)
         self.clock.advance(1.0)
-        self.assertEqual("describe", self.fleet.theCall().operation)
+        self.assertEqual("describe", self.fleet.pendingCall().operation)
         self.fleet.fail(callFailed(NotFoundException, retry=False))
         self.clock.advance(2.0)
         self.assertEqual(
-            ("register", first), (self.fleet.made[-1], self.registration.state.gameServerId)
+            ("register", first), (self.fleet.operations[-1], self.registration.state.gameServerId)
         )
 
     def test_lostButDone(self) -> None:
@@ -305,7 +306,7 @@ class RegistrationTests(SynchronousTestCase):
         self.fleet.fail(callFailed(mayHaveHappened=True))
         self.clock.advance(1.0)
         self.fleet.reply()
-        self.assertEqual(("describe", Available()), (self.fleet.made[1], self.known))
+        self.assertEqual(("describe", Available()), (self.fleet.operations[1], self.known))
         self.assertEqual(1, self.confirmations)
 
     def test_conflictWithAnotherServer(self) -> None:
@@ -314,8 +315,8 @@ class RegistrationTests(SynchronousTestCase):
         first = self.fleet.fail(callFailed(ConflictException, retry=False)).gameServerId
         self.clock.advance(1.0)
         self.fleet.reply(connectionInfo="elsewhere:5000")
-        self.assertEqual("register", self.fleet.theCall().operation)
-        self.assertNotEqual(first, self.fleet.theCall().gameServerId)
+        self.assertEqual("register", self.fleet.pendingCall().operation)
+        self.assertNotEqual(first, self.fleet.pendingCall().gameServerId)
         self.assertEqual((0, []), (self.confirmations, self.refusals))
 
     def test_conflictWithoutServer(self) -> None:
@@ -355,7 +356,7 @@ class RegistrationTests(SynchronousTestCase):
         self.start()
         self.fleet.fail(callFailed(retry=False))
         self.clock.advance(30.0)
-        self.assertEqual(["register", "register"], self.fleet.made)
+        self.assertEqual(["register", "register"], self.fleet.operations)
 
     def test_refusedListenerFails(self) -> None:
         """If the listener raises at a permanent refusal, the call is repeated."""
@@ -381,7 +382,7 @@ class RegistrationTests(SynchronousTestCase):
         self.clock.advance(29.9)
         self.assertEqual([], self.fleet.waiting)
         self.clock.advance(0.1)
-        self.assertEqual("utilize", self.fleet.theCall().operation)
+        self.assertEqual("utilize", self.fleet.pendingCall().operation)
 
     def test_lostUtilize(self) -> None:
         """After a lost Utilize, a heartbeat is sent. If it returns UTILIZED, the session has it."""
@@ -391,7 +392,7 @@ class RegistrationTests(SynchronousTestCase):
         self.fleet.fail(callFailed(mayHaveHappened=True))
         self.assertEqual(Unknown(Utilized(1)), self.known)
         self.clock.advance(1.0)
-        self.assertEqual("heartbeat", self.fleet.theCall().operation)
+        self.assertEqual("heartbeat", self.fleet.pendingCall().operation)
         self.fleet.reply(utilized=True)
         self.assertEqual(Utilized(1), self.known)
 
@@ -403,8 +404,8 @@ class RegistrationTests(SynchronousTestCase):
         self.fleet.reply()
         self.clock.advance(54.0)
         self.fleet.fail(callFailed(NotFoundException, retry=False))
-        self.assertEqual("register", self.fleet.theCall().operation)
-        self.assertNotEqual(first, self.fleet.theCall().gameServerId)
+        self.assertEqual("register", self.fleet.pendingCall().operation)
+        self.assertNotEqual(first, self.fleet.pendingCall().gameServerId)
 
     def test_externalIsAdopted(self) -> None:
         """The next session adopts UTILIZED of another client without a call."""
@@ -415,7 +416,7 @@ class RegistrationTests(SynchronousTestCase):
         self.assertIsInstance(self.known, UtilizedExternally)
         self.change(Utilized(1))
         self.assertEqual(Utilized(1), self.known)
-        self.assertEqual(["register", "heartbeat"], self.fleet.made)
+        self.assertEqual(["register", "heartbeat"], self.fleet.operations)
 
     def test_externalIsRenewed(self) -> None:
         """If no session starts within 60 s, the game server is registered again."""
@@ -428,7 +429,7 @@ class RegistrationTests(SynchronousTestCase):
         self.clock.advance(6.0)
         self.fleet.reply()
         self.assertEqual(
-            ["register", "heartbeat", "heartbeat", "deregister", "register"], self.fleet.made
+            ["register", "heartbeat", "heartbeat", "deregister", "register"], self.fleet.operations
         )
 
     def test_listenerFails(self) -> None:
@@ -438,7 +439,7 @@ class RegistrationTests(SynchronousTestCase):
         self.fleet.reply()
         self.assertEqual(1, len(self.flushLoggedErrors(self.failureException)))
         self.clock.advance(60.0)
-        self.assertEqual("heartbeat", self.fleet.theCall().operation)
+        self.assertEqual("heartbeat", self.fleet.pendingCall().operation)
 
     def test_claimIsLogged(self) -> None:
         """A claim in the reply to a heartbeat is logged once."""
@@ -509,9 +510,9 @@ class RegistrationTests(SynchronousTestCase):
         self.change(Utilized(1))
         self.clock.advance(1.0)
         self.fleet.reply()
-        self.assertEqual(["register", "utilize"], self.fleet.made)
+        self.assertEqual(["register", "utilize"], self.fleet.operations)
         self.clock.advance(1.0)
-        self.assertEqual(["register", "utilize"], self.fleet.made)
+        self.assertEqual(["register", "utilize"], self.fleet.operations)
         self.assertFalse(self.successResultOf(asked))
 
     def test_claimed(self) -> None:
@@ -522,7 +523,7 @@ class RegistrationTests(SynchronousTestCase):
             asked = self.claimed()
             self.assertEqual(registered, self.fleet.reply(claimed=claimed).gameServerId)
             self.assertEqual(claimed, self.successResultOf(asked))
-        self.assertEqual(["register", "describe", "describe"], self.fleet.made)
+        self.assertEqual(["register", "describe", "describe"], self.fleet.operations)
         self.assertEqual(Available(), self.known)
 
     def test_claimedBeforeOrAfter(self) -> None:
@@ -533,7 +534,7 @@ class RegistrationTests(SynchronousTestCase):
         self.change(Utilized(1))
         self.fleet.reply()
         self.assertFalse(self.successResultOf(self.claimed()))
-        self.assertEqual(["register", "utilize"], self.fleet.made)
+        self.assertEqual(["register", "utilize"], self.fleet.operations)
 
     def test_claimedExternally(self) -> None:
         """UTILIZED of another client counts as a claim, whether known before or by the check."""
@@ -546,7 +547,7 @@ class RegistrationTests(SynchronousTestCase):
         self.assertTrue(self.successResultOf(self.claimed()))
         self.change(Utilized(1))
         self.assertEqual((Utilized(1), ["map=7"]), (self.known, self.claims))
-        self.assertEqual(["register", "describe"], self.fleet.made)
+        self.assertEqual(["register", "describe"], self.fleet.operations)
 
     def test_claimedButGone(self) -> None:
         """A reply about an earlier registration, or about another server, is no claim."""
@@ -557,7 +558,7 @@ class RegistrationTests(SynchronousTestCase):
         self.fleet.waiting = []
         self.change(Absent())
         self.fleet.reply()
-        describe.answer.callback(gameServer(describe.gameServerId, claimed=True))
+        describe.result.callback(gameServer(describe.gameServerId, claimed=True))
         self.assertFalse(self.successResultOf(asked))
         self.change(Available())
         self.fleet.reply()
@@ -573,7 +574,7 @@ class RegistrationTests(SynchronousTestCase):
         self.fleet.fail(RuntimeError("a fault"))
         self.assertEqual(1, len(self.flushLoggedErrors(RuntimeError)))
         self.clock.advance(1.0)
-        self.assertEqual("heartbeat", self.fleet.theCall().operation)
+        self.assertEqual("heartbeat", self.fleet.pendingCall().operation)
 
     def test_ends(self) -> None:
         """The registration ends when the final state is reached."""
@@ -595,7 +596,7 @@ class RegistrationTests(SynchronousTestCase):
         self.assertEqual([], self.fleet.waiting)
         self.assertNoResult(self.running)
         self.change(Available())
-        self.assertEqual("register", self.fleet.theCall().operation)
+        self.assertEqual("register", self.fleet.pendingCall().operation)
         self.assertNotEqual(first, self.fleet.reply().gameServerId)
 
     def test_whenCallDone(self) -> None:
@@ -611,10 +612,10 @@ class RegistrationTests(SynchronousTestCase):
     def test_cancelled(self) -> None:
         """Cancelling abandons the call. A late reply has no effect."""
         self.start()
-        call = self.fleet.theCall()
+        call = self.fleet.pendingCall()
         self.running.cancel()
         self.failureResultOf(self.running, CancelledError)
-        call.answer.callback(None)
+        call.result.callback(None)
         self.assertEqual((Absent(), 0), (self.known, self.confirmations))
 
     def test_kinds(self) -> None:
@@ -683,7 +684,7 @@ class RegistrationTests(SynchronousTestCase):
         self.clock.advance(1.0)
         self.assertEqual([], self.fleet.waiting)
         self.registration.setDesired(Desired(Available()))
-        self.assertEqual("register", self.fleet.theCall().operation)
+        self.assertEqual("register", self.fleet.pendingCall().operation)
 
     def test_finalInSession(self) -> None:
         """If the final state is UTILIZED, the registration ends only if FleetIQ drops it."""
@@ -727,7 +728,7 @@ class RegistrationTests(SynchronousTestCase):
             self.setUp()
             [line] = self.unhealthy(health)
             self.assertIn(f"the game's health check failed ({reason})", line)
-            self.assertEqual(["register"], self.fleet.made)
+            self.assertEqual(["register"], self.fleet.operations)
             self.assertIsNotNone(self.registration.unhealthySince)
 
     def test_healthyAgain(self) -> None:
@@ -737,9 +738,9 @@ class RegistrationTests(SynchronousTestCase):
             self.clock.advance(54.0)
             self.health = lambda: succeed(True)
             self.clock.advance(54.0)
-        self.assertEqual("heartbeat", self.fleet.theCall().operation)
+        self.assertEqual("heartbeat", self.fleet.pendingCall().operation)
         self.assertIsNone(self.registration.unhealthySince)
-        self.assertEqual(["Healthy again: sending heartbeats."], told(events))
+        self.assertEqual(["Healthy again: sending heartbeats."], logLines(events))
 
     def test_changeDuringCheck(self) -> None:
         """A session that starts during a health check does not wait for it."""
@@ -747,9 +748,9 @@ class RegistrationTests(SynchronousTestCase):
         self.fleet.reply()
         self.health = Deferred
         self.clock.advance(54.0)
-        self.assertEqual(["register"], self.fleet.made)
+        self.assertEqual(["register"], self.fleet.operations)
         self.change(Utilized(1))
-        self.assertEqual("utilize", self.fleet.theCall().operation)
+        self.assertEqual("utilize", self.fleet.pendingCall().operation)
         self.assertIsNone(self.registration.unhealthySince)
         self.fleet.reply()
         self.assertEqual([54.0 + 54.0], [each.getTime() for each in self.clock.getDelayedCalls()])
@@ -766,7 +767,7 @@ class RegistrationTests(SynchronousTestCase):
         for players in range(5):
             self.registration.setData(f"players={players}")
             self.clock.advance(0.2)
-        self.assertEqual(("players=4",), self.fleet.theCall().rest)
+        self.assertEqual(("players=4",), self.fleet.pendingCall().rest)
 
     def test_checkedOnceInTheQueue(self) -> None:
         """A heartbeat in the queue of the rate limiter has one check, and its priority."""
@@ -781,7 +782,7 @@ class RegistrationTests(SynchronousTestCase):
 
         claimCheck(None)
         self.clock.pump([0.1] * 570)
-        self.assertEqual(["register", "heartbeat"], self.fleet.made)
+        self.assertEqual(["register", "heartbeat"], self.fleet.operations)
 
     def test_newCheckEachHeartbeat(self) -> None:
         """Each heartbeat has its own health check."""
@@ -822,7 +823,7 @@ class RegistrationTests(SynchronousTestCase):
         self.idStore.saving.callback(None)
         self.assertEqual("map=7", self.fleet.reply().rest[-1])
         self.clock.advance(53.0)
-        self.assertEqual(["register"], self.fleet.made)
+        self.assertEqual(["register"], self.fleet.operations)
 
     def test_data(self) -> None:
         """Data is sent once at once, and with the next registration."""
@@ -831,12 +832,12 @@ class RegistrationTests(SynchronousTestCase):
         self.registration.setData("map=7")
         self.assertEqual(("map=7",), self.fleet.reply().rest)
         self.clock.advance(53.0)
-        self.assertEqual(["register", "heartbeat"], self.fleet.made)
+        self.assertEqual(["register", "heartbeat"], self.fleet.operations)
         self.change(Utilized(1))
         self.fleet.reply()
         self.change(Available())
         self.fleet.reply()
-        self.assertEqual("map=7", self.fleet.theCall().rest[-1])
+        self.assertEqual("map=7", self.fleet.pendingCall().rest[-1])
 
     def test_dataDuringClaimCheck(self) -> None:
         """A claim check during a heartbeat with data does not repeat the heartbeat."""
@@ -845,15 +846,15 @@ class RegistrationTests(SynchronousTestCase):
         self.registration.setData("map=7")
         [heartbeat] = self.fleet.waiting
         self.registration.isClaimed()
-        heartbeat.answer.callback(gameServer(heartbeat.gameServerId))
-        self.assertEqual(["register", "heartbeat", "describe"], self.fleet.made)
+        heartbeat.result.callback(gameServer(heartbeat.gameServerId))
+        self.assertEqual(["register", "heartbeat", "describe"], self.fleet.operations)
 
     def test_newestDataWins(self) -> None:
         """Data that is set during a call is sent after it. A failed call is repeated."""
         self.start()
         self.registration.setData("map=1")
         self.fleet.reply()
-        self.assertEqual(("map=1",), self.fleet.theCall().rest)
+        self.assertEqual(("map=1",), self.fleet.pendingCall().rest)
         self.registration.setData("map=2")
         self.fleet.fail(callFailed())
         self.clock.advance(1.0)
@@ -867,7 +868,7 @@ class RegistrationTests(SynchronousTestCase):
         self.assertEqual([], self.fleet.waiting)
         self.health = lambda: True
         self.clock.advance(54.0)
-        self.assertEqual(("map=7",), self.fleet.theCall().rest)
+        self.assertEqual(("map=7",), self.fleet.pendingCall().rest)
 
     def test_wrongData(self) -> None:
         """Data that FleetIQ would reject is an error, and has no effect."""
@@ -911,13 +912,13 @@ class DegradedTests(SynchronousTestCase):
         """Return the log lines of a failure."""
         with capturedLogs() as events:
             self.degraded.failed(request, reason)
-        return told(events)
+        return logLines(events)
 
     def recovers(self, request: RegistrationRequest = ONE) -> list[str]:
         """Return the log lines of a success."""
         with capturedLogs() as events:
             self.degraded.succeeded(request)
-        return told(events)
+        return logLines(events)
 
     def test_onceAMinute(self) -> None:
         """The first failure is logged at once, later ones at most once a minute."""

@@ -56,13 +56,13 @@ class LengthTests(RepliesTestCase):
         """A reply of 300 MB with a Content-Length is not read to the end."""
         for status in (200, 400, 500):
             head = f"{HEAD}Content-Length: 300000000\r\n\r\n".format(status=status)
-            self.endpoint.answer = head.encode() + b'{"GameServer": "'
+            self.endpoint.response = head.encode() + b'{"GameServer": "'
             self.endpoint.endless = b"x" * 65_536
             self.assertStopped()
 
     def test_chunked(self) -> None:
         """A chunked reply without an end is not read further than the limit."""
-        self.endpoint.answer = f"{HEAD}Transfer-Encoding: chunked\r\n\r\n".format(
+        self.endpoint.response = f"{HEAD}Transfer-Encoding: chunked\r\n\r\n".format(
             status=200
         ).encode()
         self.endpoint.endless = b"10000\r\n" + b"x" * 65_536 + b"\r\n"
@@ -70,13 +70,13 @@ class LengthTests(RepliesTestCase):
 
     def test_untilClose(self) -> None:
         """A reply without a length is not read further than the limit."""
-        self.endpoint.answer = f"{HEAD}Connection: close\r\n\r\n".format(status=200).encode()
+        self.endpoint.response = f"{HEAD}Connection: close\r\n\r\n".format(status=200).encode()
         self.endpoint.endless = b"[" * 65_536
         self.assertStopped()
 
     def test_chunkLine(self) -> None:
         """A line with the length of a chunk that does not end is an error, and is not kept."""
-        self.endpoint.answer = f"{HEAD}Transfer-Encoding: chunked\r\n\r\n".format(
+        self.endpoint.response = f"{HEAD}Transfer-Encoding: chunked\r\n\r\n".format(
             status=200
         ).encode()
         self.endpoint.endless = b"1" * 65_536
@@ -85,7 +85,7 @@ class LengthTests(RepliesTestCase):
 
     def test_headers(self) -> None:
         """Headers without an end are an error."""
-        self.endpoint.answer = HEAD.format(status=200).encode()
+        self.endpoint.response = HEAD.format(status=200).encode()
         self.endpoint.endless = b"X-Header: x\r\n" * 5000
         self.error()
         self.assertLess(self.endpoint.endlessBytes, MOST_SENT)
@@ -94,18 +94,18 @@ class LengthTests(RepliesTestCase):
         """A reply of exactly the limit is read, also in chunks."""
         reply = json.dumps({"GameServer": SERVER}).encode()
         body = reply + b" " * (MAX_REPLY - len(reply))
-        self.endpoint.says(200, body)
+        self.endpoint.setResponse(200, body)
         self.assertEqual(self.call(**ONE), {"GameServer": SERVER})
         chunk = f"{len(body):x}\r\n".encode() + body + b"\r\n0\r\n\r\n"
         head = f"{HEAD}Transfer-Encoding: chunked\r\n\r\n".format(status=200).encode()
-        self.endpoint.answer = head + chunk
+        self.endpoint.response = head + chunk
         self.assertEqual(self.call(**ONE), {"GameServer": SERVER})
-        self.endpoint.says(200, body + b" ")
+        self.endpoint.setResponse(200, body + b" ")
         self.error()
 
     def test_short(self) -> None:
         """A body that is shorter than its Content-Length is an error, also if it is valid JSON."""
-        self.endpoint.says(200, {"GameServer": SERVER}, short=1)
+        self.endpoint.setResponse(200, {"GameServer": SERVER}, short=1)
         self.assertEqual(self.error().code, "ConnectionClosedError")
 
 
@@ -124,15 +124,15 @@ class BodyTests(RepliesTestCase):
             (b"\x1b[31mred", "\\x1b[31mred"),
             (b"[" * 200_000, "[" * 60),
         ]:
-            self.endpoint.says(200, body)
+            self.endpoint.setResponse(200, body)
             self.assertIn(f" sent no JSON object, but: {shown}.", str(self.error()))
 
     def test_deregister(self) -> None:
         """The reply to DeregisterGameServer is empty, or an object. A page is an error."""
         for body in (b"", b"{}"):
-            self.endpoint.says(200, body)
+            self.endpoint.setResponse(200, body)
             self.assertEqual(self.call("DeregisterGameServer", **ONE), {})
-        self.endpoint.says(200, b"<html>")
+        self.endpoint.setResponse(200, b"<html>")
         self.error("DeregisterGameServer", **ONE)
 
     def test_missing(self) -> None:
@@ -147,14 +147,14 @@ class BodyTests(RepliesTestCase):
         for operation, members, name in cases:
             bodies: list[dict[str, Any]] = [{}, {name: None}, {"Other": []}]
             for body in bodies:
-                self.endpoint.says(200, body)
+                self.endpoint.setResponse(200, body)
                 self.assertIn(f" sent no {name}.", str(self.error(operation, **members)))
 
     def test_types(self) -> None:
         """A member of another type is an error that names it."""
         for member in ("GameServerId", "ConnectionInfo", "GameServerData", "ClaimStatus"):
             for value in (7, True, ["x"], {"x": "y"}):
-                self.endpoint.says(200, {"GameServer": {**SERVER, member: value}})
+                self.endpoint.setResponse(200, {"GameServer": {**SERVER, member: value}})
                 line = f" sent {value!r} as GameServer.{member}."
                 self.assertIn(line, str(self.error()))
 
@@ -162,17 +162,19 @@ class BodyTests(RepliesTestCase):
         """Elements of another type are an error."""
         elements: list[Any] = [None, 7, "server", [], {"GameServerId": 7}]
         for element in elements:
-            self.endpoint.says(200, {"GameServers": [SERVER, element]})
+            self.endpoint.setResponse(200, {"GameServers": [SERVER, element]})
             self.error("ListGameServers", GameServerGroupName="group")
-        self.endpoint.says(200, {"GameServers": [], "NextToken": 7})
+        self.endpoint.setResponse(200, {"GameServers": [], "NextToken": 7})
         self.error("ListGameServers", GameServerGroupName="group")
 
     def test_valid(self) -> None:
         """Valid replies are returned. Unknown members are ignored."""
-        self.endpoint.says(200, {"GameServers": [{**SERVER, "New": 7}], "NextToken": "x", "New": 1})
+        self.endpoint.setResponse(
+            200, {"GameServers": [{**SERVER, "New": 7}], "NextToken": "x", "New": 1}
+        )
         reply = self.call("ListGameServers", GameServerGroupName="group")
         self.assertEqual(reply, {"GameServers": [SERVER], "NextToken": "x"})
-        self.endpoint.says(200, {"GameServers": []})
+        self.endpoint.setResponse(200, {"GameServers": []})
         self.assertEqual(
             self.call("ListGameServers", GameServerGroupName="group"), {"GameServers": []}
         )

@@ -85,21 +85,23 @@ class FleetIQTests(SynchronousTestCase):
         for method, operation, members in METHODS:
             calls = RecordedCalls({"GameServer": WHOLE})
             reply = self.successResultOf(method(FleetIQ(calls, "group")))
-            self.assertEqual(calls.made, [(operation, {"GameServerGroupName": "group", **members})])
+            self.assertEqual(
+                calls.requests, [(operation, {"GameServerGroupName": "group", **members})]
+            )
             self.assertEqual(reply, READ)
 
     def test_heartbeat(self) -> None:
         """A heartbeat has no UtilizationStatus, which would end a claim."""
         calls = RecordedCalls({"GameServer": WHOLE})
         FleetIQ(calls, "group").heartbeat("server")
-        ((_, members),) = calls.made
+        ((_, members),) = calls.requests
         self.assertNotIn("UtilizationStatus", members)
 
     def test_noData(self) -> None:
         """Without GameServerData, none is sent."""
         calls = RecordedCalls({"GameServer": WHOLE})
         FleetIQ(calls, "group").register("server", INSTANCE_ID, "localhost:5000")
-        ((_, members),) = calls.made
+        ((_, members),) = calls.requests
         self.assertIsNone(members["GameServerData"])
 
     def test_deregister(self) -> None:
@@ -108,7 +110,7 @@ class FleetIQTests(SynchronousTestCase):
         gone = FleetIQ(calls, "group").deregister("server")
         self.assertIsNone(self.successResultOf(gone))
         members = {"GameServerGroupName": "group", "GameServerId": "server"}
-        self.assertEqual(calls.made, [("DeregisterGameServer", members)])
+        self.assertEqual(calls.requests, [("DeregisterGameServer", members)])
 
     def test_instanceStatus(self) -> None:
         """The status of one instance is requested. If the reply does not have it, it is None."""
@@ -116,7 +118,7 @@ class FleetIQTests(SynchronousTestCase):
         status = FleetIQ(calls, "group").instanceStatus(INSTANCE_ID)
         self.assertEqual(self.successResultOf(status), "DRAINING")
         members = {"GameServerGroupName": "group", "InstanceIds": [INSTANCE_ID]}
-        self.assertEqual(calls.made, [("DescribeGameServerInstances", members)])
+        self.assertEqual(calls.requests, [("DescribeGameServerInstances", members)])
         replies: list[dict[str, Any]] = [
             {},
             {"GameServerInstances": None},

@@ -280,8 +280,8 @@ class ProcessTests(TestCase):
 
     async def test_portInUse(self) -> None:
         """A port in use is a sentence with --listen, and exit status 1."""
-        with socket.create_server(("127.0.0.1", 0)) as taken:
-            listen = f"tcp:{taken.getsockname()[1]}:interface=127.0.0.1"
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            listen = f"tcp:{listening.getsockname()[1]}:interface=127.0.0.1"
             program, _ = self.run_("--listen", listen)
             self.assertEqual(1, (await program.ended).exitCode)
         self.assertIn(f"fleetiq-local cannot listen on {listen}", program.output)
@@ -289,8 +289,8 @@ class ProcessTests(TestCase):
 
     async def test_portInUseOfADaemon(self) -> None:
         """If a daemon cannot start, it reports that, ends with 1, and leaves no pid file."""
-        with socket.create_server(("127.0.0.1", 0)) as taken:
-            listen = f"tcp:{taken.getsockname()[1]}:interface=127.0.0.1"
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            listen = f"tcp:{listening.getsockname()[1]}:interface=127.0.0.1"
             program, process = self.run_("--listen", listen, mode=())
             self.addCleanup(lambda: process.pid and process.signalProcess("KILL"))
             self.assertEqual(1, (await program.ended).exitCode)

@@ -154,8 +154,8 @@ class ThreadTests(SynchronousTestCase):
 
     def test_cannotStart(self) -> None:
         """If it cannot start, it raises, and leaves no thread and no open file."""
-        with socket.create_server(("127.0.0.1", 0)) as taken:
-            listen = f"tcp:{taken.getsockname()[1]}:interface=127.0.0.1"
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            listen = f"tcp:{listening.getsockname()[1]}:interface=127.0.0.1"
             before = openFiles()
             self.assertRaises(CannotListenError, RunningFleetIQ, listen=listen)
             self.assertRaises(ValueError, RunningFleetIQ, listen="tcp:x")
@@ -282,8 +282,8 @@ class ChildTests(TestCase):
 
     def test_cannotStart(self) -> None:
         """A wrong option, and a port in use, is one sentence, and exit status 1."""
-        with socket.create_server(("127.0.0.1", 0)) as taken:
-            listen = f"tcp:{taken.getsockname()[1]}:interface=127.0.0.1"
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            listen = f"tcp:{listening.getsockname()[1]}:interface=127.0.0.1"
             for option, sentence in (
                 ("--instances=many", "fleetiq-local: --instances is 'many'"),
                 ("--listen=tcp:x", "fleetiq-local: --listen is 'tcp:x': it must be"),

@@ -25,7 +25,7 @@ from echoserver.server.discovery import (
     logTarget,
     warnOfTwoRegions,
 )
-from tests.awsdoubles import INSTANCE_ID, METADATA, gameLiftWith, told
+from tests.awsdoubles import INSTANCE_ID, METADATA, gameLiftWith, logLines
 
 URL = "http://127.0.0.1:4571"
 
@@ -53,7 +53,7 @@ class AWSTests(SynchronousTestCase):
         self.assertEqual(config, EndpointConfig(region=config.region))
         with capturedLogs() as events:
             warnOfTwoRegions(target, environ)
-        return config.region, told(events)
+        return config.region, logLines(events)
 
     def test_region(self) -> None:
         """The order is --region, AWS_REGION, AWS_DEFAULT_REGION."""
@@ -102,7 +102,7 @@ class AWSTests(SynchronousTestCase):
         target = AWSTarget("group", None, None)
         with capturedLogs() as events:
             logTarget(target, "eu-west-3", "group")
-        self.assertEqual(told(events), ["AWS FleetIQ in eu-west-3, group group."])
+        self.assertEqual(logLines(events), ["AWS FleetIQ in eu-west-3, group group."])
         self.assertIn(
             "--region eu-west-3 --group group play", target.playCommand("eu-west-3", "group")
         )
@@ -113,7 +113,7 @@ class AWSTests(SynchronousTestCase):
         self.assertEqual(target.endpointConfig({}).endpoint, URL)
         with capturedLogs() as events:
             logTarget(target, "eu-west-3", "group")
-        self.assertEqual(told(events), [f"FleetIQ on {URL} in eu-west-3, group group."])
+        self.assertEqual(logLines(events), [f"FleetIQ on {URL} in eu-west-3, group group."])
         self.assertTrue(
             target.playCommand("eu-west-3", "group").startswith(f"--endpoint-url {URL} ")
         )
@@ -174,7 +174,7 @@ class LocalTests(SynchronousTestCase):
         ]:
             with capturedLogs() as events:
                 logTarget(LocalTarget(url, url), "us-east-1", "group")
-            self.assertEqual(told(events), [])
+            self.assertEqual(logLines(events), [])
             command = LocalTarget(url, url).playCommand("us-east-1", "group")
             self.assertEqual(command.removeprefix("fleetiq "), typed)
 

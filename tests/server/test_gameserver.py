@@ -1,4 +1,4 @@
-"""A game server: its port, its players, its session, and where it stands."""
+"""A game server: its port, its players, its session, its status."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from tests.gameserverdoubles import GameServerTestCase, RecordingGame
 
 
 class GameServerTests(GameServerTestCase):
-    """Its players and its end."""
+    """Players, sessions, admission and limits."""
 
-    def test_bytesDoNotWait(self) -> None:
-        """Players are served before FleetIQ is there, and while it is silent."""
+    def test_dataDoesNotWait(self) -> None:
+        """Players are served before the registration starts, and while FleetIQ does not respond."""
         self.start(registered=False)
         self.assertEqual(b"hello", self.endpoint.play(b"hello").value())
         self.register()
         self.assertEqual(b"again", self.endpoint.play(b"again").value())
-        self.assertEqual(["register"], self.fleet.made)
+        self.assertEqual(["register"], self.fleet.operations)
 
     def test_session(self) -> None:
-        """UTILIZED with the first player; a second joins; the session ends with the last."""
+        """The first player makes it UTILIZED; the session ends when the last player leaves."""
         self.start()
         self.fleet.reply()
         first, second = self.endpoint.play(), self.endpoint.play()
@@ -43,10 +43,10 @@ class GameServerTests(GameServerTestCase):
         second.protocol.dataReceived(b"q")
         self.fleet.reply()
         self.fleet.reply()
-        self.assertEqual(["register", "utilize", "deregister", "register"], self.fleet.made)
+        self.assertEqual(["register", "utilize", "deregister", "register"], self.fleet.operations)
 
-    def test_droppedInPlay(self) -> None:
-        """FleetIQ has dropped it in play: registered again, and UTILIZED; nobody notices."""
+    def test_droppedInSession(self) -> None:
+        """If FleetIQ drops it in a session, it is registered and UTILIZED again; players stay."""
         self.start()
         self.fleet.reply()
         player = self.endpoint.play()
@@ -62,9 +62,9 @@ class GameServerTests(GameServerTestCase):
         player.protocol.dataReceived(b", still there")
         self.assertEqual(b"hello, still there", player.value())
 
-    def test_takenByOthers(self) -> None:
-        """UTILIZED by somebody else: the next session adopts it, or it is renewed after 60 s."""
-        for comes in (True, False):
+    def test_utilizedExternally(self) -> None:
+        """UTILIZED by another client is adopted by the next session, or renewed after 60 s."""
+        for joins in (True, False):
             self.start(GameServerConfig(heartbeat=10.0))
             self.fleet.reply()
             self.clock.advance(9.0)
@@ -73,17 +73,19 @@ class GameServerTests(GameServerTestCase):
                 self.assertEqual([], self.fleet.waiting)
                 self.clock.advance(9.0)
                 self.fleet.reply(utilized=True)
-            if comes:
+            if joins:
                 self.endpoint.play()
             self.clock.advance(6.0)
-            made = ["register", *["heartbeat"] * 7]
-            self.assertEqual(made if comes else [*made, "deregister"], self.fleet.made)
-            if not comes:
+            operations = ["register", *["heartbeat"] * 7]
+            self.assertEqual(
+                operations if joins else [*operations, "deregister"], self.fleet.operations
+            )
+            if not joins:
                 self.fleet.reply()
-                self.assertEqual("register", self.fleet.theCall().operation)
+                self.assertEqual("register", self.fleet.pendingCall().operation)
 
     def test_maxPlayers(self) -> None:
-        """One more than the limit receives FULL; after one has left the next is admitted."""
+        """A player above the limit receives FULL. After a player has left, the next is admitted."""
         self.start(GameServerConfig(maxPlayers=1))
         first = self.endpoint.play()
         self.assertEqual(Game.fullMessage, self.endpoint.play().value())
@@ -91,13 +93,13 @@ class GameServerTests(GameServerTestCase):
         self.assertEqual(b"hello", self.endpoint.play().value())
 
     def silent(self, host: str = "192.0.2.1") -> PlayerTransport:
-        """A player joins without sending anything."""
+        """Return a player that has joined without data."""
         transport = self.endpoint.connect(host=host)
         self.clock.advance(ADMISSION_DELAY)
         return transport
 
     def test_silentIsReplaced(self) -> None:
-        """A player that has sent nothing makes room for one that has, in the same session."""
+        """A player that has sent data replaces one that has not, in the same session."""
         self.start(GameServerConfig(maxPlayers=2))
         self.fleet.reply()
         first, second = self.silent(), self.silent()
@@ -122,7 +124,7 @@ class GameServerTests(GameServerTestCase):
         self.assertEqual((2, 1, 3), (status.players, status.session, status.refused))
         first.lose(ConnectionDone())
         self.assertEqual(2, self.server.status().players)
-        self.assertEqual(["register", "utilize"], self.fleet.made)
+        self.assertEqual(["register", "utilize"], self.fleet.operations)
 
     def test_onlyPlayerIsReplaced(self) -> None:
         """The session goes on if its only player is replaced."""
@@ -131,20 +133,20 @@ class GameServerTests(GameServerTestCase):
         self.silent()
         self.fleet.reply()
         self.endpoint.play().protocol.dataReceived(b"q")
-        self.assertEqual(["register", "utilize", "deregister"], self.fleet.made)
+        self.assertEqual(["register", "utilize", "deregister"], self.fleet.operations)
         self.assertEqual(1, self.server.status().session)
 
     def test_claimedPlayerReplacesSilent(self) -> None:
         """A silent connection after a claim does not take the place of the claimed player."""
         self.start(GameServerConfig(claimedOnly=True, maxPlayers=1))
         self.fleet.reply()
-        stranger = self.silent()
+        unclaimed = self.silent()
         player = self.endpoint.play()
         self.fleet.reply(claimed=True)
-        self.assertEqual((Game.fullMessage, b"hello"), (stranger.value(), player.value()))
+        self.assertEqual((Game.fullMessage, b"hello"), (unclaimed.value(), player.value()))
 
-    def test_whoIsNotReplaced(self) -> None:
-        """No player that has sent a byte is replaced, and none by a connection that is silent."""
+    def test_notReplaced(self) -> None:
+        """A player that has sent data is not replaced, and a silent connection replaces nobody."""
         self.start(GameServerConfig(maxPlayers=1))
         player = self.silent()
         self.assertEqual(Game.fullMessage, self.silent().value())
@@ -153,7 +155,7 @@ class GameServerTests(GameServerTestCase):
         self.assertEqual(b"late", player.value())
 
     def test_silentOfAnAddressIsReplaced(self) -> None:
-        """With a limit per address, a player of the same address makes room, and no other."""
+        """With a limit per address, only a player of the same address is replaced."""
         self.start(GameServerConfig(maxPerAddress=1))
         other, same = self.silent("192.0.2.2"), self.silent()
         self.assertEqual(b"hello", self.endpoint.play().value())
@@ -169,7 +171,7 @@ class GameServerTests(GameServerTestCase):
         self.onLeft = lambda: late.protocol.close("closed by a hook")
         late.protocol.dataReceived(b"hello")
         self.assertEqual((0, 1), (self.server.status().players, self.server.status().session))
-        self.assertEqual("deregister", self.fleet.theCall().operation)
+        self.assertEqual("deregister", self.fleet.pendingCall().operation)
 
     def test_maxPlayersPerAddress(self) -> None:
         """The limit per address rejects and counts; other addresses are admitted."""
@@ -196,23 +198,23 @@ class GameServerTests(GameServerTestCase):
         self.assertEqual(b"hello", late.value())
         self.assertEqual(Game.fullMessage, self.endpoint.play(host="203.0.113.9").value())
 
-    def test_gameBringsAnother(self) -> None:
-        """A game that lets another in while it hears of its claim is UTILIZED all the same."""
-        self.claimOnly()
+    def test_joinDuringClaimed(self) -> None:
+        """If a player joins during the game's hook claimed, the server is UTILIZED nevertheless."""
+        self.startClaimedOnly()
         self.endpoint.play()
         self.onClaimed = self.endpoint.play
         self.fleet.reply(claimed=True)
         self.assertEqual(2, self.server.status().players)
-        self.assertEqual("utilize", self.fleet.theCall().operation)
+        self.assertEqual("utilize", self.fleet.pendingCall().operation)
 
-    def claimOnly(self) -> None:
-        """A game server that is AVAILABLE, and seats whom a claim sent."""
+    def startClaimedOnly(self) -> None:
+        """Start a game server that admits claimed players only, and is AVAILABLE."""
         self.start(GameServerConfig(claimedOnly=True, maxPlayers=2))
         self.fleet.reply()
 
     def test_claimFirst(self) -> None:
-        """Who was not sent by a claim is told so; nothing is echoed, no session begins."""
-        self.claimOnly()
+        """Who was not sent by a claim is logLines so; nothing is echoed, no session begins."""
+        self.startClaimedOnly()
         player = self.endpoint.play()
         self.assertEqual(b"", player.value())
         self.fleet.reply(claimed=False)
@@ -223,11 +225,11 @@ class GameServerTests(GameServerTestCase):
         self.fleet.reply(claimed=False)
         self.assertEqual(Game.claimFirstMessage, another.value())
         self.assertEqual(2, self.server.status().refused)
-        self.assertEqual(["register", "describe", "describe"], self.fleet.made)
+        self.assertEqual(["register", "describe", "describe"], self.fleet.operations)
 
-    def test_claimedAfterStranger(self) -> None:
+    def test_claimedAfterUnclaimed(self) -> None:
         """A player whose claim came after a negative result is admitted with the next one."""
-        self.claimOnly()
+        self.startClaimedOnly()
         self.endpoint.play()
         self.fleet.reply(claimed=False)
         player = self.endpoint.play()
@@ -238,11 +240,11 @@ class GameServerTests(GameServerTestCase):
 
     def test_claimedDuringCheck(self) -> None:
         """A player who connects during a call is not rejected by its negative result."""
-        self.claimOnly()
-        stranger = self.endpoint.play()
+        self.startClaimedOnly()
+        unclaimed = self.endpoint.play()
         player = self.endpoint.play()
         self.fleet.reply(claimed=False)
-        self.assertEqual((Game.claimFirstMessage, b""), (stranger.value(), player.value()))
+        self.assertEqual((Game.claimFirstMessage, b""), (unclaimed.value(), player.value()))
         self.clock.advance(CALL_INTERVAL)
         self.fleet.reply(claimed=True)
         self.assertEqual(b"hello", player.value())
@@ -253,13 +255,13 @@ class GameServerTests(GameServerTestCase):
         self.fleet.reply()
         player = self.endpoint.play()
         self.server.claimChanged(True, "")
-        self.assertEqual(["register", "describe", "utilize"], self.fleet.made)
-        self.fleet.waiting.pop(0).answer.errback(callFailed())
+        self.assertEqual(["register", "describe", "utilize"], self.fleet.operations)
+        self.fleet.waiting.pop(0).result.errback(callFailed())
         self.assertEqual(b"hello", player.value())
 
     def test_stopDuringCheck(self) -> None:
         """A check that waits for its call when the game server stops leaves nothing."""
-        self.claimOnly()
+        self.startClaimedOnly()
         players = [self.endpoint.play()]
         self.fleet.reply(claimed=False)
         players.append(self.endpoint.play())
@@ -271,7 +273,7 @@ class GameServerTests(GameServerTestCase):
 
     def test_claimed(self) -> None:
         """A claimed player is admitted, and others without a call, up to the limit."""
-        self.claimOnly()
+        self.startClaimedOnly()
         players = [self.endpoint.play() for _ in range(3)]
         self.fleet.reply(claimed=True)
         self.assertEqual(
@@ -279,11 +281,11 @@ class GameServerTests(GameServerTestCase):
         )
         players[0].protocol.dataReceived(b"q")
         self.assertEqual(b"hello", self.endpoint.play().value())
-        self.assertEqual(["register", "describe", "utilize"], self.fleet.made)
+        self.assertEqual(["register", "describe", "utilize"], self.fleet.operations)
 
-    def test_claimedNoMore(self) -> None:
-        """After the session, before its registration is renewed, nobody was sent."""
-        self.claimOnly()
+    def test_claimOfEndedSession(self) -> None:
+        """After the session, before the next registration, there is no claim."""
+        self.startClaimedOnly()
         player = self.endpoint.play()
         self.fleet.reply(claimed=True)
         self.fleet.reply()
@@ -292,39 +294,39 @@ class GameServerTests(GameServerTestCase):
         self.clock.advance(CALL_INTERVAL)
         self.assertEqual(Game.claimFirstMessage, another.value())
 
-    def test_claimFirstWithoutFleetIQ(self) -> None:
-        """Before there is a FleetIQ to ask, nobody was sent."""
+    def test_claimFirstBeforeRegister(self) -> None:
+        """Before the registration starts, there is no claim."""
         self.start(GameServerConfig(claimedOnly=True), registered=False)
         self.assertEqual(Game.claimFirstMessage, self.endpoint.play().value())
 
     def test_claimsDataToTheGame(self) -> None:
-        """A claim's data reaches the game: before the first player is in, or with UTILIZED."""
+        """The game gets the data of a claim before the first player joins, or with UTILIZED."""
         seen = {"lastClaim": datetime(2026, 1, 1, tzinfo=UTC), "gameServerData": "map=7"}
         for rules in (GameServerConfig(), GameServerConfig(claimedOnly=True)):
             self.start(rules)
-            told = self.claims
+            claims = self.claims
             self.fleet.reply()
             self.endpoint.play()
             if rules.claimedOnly:
-                self.assertEqual([], told)
+                self.assertEqual([], claims)
                 self.fleet.reply(claimed=True, **seen)
-                self.assertEqual(["map=7"], told)
+                self.assertEqual(["map=7"], claims)
             self.endpoint.play()
             self.fleet.reply(**seen)
-            self.assertEqual(["map=7"], told)
+            self.assertEqual(["map=7"], claims)
 
-    def test_gameFailsAtItsClaim(self) -> None:
-        """A game that fails at its claim is still played, and still UTILIZED."""
+    def test_claimedRaises(self) -> None:
+        """If the game's hook claimed raises, the session goes on, and is UTILIZED."""
         self.gameFails = True
-        self.claimOnly()
+        self.startClaimedOnly()
         player = self.endpoint.play()
         self.fleet.reply(claimed=True)
         self.assertEqual(1, len(self.flushLoggedErrors(ValueError)))
         self.assertEqual(b"hello", player.value())
-        self.assertEqual("utilize", self.fleet.theCall().operation)
+        self.assertEqual("utilize", self.fleet.pendingCall().operation)
 
     def test_acceptRate(self) -> None:
-        """Above the rate the port pauses; who comes waits there, and FleetIQ does not care."""
+        """Above the accept rate the port pauses. The state in FleetIQ does not change."""
         self.start(GameServerConfig(acceptRate=TokenBucket(2.0, 3.0)))
         self.fleet.reply()
         for _ in range(3):
@@ -333,10 +335,10 @@ class GameServerTests(GameServerTestCase):
         self.assertFalse(self.endpoint.reading)
         self.clock.advance(0.5)
         self.assertTrue(self.endpoint.reading)
-        self.assertEqual(["register", "utilize"], self.fleet.made)
+        self.assertEqual(["register", "utilize"], self.fleet.operations)
 
     def test_descriptors(self) -> None:
-        """An idle server that cannot accept is absent for as long; one in play plays on."""
+        """Without descriptors, an idle server is deregistered; one with a session is not."""
         self.start()
         self.fleet.reply()
         self.used = 1024 - RESERVED_DESCRIPTORS - 16
@@ -347,18 +349,18 @@ class GameServerTests(GameServerTestCase):
             self.assertTrue(self.endpoint.reading)
             self.endpoint.connect().lose(ConnectionDone())
         self.assertFalse(self.endpoint.reading)
-        self.assertEqual(["register", "utilize"], self.fleet.made)
+        self.assertEqual(["register", "utilize"], self.fleet.operations)
         player.protocol.dataReceived(b"q")
         self.fleet.reply()
         self.clock.advance(20.0)
-        self.assertEqual(["register", "utilize", "deregister"], self.fleet.made)
+        self.assertEqual(["register", "utilize", "deregister"], self.fleet.operations)
         self.used = 100
         self.clock.advance(RECOUNT_INTERVAL)
         self.assertTrue(self.endpoint.reading)
-        self.assertEqual("register", self.fleet.theCall().operation)
+        self.assertEqual("register", self.fleet.pendingCall().operation)
 
     def test_failingFleet(self) -> None:
-        """A fleet that fails never drops a player."""
+        """An error of FleetIQ never disconnects a player."""
         self.start()
         player = self.endpoint.play()
         self.fleet.fail(callFailed(retry=False))
@@ -367,11 +369,11 @@ class GameServerTests(GameServerTestCase):
         self.assertEqual(1, len(self.refusals))
 
 
-class StandingTests(GameServerTestCase):
-    """What operators see of it."""
+class StatusTests(GameServerTestCase):
+    """L{GameServer.status}."""
 
     def test_life(self) -> None:
-        """From a bound port to the end of a session."""
+        """The status from the bound port to the end of a session."""
         self.start(registered=False)
         self.assertEqual(self.server.status(), GameServerStatus(5000, 0, 0, 0, 0, True, False))
         self.register()
@@ -393,8 +395,8 @@ class StandingTests(GameServerTestCase):
         self.assertEqual((status.players, status.session, status.receivedBytes), (0, 1, 5))
         self.assertEqual((status.known, status.lastReport), (Absent(), None))
 
-    def test_trouble(self) -> None:
-        """A failure is told with its time, and since when; the last stays when it is over."""
+    def test_lastError(self) -> None:
+        """A failure has its time and the time of the first one. The last error stays."""
         self.start()
         self.clock.advance(1.0)
         error = callFailed()
@@ -412,19 +414,19 @@ class StandingTests(GameServerTestCase):
         self.assertEqual((status.lastErrorTime, status.degradedSince), (2.0, None))
 
     def test_draining(self) -> None:
-        """FleetIQ's draining comes and goes; an instance that goes is for good."""
+        """A drain by FleetIQ can be cancelled; the end of the instance cannot."""
         self.start()
         self.fleet.reply()
-        self.server.drain("so it is")
+        self.server.drain("the instance ends")
         self.assertTrue(self.server.status().draining)
         self.server.cancelDrain()
         self.assertFalse(self.server.status().draining)
-        self.server.terminate(None, "so it is")
+        self.server.terminate(None, "the instance ends")
         self.assertTrue(self.server.status().draining)
 
 
 class ReadinessTests(GameServerTestCase):
-    """A game that cannot serve players yet, for a while, or no longer."""
+    """Games that are not ready, and the end of games."""
 
     def test_ready(self) -> None:
         """A game is ready at once by default. Its own hook decides otherwise."""
@@ -443,9 +445,9 @@ class ReadinessTests(GameServerTestCase):
         self.fleet.reply()
         self.server.setReady(False)
         self.fleet.reply()
-        self.assertEqual(["register", "deregister"], self.fleet.made)
+        self.assertEqual(["register", "deregister"], self.fleet.operations)
         self.server.setReady(True)
-        self.assertEqual(["register", "deregister", "register"], self.fleet.made)
+        self.assertEqual(["register", "deregister", "register"], self.fleet.operations)
 
     def test_notReadyInSession(self) -> None:
         """A session goes on while the game is not ready."""
@@ -454,20 +456,20 @@ class ReadinessTests(GameServerTestCase):
         player = self.endpoint.play()
         self.fleet.reply()
         self.server.setReady(False)
-        self.assertEqual(["register", "utilize"], self.fleet.made)
+        self.assertEqual(["register", "utilize"], self.fleet.operations)
         player.protocol.dataReceived(b"q")
         self.fleet.reply()
-        self.assertEqual(["register", "utilize", "deregister"], self.fleet.made)
+        self.assertEqual(["register", "utilize", "deregister"], self.fleet.operations)
         self.assertEqual([], self.fleet.waiting)
 
     def test_stopped(self) -> None:
-        """The game ends last, and the game server waits for it."""
+        """The hook stopped is called last, and the game server waits for it."""
         ending: Deferred[None] = Deferred()
         self.start()
         self.fleet.reply()
 
         def stopped(_: object) -> Deferred[None]:
-            self.assertEqual(["register", "deregister"], self.fleet.made)
+            self.assertEqual(["register", "deregister"], self.fleet.operations)
             self.assertFalse(self.endpoint.listening)
             return ending
 
@@ -479,7 +481,7 @@ class ReadinessTests(GameServerTestCase):
         self.assertStopped()
 
     def test_stoppedFails(self) -> None:
-        """If the game fails at its end, the game server ends all the same."""
+        """If the hook stopped fails, the game server stops nevertheless."""
         self.start()
         self.fleet.reply()
         self.patch(RecordingGame, "stopped", lambda _: fail(ValueError("a game that fails")))

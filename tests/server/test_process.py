@@ -1,4 +1,4 @@
-"""One process: a whole start in memory, what ends it, the order of stopping."""
+"""One process in memory: start, errors at the start, order of the stop."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from twisted.logger import LogLevel, capturedLogs
 from echoserver.ec2.metadata import RESPONSE_TIMEOUT
 from echoserver.server.endpoints import advice, endpointOf
 from echoserver.server.process import BETWEEN_SERVERS, ServerProcess
-from tests.awsdoubles import INSTANCE_ID, LoopbackEndpoint, told
-from tests.programdoubles import EchoOptions, Part, Pool, ProgramTestCase
+from tests.awsdoubles import INSTANCE_ID, LoopbackEndpoint, logLines
+from tests.programdoubles import EchoOptions, Pool, ProgramTestCase, RecordingService
 
 ON_AWS = ("--group=group", "--region=us-east-1")
 IDENTIFIED = (*ON_AWS, f"--instance-id={INSTANCE_ID}", "--connection-info=localhost:{port}")
 
 
 class StartTests(ProgramTestCase):
-    """From the options to a registration, or to the sentence that ends the process."""
+    """The start, up to the registration or to the error message that ends the process."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -32,26 +32,26 @@ class StartTests(ProgramTestCase):
             "AWS_ENDPOINT_URL_GAMELIFT": self.endpoint.url,
         }
 
-    def registers(self) -> None:
-        """Have FleetIQ confirm whatever is asked of it."""
+    def acceptCalls(self) -> None:
+        """Have FleetIQ confirm each call."""
         server = {
             "GameServerGroupName": "group",
             "InstanceId": INSTANCE_ID,
             "ConnectionInfo": "localhost:5000",
             "UtilizationStatus": "AVAILABLE",
         }
-        self.endpoint.says(200, {"GameServer": server})
+        self.endpoint.setResponse(200, {"GameServer": server})
 
     def test_ready(self) -> None:
-        """All that is given is used; nothing is asked of the metadata; the log tells the story."""
-        self.registers()
+        """With all options given, no metadata is requested. The log has each step of the start."""
+        self.acceptCalls()
         program, lines = self.started(*IDENTIFIED, "--game-server-id=mine", **self.variables)
         self.assertEqual(self.reactor.tcpClients, [])
         self.assertEqual((program.exitCode, self.reactor.hasStopped), (0, False))
         players = "players connect to localhost:5000 (from localhost:{port})"
-        *story, ready = (line for line in lines if "took" not in line)
+        *steps, ready = (line for line in lines if "took" not in line)
         self.assertEqual(
-            story,
+            steps,
             [
                 "Listening for players on 0.0.0.0:5000.",
                 f"FleetIQ on {self.endpoint.url} in us-east-1, group group.",
@@ -64,8 +64,8 @@ class StartTests(ProgramTestCase):
         self.assertIn("--region us-east-1 --group group play", ready)
 
     def test_oneByOne(self) -> None:
-        """Many game servers do not register at once: players of the others are served."""
-        self.registers()
+        """Several game servers register one after another, and the reactor runs in between."""
+        self.acceptCalls()
         same = "--connection-info=localhost:5000"
         self.started(*IDENTIFIED, same, "--servers=3", **self.variables)
         self.assertEqual(len(self.endpoint.requests), 1)
@@ -73,8 +73,8 @@ class StartTests(ProgramTestCase):
         self.assertEqual(len(self.endpoint.requests), 3)
 
     def test_late(self) -> None:
-        """While the reactor runs late, the next server waits twice as long as it was late."""
-        self.registers()
+        """If the reactor is late, the next registration waits twice the delay."""
+        self.acceptCalls()
         same = "--connection-info=localhost:5000"
         self.started(*IDENTIFIED, same, "--servers=2", **self.variables)
         self.reactor.advance(BETWEEN_SERVERS + 0.1)
@@ -84,10 +84,10 @@ class StartTests(ProgramTestCase):
         self.assertEqual(len(self.endpoint.requests), 2)
 
     def test_stopped(self) -> None:
-        """Told to stop, it deregisters before the pool goes, and its exit code is none of ours."""
-        self.registers()
+        """A stop deregisters before the thread pool stops; the exit code is 0."""
+        self.acceptCalls()
         program, _ = self.started(*IDENTIFIED, **self.variables)
-        self.endpoint.says(200, {})
+        self.endpoint.setResponse(200, {})
         self.successResultOf(program.stopService())
         targets = [head.partition(b"GameLift.")[2].split()[0] for head in self.endpoint.requests]
         self.assertEqual(targets, [b"RegisterGameServer", b"DeregisterGameServer"])
@@ -96,8 +96,8 @@ class StartTests(ProgramTestCase):
         self.assertEqual(self.reactor.getDelayedCalls(), [])
 
     def test_refused(self) -> None:
-        """A refusal for good before the first registration ends the process with 3."""
-        self.endpoint.refuses(400, "AccessDeniedException", "not for you")
+        """A permanent refusal before the first registration ends the process with 3."""
+        self.endpoint.setError(400, "AccessDeniedException", "not for you")
         program, lines = self.started(*IDENTIFIED, **self.variables)
         self.assertEqual((program.exitCode, self.reactor.hasStopped), (3, True))
         sentence = (
@@ -107,8 +107,8 @@ class StartTests(ProgramTestCase):
         self.assertIn(sentence, lines)
 
     def test_refusedTwice(self) -> None:
-        """What ends the process is said once, though every game server is refused."""
-        self.endpoint.refuses(400, "AccessDeniedException")
+        """If every game server is refused, the reason is logged once."""
+        self.endpoint.setError(400, "AccessDeniedException")
         same = "--connection-info=localhost:5000"
         with capturedLogs() as events:
             self.started(*IDENTIFIED, same, "--servers=2", **self.variables)
@@ -117,29 +117,29 @@ class StartTests(ProgramTestCase):
         self.assertEqual(1, sum(each["log_level"] is LogLevel.critical for each in events))
 
     def test_refusedLater(self) -> None:
-        """Once one game server is registered, a refusal of another ends nothing."""
-        self.registers()
+        """After the first registration, a refusal of another one does not end the process."""
+        self.acceptCalls()
         same = "--connection-info=localhost:5000"
         program, _ = self.started(*IDENTIFIED, same, "--servers=2", **self.variables)
-        self.endpoint.refuses(400, "AccessDeniedException")
+        self.endpoint.setError(400, "AccessDeniedException")
         self.reactor.pump([BETWEEN_SERVERS, 0.0])
         self.assertEqual(len(self.endpoint.requests), 2)
         self.assertEqual((program.exitCode, self.reactor.hasStopped), (0, False))
 
     def test_noProfile(self) -> None:
-        """A profile that is not there ends it with 1."""
+        """A profile that does not exist ends the process with 1."""
         program, lines = self.started(*IDENTIFIED, AWS_PROFILE="nowhere")
         self.assertEqual((program.exitCode, self.reactor.hasStopped), (1, True))
         self.assertTrue(lines[-1].startswith("boto3 did not start: The config profile (nowhere)"))
 
     def test_silentMetadata(self) -> None:
-        """No identity ends it with 3, and a sentence that offers both ways out."""
+        """Without an identity the process ends with 3, and a message with both alternatives."""
         program, _ = self.started(*ON_AWS)
         self.assertEqual(len(self.reactor.tcpClients), 1)
         with capturedLogs() as events:
             self.reactor.advance(RESPONSE_TIMEOUT)
         self.assertEqual((program.exitCode, self.reactor.hasStopped), (3, True))
-        (sentence,) = told(events)
+        (sentence,) = logLines(events)
         self.assertEqual(
             sentence,
             "The instance metadata service at http://169.254.169.254 does not respond: no complete"
@@ -148,7 +148,7 @@ class StartTests(ProgramTestCase):
         )
 
     def test_longConnectionInfo(self) -> None:
-        """What another option mends offers no other way out."""
+        """If the option itself is wrong, the message has no hint to use other options."""
         info = "--connection-info=" + "x" * 511 + "{port}"
         program, lines = self.started(*IDENTIFIED, info, **self.variables)
         self.assertEqual(program.exitCode, 3)
@@ -158,25 +158,25 @@ class StartTests(ProgramTestCase):
             " 512. Shorten it.",
         )
 
-    def test_notRunningYet(self) -> None:
-        """What ends the start before the reactor runs, ends it then."""
+    def test_failsBeforeReactorRuns(self) -> None:
+        """If the start fails before the reactor runs, the reactor is stopped when it runs."""
         self.reactor.started = False
         self.started(*IDENTIFIED, AWS_PROFILE="nowhere")
         ((stop, _, _),) = self.reactor.whenRunningHooks
         self.assertEqual(stop, self.reactor.stop)
 
-    def test_stoppedMeanwhile(self) -> None:
-        """Told to stop while it starts, it stops without a word of failure."""
+    def test_stoppedDuringStart(self) -> None:
+        """A stop during the start logs no failure."""
         program, _ = self.started(*ON_AWS)
         with capturedLogs() as events:
             self.successResultOf(program.stopService())
-        said = ["Stopping. A signal skips the grace period of running sessions."]
-        self.assertEqual((program.exitCode, told(events)), (0, said))
+        lines = ["Stopping. A signal skips the grace period of running sessions."]
+        self.assertEqual((program.exitCode, logLines(events)), (0, lines))
         self.assertEqual(self.reactor.getDelayedCalls(), [])
 
-    def test_ourFault(self) -> None:
-        """A fault of ours is logged as one, and ends the process with 1."""
-        self.endpoint.says(200, b"")
+    def test_internalError(self) -> None:
+        """An internal error is logged with its traceback, and ends the process with 1."""
+        self.endpoint.setResponse(200, b"")
         program = self.program(*IDENTIFIED, **self.variables)
         self.patch(program, "_environ", None)
         program.startService()
@@ -185,14 +185,16 @@ class StartTests(ProgramTestCase):
 
 
 class StateDirTests(ProgramTestCase):
-    """Where the ids held are kept."""
+    """The option --state-dir."""
 
     def test_unusable(self) -> None:
-        """A folder that nothing can be written in ends the process before anything begins."""
-        taken = Path(self.mktemp())
-        taken.touch()
-        said = self.cannotStart(*ON_AWS, f"--state-dir={taken}")
-        self.assertRegex(said, "^twistd fleetiq-echo: --state-dir: cannot write in '.*' (.*): name")
+        """A folder that is not writable ends the process before it listens."""
+        inUse = Path(self.mktemp())
+        inUse.touch()
+        message = self.cannotStart(*ON_AWS, f"--state-dir={inUse}")
+        self.assertRegex(
+            message, "^twistd fleetiq-echo: --state-dir: cannot write in '.*' (.*): name"
+        )
         self.assertEqual((self.order, self.reactor.tcpServers), ([], []))
 
 
@@ -200,13 +202,13 @@ class StatusTests(ProgramTestCase):
     """The status port."""
 
     def test_noStatus(self) -> None:
-        """Without the option nothing listens but the game."""
+        """Without the option only the game port listens."""
         self.started(*ON_AWS)
         self.assertEqual([port for port, *_ in self.reactor.tcpServers], [5000])
 
     def test_taken(self) -> None:
-        """A port that is taken ends the start, with another to try."""
-        self.reactor.taken = {8080}
+        """A port that is inUse ends the start, with another to try."""
+        self.reactor.inUse = {8080}
         self.assertEqual(
             self.cannotStart(*ON_AWS, "--status=tcp:8080"),
             "twistd fleetiq-echo: --status: cannot listen there ([Errno 98] Address already in"
@@ -214,12 +216,12 @@ class StatusTests(ProgramTestCase):
         )
 
     def test_noEndpoint(self) -> None:
-        """What is no description of an endpoint is said so."""
+        """A text that is not an endpoint description is rejected with an example."""
         exit = self.assertRaises(SystemExit, self.program, *ON_AWS, "--status=8080x")
         self.assertRegex(str(exit.code), "--status '8080x' cannot be used: .* tcp:8080:interface=")
 
     def test_listens(self) -> None:
-        """It listens before anything is asked of anybody, and stops last but the threads."""
+        """The status port is opened before the game port."""
         program, lines = self.started(*ON_AWS, "--status=tcp:8080:interface=127.0.0.1")
         self.assertEqual([port for port, *_ in self.reactor.tcpServers], [8080, 5000])
         self.assertTrue(lines[0].startswith("Status on "), lines[0])
@@ -227,16 +229,16 @@ class StatusTests(ProgramTestCase):
 
 
 class PortTests(ProgramTestCase):
-    """Ports that are not to be had end the start with a sentence."""
+    """Ports that cannot be bound end the start with a message."""
 
     def test_players(self) -> None:
-        """The players' port, with another to try; on macOS, 5000 is AirPlay's."""
+        """The message for the game port has another port, and for 5000 a hint for macOS."""
         for port, airPlay, another in [
             (5000, " On macOS, AirPlay Receiver often uses it.", 5001),
             (7000, "", 7001),
             (65535, "", 5000),
         ]:
-            self.reactor.taken = {port}
+            self.reactor.inUse = {port}
             self.assertEqual(
                 self.cannotStart(*IDENTIFIED, f"--listen=tcp:{port}"),
                 f"twistd fleetiq-echo: cannot listen for players on port {port}"
@@ -245,17 +247,17 @@ class PortTests(ProgramTestCase):
             )
 
     def test_advice(self) -> None:
-        """Another port is only advised where that helps."""
-        for number, said in [
+        """Another port is advised only if the port is in use."""
+        for number, message in [
             (errno.EACCES, "choose a higher one."),
             (errno.EADDRNOTAVAIL, "Check the endpoint description."),
         ]:
-            self.assertTrue(advice(OSError(number, "no"), "in use").endswith(said))
+            self.assertTrue(advice(OSError(number, "no"), "in use").endswith(message))
         self.assertEqual("in use", advice(OSError(errno.EADDRINUSE, "no"), "in use"))
 
     def test_daemon(self) -> None:
-        """A daemon's parent is told by an Exception: of a SystemExit it never hears."""
-        self.reactor.taken = {5000}
+        """A daemon raises an Exception, because twistd does not report a SystemExit."""
+        self.reactor.inUse = {5000}
         options = EchoOptions({})
         parent: Any = {"nodaemon": 0, "pidfile": "twistd.pid"}
         options.parent = parent
@@ -269,20 +271,20 @@ class PortTests(ProgramTestCase):
         self.assertIn("cannot listen for players on port 5000", str(error))
 
     def test_path(self) -> None:
-        """A UNIX socket has no next port."""
-        self.reactor.taken = {"/run/echo"}
+        """For a UNIX socket, the message has an example with TCP."""
+        self.reactor.inUse = {"/run/echo"}
         sentence = self.cannotStart(*IDENTIFIED, "--listen=unix:/run/echo")
         self.assertIn("on /run/echo ", sentence)
         self.assertIn("--listen tcp:5000.", sentence)
 
     def test_oneOfSeveral(self) -> None:
-        """One of several ports is enough."""
-        self.reactor.taken = {5002}
+        """If one of several ports is in use, the start ends."""
+        self.reactor.inUse = {5002}
         self.assertIn("on port 5002", self.cannotStart(*IDENTIFIED, "--servers=3"))
 
     def test_local(self) -> None:
-        """The local FleetIQ's port: one that runs there may be joined."""
-        self.reactor.taken = {4570}
+        """If the port of the local FleetIQ is in use, the message names --local."""
+        self.reactor.inUse = {4570}
         self.assertEqual(
             self.cannotStart(),
             "twistd fleetiq-echo: the local FleetIQ cannot listen on port 4570 ([Errno 98] Address"
@@ -292,18 +294,18 @@ class PortTests(ProgramTestCase):
         )
 
     def test_noLocal(self) -> None:
-        """An endpoint that is none."""
+        """A wrong --local is rejected."""
         self.assertTrue(self.cannotStart("--local=x").startswith("twistd fleetiq-echo: --local: "))
 
     def test_embedded(self) -> None:
-        """The embedded FleetIQ listens before the players' port does; the log's first line."""
+        """The embedded FleetIQ listens before the game port. The first log line has its URL."""
         _, lines = self.started()
         self.assertEqual([port for port, *_ in self.reactor.tcpServers], [4570, 5000])
         ours = [line for line in lines if "FleetIQ" in line]
         self.assertEqual(ours[0], "LOCAL FleetIQ on http://127.0.0.1:4570, AWS is not contacted.")
 
     def test_noEndpoint(self) -> None:
-        """Whatever Twisted and OpenSSL make of a wrong description is one sentence."""
+        """Each wrong description is one sentence, for any exception of Twisted and OpenSSL."""
         garbage = Path(self.mktemp())
         garbage.write_text("no key")
         for description in (
@@ -319,21 +321,23 @@ class PortTests(ProgramTestCase):
             "unix:/x:mode=rw",
         ):
             exit = self.assertRaises(SystemExit, endpointOf, self.reactor, description)
-            said = str(exit.code)
+            message = str(exit.code)
             self.assertTrue(
-                said.startswith(f"twistd fleetiq-echo: --listen '{description}' cannot be used: ")
+                message.startswith(
+                    f"twistd fleetiq-echo: --listen '{description}' cannot be used: "
+                )
             )
-            self.assertTrue(said.endswith(" Write for example tcp:5000."), said)
+            self.assertTrue(message.endswith(" Write for example tcp:5000."), message)
 
 
 class StopTests(ProgramTestCase):
-    """Services stop in sequence, so that each still has what it needs."""
+    """The order in which the parts of a process stop."""
 
     def test_sequence(self) -> None:
-        """Game servers side by side, a thread for each; then the pool, then the local FleetIQ."""
+        """Game servers stop concurrently; then the thread pool stops, then the local FleetIQ."""
         program = self.program()
-        one, two = Part("one", self.order), Part("two", self.order)
-        local = Part("local", self.order)
+        one, two = RecordingService("one", self.order), RecordingService("two", self.order)
+        local = RecordingService("local", self.order)
         self.patch(program, "_servers", [one, two])
         self.patch(program, "_local", local)
         stopped = program.stopService()
@@ -348,19 +352,19 @@ class StopTests(ProgramTestCase):
         local.stopped.callback(None)
         self.successResultOf(stopped)
 
-    def test_everySessionOver(self) -> None:
-        """When every game server has left, the process ends, with 0."""
+    def test_allShutDown(self) -> None:
+        """When all game servers are shut down, the process ends with 0."""
         program, _ = self.started(*ON_AWS, "--servers=2")
         one, two = program._servers
         one.stopService()
         self.assertFalse(self.reactor.hasStopped)
         with capturedLogs() as events:
             two.stopService()
-        self.assertIn("All game servers are shut down.", told(events))
+        self.assertIn("All game servers are shut down.", logLines(events))
         self.assertEqual((self.reactor.hasStopped, program.exitCode), (True, 0))
 
     def test_embeddedStays(self) -> None:
-        """An embedded FleetIQ outlives its game servers, and the log says how to end it."""
+        """An embedded FleetIQ stays after its game servers. The log has the way to end it."""
         program, _ = self.started(*ON_AWS)
         self.patch(program, "_local", SimpleNamespace(url="http://127.0.0.1:4570"))
         with capturedLogs() as events:
@@ -368,12 +372,12 @@ class StopTests(ProgramTestCase):
         self.assertIn(
             "All game servers are shut down. The local FleetIQ stays at http://127.0.0.1:4570:"
             " press Ctrl-C, or send SIGTERM, to end it.",
-            told(events),
+            logLines(events),
         )
         self.assertFalse(self.reactor.hasStopped)
 
-    def test_said(self) -> None:
-        """The end tells which signal cuts the grace: the second, or, without one, the first."""
+    def test_signalIsNamed(self) -> None:
+        """The log names the signal that skips the grace period: a second one, or the first."""
         for signalled, lines in [
             (True, ["Stopping. A second signal skips the grace period of running sessions."]),
             (False, ["Stopping. A signal skips the grace period of running sessions."]),
@@ -384,4 +388,4 @@ class StopTests(ProgramTestCase):
                 program.signalled = True
             with capturedLogs() as events:
                 self.successResultOf(program.stopService())
-            self.assertEqual(told(events), lines)
+            self.assertEqual(logLines(events), lines)

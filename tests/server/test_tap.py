@@ -23,17 +23,17 @@ from twisted.plugins.fleetiq_echo import fleetiqEcho
 
 
 class Timers(ReactorBase):
-    """A reactor of Twisted's that has timers, and nothing to wake it."""
+    """A reactor that has timers, and no waker."""
 
     def installWaker(self) -> None:
-        """Nothing wakes it."""
+        """Do nothing: no thread wakes the reactor."""
 
 
-class SteadyTests(SynchronousTestCase):
-    """Timers do not depend on the machine's clock."""
+class MonotonicClockTests(SynchronousTestCase):
+    """L{useMonotonicClock}."""
 
     def test_setBack(self) -> None:
-        """A call is made when its time has passed, though the machine's clock is set meanwhile."""
+        """A delayed call is called after its time, even if the system clock is set meanwhile."""
         for jump in (-3600.0, 3600.0):
             wall, monotonic = Clock(), Clock()
             wall.advance(1e9)
@@ -41,20 +41,20 @@ class SteadyTests(SynchronousTestCase):
             reactor.seconds = wall.seconds
             useMonotonicClock(reactor, monotonic.seconds)
             self.assertEqual(1e9, reactor.seconds())
-            made: list[str] = []
-            reactor.callLater(60.0, made.append, "heartbeat")
+            called: list[str] = []
+            reactor.callLater(60.0, called.append, "heartbeat")
             wall.rightNow += jump
             for seconds, sofar in ((59.0, []), (1.0, ["heartbeat"])):
                 monotonic.advance(seconds)
                 reactor.runUntilCurrent()
-                self.assertEqual(sofar, made)
+                self.assertEqual(sofar, called)
 
 
-class GarbageTests(SynchronousTestCase):
-    """The start is not held up by looking for garbage in what is there to stay."""
+class FreezeGarbageTests(SynchronousTestCase):
+    """L{freezeGarbage}."""
 
     def test_later(self) -> None:
-        """Garbage is collected again after the start, and what the start made left alone."""
+        """After the start garbage collection is enabled, and older objects are exempt."""
         self.addCleanup(gc.enable)
         self.addCleanup(gc.unfreeze)
         gc.disable()
@@ -69,10 +69,10 @@ class GarbageTests(SynchronousTestCase):
 
 
 class ServiceMakerTests(ProgramTestCase):
-    """What twistd makes of the plugin."""
+    """L{makeService} as twistd calls it."""
 
     def test_plugin(self) -> None:
-        """The plugin's options make a service, with its exit code and signals seen to."""
+        """The options of the plugin make a service, with signal handlers and the exit function."""
         from twisted.internet import reactor
 
         running: list[Callable[[], None]] = []
