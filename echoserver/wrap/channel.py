@@ -1,5 +1,5 @@
 r"""
-The UNIX socket on which a child may speak: one JSON object a line, in both directions.
+The UNIX socket between a game server and its child: one JSON object a line, in both directions.
 
 The member C{event} of an object is its kind. The child sends C{ready}, C{sessionStarted},
 C{sessionEnded}, C{healthy}, C{unhealthy} with a C{reason}, and C{data} with C{data}. It receives
@@ -86,13 +86,13 @@ class Channel(Factory):
         self._latest: dict[str, dict[str, Any]] = {}
 
     def send(self, event: str, **members: object) -> None:
-        """Send an event to the child: now, and again to a connection that it makes later."""
+        """Send an event to all connections of the child, and to each later one when it is made."""
         message = {"event": event, **members}
         self._latest[event] = message
         for connection in self._connections:
             connection.sendMessage(message)
 
-    def forget(self, event: str) -> None:
+    def discard(self, event: str) -> None:
         """Stop sending an event to new connections."""
         self._latest.pop(event, None)
 

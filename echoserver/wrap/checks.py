@@ -1,4 +1,4 @@
-"""Checks of a child from outside: its port accepts, a command succeeds, a URL answers 2xx."""
+"""Health checks of a child: its port accepts, a command succeeds, a URL returns a 2xx status."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ async def accepts(reactor: Any, port: int) -> bool:
 
 
 async def untilAccepting(reactor: Any, port: int) -> None:
-    """Wait until a port accepts connections: it is tried every 50 ms. Cancel to give up."""
+    """Try every 50 ms to connect to a port, until it accepts. It may be cancelled."""
     while not await accepts(reactor, port):
         await deferLater(reactor, PROBE_INTERVAL)
 
@@ -62,7 +62,7 @@ async def commandSucceeds(reactor: Any, command: Sequence[str]) -> bool:
 
 
 class _Drop(Protocol):
-    """The body of a response does not matter, and may be endless."""
+    """Drops the body of a response: it is not needed, and may be endless."""
 
     def connectionMade(self) -> None:
         assert self.transport is not None

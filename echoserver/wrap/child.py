@@ -20,9 +20,9 @@ from echoserver.ratelimit import TokenBucket
 
 _log = Logger(namespace="fleetiq.wrap")
 
-GUARDIAN = str(Path(__file__).with_name("guardian.py"))
+SUBREAPER = str(Path(__file__).with_name("subreaper.py"))
 CONTROL = 3
-# Lines of output that are logged a second, and at once.
+# Rate, in lines a second, and burst of the output that is logged.
 OUTPUT_RATE = TokenBucket(100.0, 1000)
 MAX_LINE = 2000
 
@@ -46,7 +46,7 @@ class Exit:
 
     @property
     def status(self) -> int:
-        """Return the exit code as shells have it: 128 + N for the signal N."""
+        """Return the exit code as in a shell: 128 + N for the signal N."""
         return 128 + (self.signal or 0) if self.code is None else self.code
 
     def __str__(self) -> str:
@@ -114,7 +114,7 @@ def _escaped(text: str) -> str:
 
 class Child(ProcessProtocol):
     """
-    One run of a command, in a process group of its own, under L{echoserver.wrap.guardian}.
+    One run of a command, in a separate process group, as a child of L{echoserver.wrap.subreaper}.
 
     @ivar ended: fires with an L{Exit} when it has ended.
     """
@@ -131,7 +131,7 @@ class Child(ProcessProtocol):
             reactor.spawnProcess(
                 self,
                 sys.executable,
-                [sys.executable, "-I", "-S", GUARDIAN, *command],
+                [sys.executable, "-I", "-S", SUBREAPER, *command],
                 dict(environ),
                 childFDs={0: null, 1: "r", 2: "r", CONTROL: "w"},
             )
@@ -155,7 +155,7 @@ class Child(ProcessProtocol):
 
 
 def fill(command: Sequence[str], values: Mapping[str, object]) -> list[str]:
-    """Return the words of a command with C{{port}} and so on replaced. Other braces stay."""
+    """Return the words of a command with each C{{name}} of C{values} replaced."""
     filled = []
     for word in command:
         for name, value in values.items():

@@ -11,8 +11,8 @@ class WrapConfig:
     The settings of the child of each game server. Durations are seconds.
 
     @ivar command: the words of the command; C{{port}} in them is the port of the child.
-    @ivar proxies: whether players connect to the game server, which forwards to the child; else
-        they connect to the child.
+    @ivar proxies: True if players connect to the game server, which forwards to the child; False
+        if they connect to the child.
     @ivar fixedPort: the port that the child listens on; 0 for any free one. Without proxies it is
         the port of the game server.
     @ivar proxyProtocol: C{off}, C{v1} or C{v2}: the header that the child expects of players.

@@ -1,4 +1,4 @@
-"""The game of fleetiq-wrap: joins a game server with its child process."""
+"""The game of fleetiq-wrap: connects a game server with its child process."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from echoserver.wrap.splice import LOOPBACK, PlayerSide
 
 _log = Logger(namespace="fleetiq.wrap")
 
-# Seconds between two starts of a child that ends at once; a run of a minute resets them.
+# Seconds between two starts of a child that ends at once. After a run of a minute, it is 1 s again.
 _FIRST_BACKOFF, _MAX_BACKOFF, _LONG_RUN = 1.0, 30.0, 60.0
 _START_FAILED = 1
 
@@ -36,7 +36,7 @@ class NotReady(Exception):
 
 class WrapFactory(Game, Factory):
     """
-    The game server's game: a child process, which serves its players on a port of its own.
+    The game of one game server. A child process serves the players, on its own port.
 
     @ivar childPort: the port that the child listens on.
     @ivar proxyProtocol: the version of the PROXY protocol that the child expects, or C{off}.
@@ -84,7 +84,7 @@ class WrapFactory(Game, Factory):
             )
 
     def sessionEnded(self, number: int) -> None:
-        self._channel.forget("claimed")
+        self._channel.discard("claimed")
         if self._sessionLimit is not None and self._sessionLimit.active():
             self._sessionLimit.cancel()
 
@@ -137,12 +137,12 @@ class WrapFactory(Game, Factory):
         self._startedAt = self.reactor.seconds()
         child = self._child = Child(Output(self.reactor, self.childPort))
         probing = Deferred.fromCoroutine(untilAccepting(self.reactor, self.childPort))
-        probing.addCallbacks(lambda _: self._nowServing(child), lambda f: f.trap(CancelledError))
+        probing.addCallbacks(lambda _: self._childIsReady(child), lambda f: f.trap(CancelledError))
         child.ended.addCallback(self._childEnded, probing)
         child.start(self.reactor, command, environ)
         _log.info("Child started: {command}", command=" ".join(command))
 
-    def _nowServing(self, child: Child) -> None:
+    def _childIsReady(self, child: Child) -> None:
         if child is self._child and child.running and not self._serving:
             self._serving = True
             self.gameServer.setReady(True)
@@ -161,7 +161,7 @@ class WrapFactory(Game, Factory):
         restart = self._config.restart
         again = restart == "always" or (restart == "on-crash" and exit.crashed)
         if not again or not self._ready.called:
-            self._childIsGone(exit)
+            self._stopAfter(exit)
             return
         if self.reactor.seconds() - self._startedAt >= _LONG_RUN:
             self._backoff = _FIRST_BACKOFF
@@ -171,7 +171,7 @@ class WrapFactory(Game, Factory):
         self._backoff = min(_MAX_BACKOFF, 2 * self._backoff)
         self._endSession()
 
-    def _childIsGone(self, exit: Exit) -> None:
+    def _stopAfter(self, exit: Exit) -> None:
         if not self._ready.called:
             self._ready.errback(NotReady(f"{self._config.command[0]!r} {exit} at its start."))
             return
@@ -219,16 +219,16 @@ class WrapFactory(Game, Factory):
             _log.warn("The child is unhealthy: {reason}.", reason=reason)
         return not reason
 
-    # What the child says.
+    # Events from the child.
 
     def _onEvent(self, event: str, text: str) -> None:
         match event:
             case "ready" if self._child is not None:
-                self._nowServing(self._child)
+                self._childIsReady(self._child)
             case "healthy":
                 self._unhealthy = ""
             case "unhealthy":
-                self._unhealthy = text or "it says so"
+                self._unhealthy = text or "it sent the event unhealthy"
             case "data":
                 self.gameServer.setData(text)
             case "sessionStarted":
@@ -243,7 +243,7 @@ class WrapFactory(Game, Factory):
             raise ValueError(str(error)) from error
 
     def _endSession(self) -> None:
-        """The child's session has ended with it. With --players proxy it ends with its players."""
+        """End the session of a child that has ended. With a proxy, it ends with its players."""
         if not self._config.proxies and self.gameServer.session is not None:
             self.gameServer.endSession()
 

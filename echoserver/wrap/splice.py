@@ -1,4 +1,4 @@
-"""Connect each player with the child: bytes, back-pressure and the ends of both directions."""
+"""Forward between each player and the child, with back-pressure and half-close."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class PlayerSide(Protocol):
         self._closed = False
 
     def connectionMade(self) -> None:
-        # What the player sends now waits in the kernel.
+        # Until the child is connected, the player's data waits in the kernel.
         self.transport.pauseProducing()
         endpoint = TCP4ClientEndpoint(
             self.factory.reactor, LOOPBACK, self.factory.childPort, CONNECT_TIMEOUT
@@ -117,7 +117,7 @@ class PlayerSide(Protocol):
             self._childSide.transport.loseWriteConnection()
 
     def writeConnectionLost(self) -> None:
-        """The child's FIN was passed on. The player can still send."""
+        """The child's FIN was forwarded. The player can still send."""
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._closed = True
@@ -167,7 +167,7 @@ class ChildSide(Protocol):
         self._player.childReadEnded()
 
     def writeConnectionLost(self) -> None:
-        """The player's FIN was passed on. The child can still send."""
+        """The player's FIN was forwarded. The child can still send."""
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.connected = 0

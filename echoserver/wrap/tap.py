@@ -31,14 +31,14 @@ class WrapOptions(usage.Options):
         ["proxy-protocol", None, "off", "PROXY protocol that the child expects: off, v1 or v2."],
         ["start-timeout", None, "30", "Seconds until the child must accept connections."],
         ["health-command", None, None, "Command that must succeed before each heartbeat."],
-        ["health-http", None, None, "URL that must answer 2xx before each heartbeat."],
+        ["health-http", None, None, "URL that must return 2xx before each heartbeat."],
         ["kill-after", None, "5", "Seconds from SIGTERM to SIGKILL for the child."],
         ["restart", None, "never", "Start the child again: always, on-crash or never."],
         [
             "session-timeout",
             None,
             "0",
-            "With --players none: seconds a session lasts. 0: any.",
+            "With --players none: maximum seconds of a session. 0: no limit.",
         ],
     ]
     optFlags: list[Sequence[Any]] = [  # noqa: RUF012 # as above
@@ -74,7 +74,7 @@ class Options(_Base):  # type: ignore[misc] # made at run time
         port = 0 if self["child-port"] is None else whole(self, "child-port", 1)
         if not proxies:
             self.sessionPolicy = "claim"
-            self._listenNowhere(port)
+            self._useChildPort(port)
         self.wrap = WrapConfig(
             command=self.words,
             proxies=proxies,
@@ -95,7 +95,7 @@ class Options(_Base):  # type: ignore[misc] # made at run time
             )
         super().postOptions()
 
-    def _listenNowhere(self, port: int) -> None:
+    def _useChildPort(self, port: int) -> None:
         if not port:
             raise usage.UsageError(
                 "--players none needs --child-port: the port that the command listens on, and that"

@@ -78,7 +78,7 @@ class WrapTestCase(EndToEndTestCase):
 
 
 class LifeTests(WrapTestCase):
-    """Programs that know nothing of FleetIQ."""
+    """Programs that do not use FleetIQ."""
 
     async def test_python(self) -> None:
         """See L{WrapTestCase.lifeOf}."""
@@ -119,7 +119,7 @@ class LifeTests(WrapTestCase):
             await self.echoes(port)
 
     async def test_proxyProtocol(self) -> None:
-        """The child learns the player's address from the header."""
+        """The child receives the player's address in the header."""
         child, _ = await self.wrap("--proxy-protocol=v1", *ECHO)
         port = await self.gamePort(child)
         await child.available()
@@ -155,7 +155,7 @@ class EndTests(WrapTestCase):
     """The end of the child, and of twistd."""
 
     async def test_crash(self) -> None:
-        """A child that crashes ends the game server, which deregisters; its status is ours."""
+        """If the child crashes, the game server deregisters; the process has the child's status."""
         child, _ = await self.wrap(*ECHO)
         port = await self.gamePort(child)
         await child.available()
@@ -233,7 +233,7 @@ class EndTests(WrapTestCase):
 
 
 class ChannelTests(WrapTestCase):
-    """A child that speaks on the socket, and has its players itself."""
+    """A child that uses the socket, and whose players connect to it directly."""
 
     async def wrapAlone(self, *options: str) -> tuple[Child, LocalFleetIQ]:
         """Start it with C{--players none}."""
@@ -250,7 +250,7 @@ class ChannelTests(WrapTestCase):
             return int(probe.getsockname()[1])
 
     async def test_session(self) -> None:
-        """A claim starts the session, and the child learns of it; the child ends it."""
+        """A claim starts the session. The child receives the claim, and ends the session."""
         child, fleet = await self.wrapAlone("--heartbeat=1")
         first = await child.available()
         claimed: Any = await fleet.call("ClaimGameServer", GameServerData="map=1")
@@ -275,7 +275,7 @@ class ChannelTests(WrapTestCase):
         await child.available()
 
     async def test_unhealthy(self) -> None:
-        """A child that calls itself unhealthy gets no heartbeat, until it is healthy again."""
+        """After the event unhealthy no heartbeat is sent, until the event healthy."""
         child, fleet = await self.wrapAlone("--heartbeat=1")
         await child.available()
         (await self.player(await self.portOf(fleet))).send(b"unhealthy\n")
@@ -291,7 +291,7 @@ class ChannelTests(WrapTestCase):
         return int(server["ConnectionInfo"].rpartition(":")[2])
 
     async def test_stop(self) -> None:
-        """The child learns that it must stop, before SIGTERM."""
+        """The child receives the event stop before SIGTERM."""
         child, _ = await self.wrapAlone("--kill-after=7")
         await child.available()
         child.transport.signalProcess("TERM")
@@ -304,7 +304,7 @@ class HealthTests(WrapTestCase):
     """Health checks from outside."""
 
     async def test_command(self) -> None:
-        """A command that fails skips heartbeats."""
+        """If the command fails, heartbeats are skipped."""
         healthy = self.folder / "healthy"
         healthy.touch()
         options = ("--heartbeat=1", f"--health-command=test -e {healthy}")
@@ -315,7 +315,7 @@ class HealthTests(WrapTestCase):
         await child.nextLine(r" The child is unhealthy: --health-command fails\.$")
 
     async def test_url(self) -> None:
-        """A URL that does not answer 2xx skips heartbeats."""
+        """If the URL does not return 2xx, heartbeats are skipped."""
         child, _ = await self.wrap(
             "--heartbeat=1", "--health-http=http://127.0.0.1:{port}/missing", *ECHO
         )
@@ -324,7 +324,7 @@ class HealthTests(WrapTestCase):
 
 
 class ExampleTests(WrapTestCase):
-    """The examples: servers in several languages that speak on the socket."""
+    """The examples: servers in several languages that use the socket."""
 
     async def speaks(self, *command: str) -> None:
         """A session, the data of its claim, and the end."""

@@ -100,7 +100,7 @@ class ChannelTests(SynchronousTestCase):
         _, second = self.connect()
         self.assertEqual([claimed], self.received(first))
         self.assertEqual([claimed], self.received(second))
-        self.channel.forget("claimed")
+        self.channel.discard("claimed")
         _, third = self.connect()
         self.assertEqual([], self.received(third))
 

@@ -40,7 +40,7 @@ class ProxyHeaderTests(SynchronousTestCase):
             self.assertEqual((player, server, b"hello"), (info.source, info.destination, rest))
 
     def test_unknown(self) -> None:
-        """Connections without IP addresses have a header that says so."""
+        """Connections without IP addresses have a header of the kind UNKNOWN or LOCAL."""
         self.assertEqual(b"PROXY UNKNOWN\r\n", proxyHeader("v1", UNIX, UNIX))
         header = proxyHeader("v2", UNIX, UNIX)
         self.assertEqual(b"\r\n\r\n\x00\r\nQUIT\n\x20\x00\x00\x00", header)

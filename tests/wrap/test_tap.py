@@ -25,14 +25,14 @@ class OptionsTests(SynchronousTestCase):
         return options
 
     def test_defaults(self) -> None:
-        """All after C{--} is the command. Its own options are not ours."""
+        """All arguments after C{--} are the command, also those that look like options."""
         options = self.parse("--listen=tcp:7777", *SERVER)
         self.assertEqual(WrapConfig(("./server", "--port", "{port}")), options.wrap)
         self.assertEqual(("tcp:7777:backlog=4096",), options.settings.listen)
         self.assertEqual("players", options.settings.gameServer.sessionPolicy)
 
     def test_all(self) -> None:
-        """Each option has its place."""
+        """Each option sets a field of the configuration."""
         options = self.parse(
             "--child-port=9000",
             "--proxy-protocol=v2",

@@ -1,13 +1,13 @@
 """
 Run a command in a process group of its own, and end all its processes with it.
 
-C{python guardian.py COMMAND...} is the process between C{twistd fleetiq-wrap} and the command.
-Descriptor 3 is a pipe from twistd. Each byte that arrives is the number of a signal for the group.
-The end of the pipe means that twistd has exited: all processes of the command are killed. The
-guardian exits as the command does: with its status, or by its signal.
+C{python subreaper.py COMMAND...} is the process between C{twistd fleetiq-wrap} and the command.
+Descriptor 3 is a pipe from twistd. Each byte that arrives is the number of a signal, which is sent
+to the process group. The end of the pipe means that twistd has exited: then all processes of the
+command are killed. The subreaper exits as the command does: with its status, or by its signal.
 
-It is a script of its own, because it must outlive twistd. It imports the standard library alone:
-C{python -I -S} starts it in 10 ms.
+It is a separate script, because it must run longer than twistd. It imports only the standard
+library, and C{python -I -S} starts it in 10 ms.
 """
 
 import contextlib
@@ -24,14 +24,14 @@ _IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal
 
 
 def main(command: list[str]) -> None:
-    # Processes that the command leaves behind become children of the guardian.
+    # Orphaned processes of the command become children of this process.
     _prctl(_SET_CHILD_SUBREAPER, 1)
     wakeRead, wakeWrite = os.pipe()
     for end in (wakeRead, wakeWrite):
         os.set_blocking(end, False)
     signal.set_wakeup_fd(wakeWrite)
     signal.signal(signal.SIGCHLD, lambda *_: None)
-    for number in _IGNORED:  # a terminal sends them to the whole foreground: twistd decides
+    for number in _IGNORED:  # a terminal sends them to all its processes; twistd handles them
         signal.signal(number, signal.SIG_IGN)
     child = os.fork()
     if child == 0:
@@ -47,7 +47,7 @@ def main(command: list[str]) -> None:
 
 
 def _execute(command: list[str]) -> None:
-    """Become the command."""
+    """Execute the command in this process."""
     os.setpgid(0, 0)
     _prctl(_SET_PDEATHSIG, signal.SIGKILL)
     os.close(CONTROL)
@@ -62,7 +62,7 @@ def _execute(command: list[str]) -> None:
 
 
 def _wait(child: int, wake: int) -> int:
-    """Wait for the end of the command, and send it signals meanwhile. Return its wait status."""
+    """Wait until the command ends, and forward signals to it. Return its wait status."""
     control = [CONTROL]
     while True:
         readable, _, _ = select.select([wake, *control], [], [])
