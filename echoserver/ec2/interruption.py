@@ -32,17 +32,18 @@ _log = Logger(namespace="fleetiq.ec2")
 METADATA_INTERVAL = 5.0
 MAX_INTERVAL = 600.0
 # Seconds before scheduled maintenance at which game servers drain. EC2 announces it up to weeks
-# ahead; until then the instance is as good as any. Most sessions end within an hour.
+# ahead; until then the instance can serve players. Most sessions end within an hour.
 MAINTENANCE_LEAD = 3600.0
 _JITTER = 0.1
 
 
 class Drainable(TypingProtocol):
-    """What the poller drains: L{echoserver.server.gameserver.GameServer}."""
+    """A game server that can drain: L{echoserver.server.gameserver.GameServer}."""
 
     def terminate(self, deadline: float | None, reason: str) -> None:
         """
-        The instance ends: deregister when no session runs, and before the deadline in any case.
+        The instance ends: deregister after the running session, and at the latest before the
+        deadline.
 
         @param deadline: seconds of the reactor's clock; None if it is not known.
         """
@@ -71,7 +72,7 @@ class InterruptionPoller:
     """
     Polls for notices about the instance of this process, and drains its game servers.
 
-    Errors are logged; only a notice drains the game servers. All on the reactor thread.
+    Errors are logged; only a notice drains the game servers. Use it on the reactor thread.
 
     @param instanceStatus: calls FleetIQ for the status of the instance.
     @param statusError: the exception that C{instanceStatus} fails with if the call fails; its text
@@ -99,7 +100,7 @@ class InterruptionPoller:
         self._statusError = statusError
         self._servers = servers
         self._config = config
-        # By a digest of the notice: whether it was handled, or is still far ahead.
+        # By the digest of a notice: True if it was handled, False if its time is far ahead.
         self._handled: dict[bytes, bool] = {}
         # The reason of each maintenance event in the last response, by the same digest.
         self._scheduled: dict[bytes, str] = {}

@@ -134,7 +134,7 @@ class _Body(Protocol):
 
 class InstanceMetadata:
     """
-    Reads the metadata of this instance. All on the reactor thread.
+    Reads the metadata of this instance. Use it on the reactor thread.
 
     A token is reused until the service rejects it with 401; then one new token is requested.
 

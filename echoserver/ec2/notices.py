@@ -128,8 +128,8 @@ def _parseMaintenance(text: str, date: float | None) -> list[Notice]:
 
 def _parseEvent(event: dict[str, Any], date: float | None) -> Notice:
     """
-    Parse a scheduled event. Network or power maintenance of the host (C{system-maintenance}) does
-    not end the programs of the instance, or EC2 does not say so.
+    Parse a scheduled event. EC2 does not document that maintenance of the network or power of the
+    host (C{system-maintenance}) ends the programs of the instance.
     """
     code, time = event.get("Code"), event.get("NotBefore")
     if not isinstance(code, str):

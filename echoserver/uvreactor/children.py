@@ -1,9 +1,9 @@
 """
-Notice the end of child processes without SIGCHLD.
+Detect the end of child processes without SIGCHLD.
 
-libuv has its own handler of SIGCHLD while a child of C{asyncio.create_subprocess_exec} runs, and
-sets the default one afterwards. Both times a handler of Python's is lost. So each child of
-C{spawnProcess} is watched through its pidfd (Linux 5.3), or else checked every 0.1 s.
+While a child of C{asyncio.create_subprocess_exec} runs, libuv has its own handler of SIGCHLD. After
+that it sets the default action. So a handler that was set in Python is lost. Therefore each child
+of C{spawnProcess} is watched through its pidfd (Linux 5.3), or otherwise checked every 0.1 s.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ CHECK_INTERVAL = 0.1
 
 class ChildWatcher:
     """
-    Reap the children of C{spawnProcess} when they end. It is for the thread of the reactor.
+    Reaps the children of C{spawnProcess} when they end. Use it on the reactor thread.
 
     @param loop: the loop that polls the descriptors. Nothing happens while it does not run.
     """

@@ -33,7 +33,7 @@ class UvloopReactor(AsyncioSelectorReactor):
 
     @ivar loop: the uvloop loop.
     @ivar connections: the open connections that TCP ports have accepted.
-    @ivar errors: reports errors of descriptors that are not read at the moment.
+    @ivar errors: reports errors of descriptors whose reading is paused.
     @ivar children: reaps the children of C{spawnProcess}.
     @ivar current: the connection whose data is received now, for the log context.
     """
@@ -81,7 +81,7 @@ class UvloopReactor(AsyncioSelectorReactor):
 
     def addReader(self, reader: Any) -> None:
         super().addReader(reader)
-        # Re-register in the next iteration, after the reader has seen the error.
+        # Re-register it in the next iteration, after the reader has read the error.
         report = partial(self.loop.call_soon, self._reregister, reader)
         self.errors.watch(reader, reader.fileno(), report)
 

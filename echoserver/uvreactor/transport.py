@@ -1,8 +1,8 @@
 """
 A TCP transport of Twisted over a transport of uvloop.
 
-uvloop takes over an accepted socket some iterations after Twisted has accepted it. Until then a
-L{PendingTransport} stands in for uvloop's transport.
+uvloop takes over an accepted socket some iterations after Twisted has accepted it. Until then, a
+L{PendingTransport} is used in place of uvloop's transport.
 """
 
 from __future__ import annotations
@@ -42,9 +42,7 @@ _log = Logger(namespace="fleetiq.uvreactor")
 
 class PendingTransport:
     """
-    Stand in for uvloop's transport until uvloop has taken over the socket.
-
-    It keeps what is written, and passes it on in L{flushTo}.
+    The transport until uvloop has taken over the socket. It buffers written data until L{flushTo}.
     """
 
     def __init__(
@@ -64,7 +62,7 @@ class PendingTransport:
         self._noDelay = bool(self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
 
     def flushTo(self, transport: Any) -> None:
-        """Restore the socket options, and write to uvloop's transport what was kept."""
+        """Restore the socket options, and write the buffered data to uvloop's transport."""
         if not self._noDelay:
             with suppress(OSError):
                 self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, False)
@@ -405,7 +403,7 @@ class Connection(TCPSocket, asyncio.Protocol):
 
     @inLogContext
     def _flushed(self) -> None:
-        """Do what waited for the empty buffer: resume the producer, or else close."""
+        """The buffer is empty: resume the producer, or close the connection if that is due."""
         self._flushedScheduled = False
         if self._bufferFull or self._aborting or self.disconnected:
             return
@@ -453,7 +451,7 @@ class Connection(TCPSocket, asyncio.Protocol):
             self._producerPaused = True
             try:
                 self.producer.pauseProducing()
-            except Exception:  # noqa: BLE001 # uvloop, the caller, has no use for it
+            except Exception:  # noqa: BLE001 # the caller is uvloop, which does not handle it
                 _log.failure(
                     "A producer of {connection} raised in pauseProducing. The connection goes on.",
                     connection=self,
