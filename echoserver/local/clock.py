@@ -21,7 +21,7 @@ class LocalClock:
 
     def __init__(self, reactor: IReactorTime, scale: float = 1.0) -> None:
         """
-        @raise ValueError: C{scale} is not allowed. The message is a sentence.
+        @raise ValueError: with a sentence, if C{scale} is not allowed.
         """
         if not 0 < scale <= MAX_SCALE:
             raise ValueError(
@@ -71,7 +71,7 @@ class Expiring(TypingProtocol):
 
 
 class ExpiryTimer:
-    """Expires what is due in a fleet, with one delayed call at its next deadline."""
+    """Expires claims, game servers and instances of a fleet, with one delayed call."""
 
     def __init__(self, clock: LocalClock, fleet: Expiring) -> None:
         """

@@ -152,7 +152,7 @@ class LocalFleetIQ(Service):
         """
         Bind the port.
 
-        @raise CannotListenError: It cannot be bound. Then the service is not running.
+        @raise CannotListenError: if it cannot be bound. Then the service is not running.
         """
         outcome: list[Any] = []
         self._endpoint.listen(self._site).addBoth(outcome.append)

@@ -45,8 +45,8 @@ class RunningFleetIQ:
     def __init__(self, **options: Any) -> None:
         """
         @param options: those of L{LocalFleetIQ}. C{listen} defaults to a free port of this machine.
-        @raise CannotListenError: The port cannot be bound.
-        @raise ValueError: An option is wrong.
+        @raise CannotListenError: if the port cannot be bound.
+        @raise ValueError: if an option is wrong.
         """
         self._reactor = _ThreadReactor()
         self._thread = Thread(

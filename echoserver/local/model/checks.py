@@ -18,8 +18,8 @@ def checkGroup(group: GameServerGroup) -> None:
     """
     Check that game servers can register in this group.
 
-    AWS documents that registration fails in DELETE_SCHEDULED, but not the error. The other statuses
-    are our choice: all raise ConflictException.
+    AWS documents that registration fails in DELETE_SCHEDULED, but neither the error nor the other
+    statuses. Here it fails with ConflictException in each status but ACTIVE.
     """
     if group.status != "ACTIVE":
         raise FleetIQError(

@@ -1,4 +1,4 @@
-"""Pure: the deadlines of claims and of health reports."""
+"""Pure: expire claims after 60 s, and drop game servers without health reports."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class GameServerExpiry:
         self._settings = settings
         self._report = report
         self._drop = drop
-        # Deadlines by serial. Later changes can make an entry obsolete; expire checks each one.
+        # Deadlines with serials. A later change can make an entry obsolete, so expire checks it.
         self._claimDeadlines: list[tuple[float, int]] = []
         self._healthDeadlines: list[tuple[float, int]] = []
 

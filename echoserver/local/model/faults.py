@@ -93,7 +93,7 @@ class Faults:
         Add a fault, and return its id.
 
         @param body: the members of the fault, as in C{POST /_local/faults}.
-        @raise ValueError: They do not describe a fault. The message is a sentence.
+        @raise ValueError: with a sentence, if they do not describe a fault.
         """
         fault = self._parse(body)
         self._lastId += 1

@@ -92,7 +92,7 @@ class Fleet:
         """
         Register a game server, and return it. It counts as a health report.
 
-        @raise FleetIQError: A check of L{echoserver.local.model.checks} fails.
+        @raise FleetIQError: if a check of L{echoserver.local.model.checks} fails.
         """
         group = self.groups(now).group(groupName)
         instance = self._groups.instances.get(instanceId)
@@ -134,7 +134,7 @@ class Fleet:
         Update a game server, and return it. C{None} does not change a member.
 
         @param healthCheck: any text is a health report.
-        @raise FleetIQError: The game server does not exist, or cannot get this status.
+        @raise FleetIQError: if the game server does not exist, or cannot get this status.
         """
         self.expire(now)
         before = self._index.find(groupName, gameServerId)
@@ -160,7 +160,7 @@ class Fleet:
 
     def deregister(self, groupName: str, gameServerId: str, now: float) -> None:
         """
-        @raise FleetIQError: The game server does not exist.
+        @raise FleetIQError: if the game server does not exist.
         """
         self.expire(now)
         server = self._index.find(groupName, gameServerId)
@@ -185,7 +185,7 @@ class Fleet:
         @param gameServerId: C{None} for the game server that L{Placement} chooses.
         @param gameServerData: C{None} does not change it.
         @param statuses: the allowed statuses of the instance; C{None} for ACTIVE and DRAINING.
-        @raise FleetIQError: No such game server can be claimed.
+        @raise FleetIQError: if no such game server can be claimed.
         """
         group = self.groups(now).group(groupName)
         checkFilter(statuses)
@@ -210,7 +210,7 @@ class Fleet:
 
     def gameServer(self, groupName: str, gameServerId: str, now: float) -> GameServer:
         """
-        @raise FleetIQError: The game server does not exist.
+        @raise FleetIQError: if the game server does not exist.
         """
         self.expire(now)
         return self._index.find(groupName, gameServerId)
@@ -228,7 +228,7 @@ class Fleet:
         follow.
 
         @param after: the serial of the last game server of the page before.
-        @raise FleetIQError: The group does not exist.
+        @raise FleetIQError: if the group does not exist.
         """
         group = self.groups(now).group(groupName)
         return self._index.page(group, after, size, descending)
@@ -254,7 +254,7 @@ class Fleet:
 
     def expire(self, now: float) -> None:
         """Expire the claims, game servers and instances that are due, and advance the groups."""
-        # One end of an instance after the other, so that each drop is reported with its own reason.
+        # End one instance at a time, so that each drop is reported with its own reason.
         while (end := self._interruptions.nextDeadline()) is not None and end <= now:
             self._expireGameServers(end)
             self._interruptions.expire(end)

@@ -12,8 +12,8 @@ from echoserver.local.model.values import FleetIQError, GameServer, GameServerGr
 
 class GameServerIndex:
     """
-    The game servers of all groups. It also updates what each group knows of its game servers: their
-    serials, their placement, and how many are UTILIZED.
+    The game servers of all groups. It also updates the data that each group has of its game
+    servers: their serials, their placement, and the number of UTILIZED ones.
     """
 
     def __init__(self, groups: Groups) -> None:
@@ -34,7 +34,7 @@ class GameServerIndex:
         Return a game server of a group.
 
         @param groupName: a name or an ARN.
-        @raise FleetIQError: The group does not exist, or has no such game server.
+        @raise FleetIQError: if the group does not exist, or has no such game server.
         """
         group = self._groups.group(groupName)
         server = self.byId(gameServerId)

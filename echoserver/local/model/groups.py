@@ -92,7 +92,7 @@ class Groups:
         Create a group, and return it. It is NEW, and becomes ACTIVE after L{NEW_SECONDS} and
         L{ACTIVATING_SECONDS}.
 
-        @raise FleetIQError: A group has this name.
+        @raise FleetIQError: if a group has this name already.
         """
         if name in self._groups:
             raise FleetIQError(
@@ -124,7 +124,7 @@ class Groups:
         Update the settings of a group, and return it. C{None} does not change a setting. The
         instance definitions are replaced as a whole.
 
-        @raise FleetIQError: The group does not exist.
+        @raise FleetIQError: if the group does not exist.
         """
         group = self.group(nameOrArn)
         before = group.settings
@@ -147,7 +147,7 @@ class Groups:
         AWS documents that all game servers must be deregistered first. Here the deletion drops
         those that are AVAILABLE, even if they are CLAIMED.
 
-        @raise FleetIQError: The group does not exist, or cannot be deleted in its status.
+        @raise FleetIQError: if the group does not exist, or cannot be deleted in its status.
         """
         group = self.group(nameOrArn)
         if group.status not in _DELETABLE:
@@ -167,7 +167,7 @@ class Groups:
         is already suspended. Here the call succeeds. So does L{resume} for an action that is not
         suspended.
 
-        @raise FleetIQError: The group does not exist.
+        @raise FleetIQError: if the group does not exist.
         """
         group = self.group(nameOrArn)
         return self._setSuspended(group, {*group.suspendedActions, *actions}, now)
@@ -176,14 +176,14 @@ class Groups:
         """
         Resume actions of a group, and return it.
 
-        @raise FleetIQError: The group does not exist.
+        @raise FleetIQError: if the group does not exist.
         """
         group = self.group(nameOrArn)
         return self._setSuspended(group, {*group.suspendedActions}.difference(actions), now)
 
     def group(self, nameOrArn: str) -> GameServerGroup:
         """
-        @raise FleetIQError: The group does not exist.
+        @raise FleetIQError: if the group does not exist.
         """
         name = nameOrArn.rpartition(":gameservergroup/")[2]
         if name not in self._groups:

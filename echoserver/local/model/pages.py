@@ -44,7 +44,7 @@ def readToken(listing: str, token: str) -> str:
     """
     Return the key that the page of this token follows.
 
-    @raise ValueError: L{writeToken} did not make this token for this list.
+    @raise ValueError: if L{writeToken} did not make this token for this list.
     """
     text = urlsafe_b64decode(token.encode("ascii")).decode("ascii")
     name, _, after = text.rpartition(" ")

@@ -40,7 +40,7 @@ class Placement:
     The order in which the free game servers of one group are claimed: ACTIVE instances before
     DRAINING ones, then the instance with most game servers CLAIMED or UTILIZED, then the lowest
     InstanceId, then the oldest registration. AWS documents that claims fill the busiest instances
-    first, and that DRAINING instances come last. The rest is our choice.
+    first, and that DRAINING instances come last. It does not document the rest.
     """
 
     def __init__(self) -> None:

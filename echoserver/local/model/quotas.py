@@ -84,7 +84,7 @@ class Quotas:
         """
         Count a call.
 
-        @raise FleetIQError: It is beyond the rate of its operation.
+        @raise FleetIQError: if the call is beyond the rate of its operation.
         """
         full = RATES[operation].takeToken(self._full.get(operation, now), now)
         if full is None:
@@ -95,7 +95,7 @@ class Quotas:
         """
         Check that a call does not create more than the quotas allow.
 
-        @raise FleetIQError: It does.
+        @raise FleetIQError: if it would create more.
         """
         if operation == "RegisterGameServer":
             group = groups.group(request["GameServerGroupName"])

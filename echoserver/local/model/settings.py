@@ -115,7 +115,7 @@ def applySetting(settings: Settings, assignment: str) -> Settings:
     Return settings with one changed.
 
     @param assignment: NAME=VALUE.
-    @raise ValueError: The name or the value does not exist. The message is a sentence.
+    @raise ValueError: with a sentence, if the name or the value does not exist.
     """
     named = {_nameOf(each): each for each in fields(Settings)}
     name, _, text = assignment.partition("=")

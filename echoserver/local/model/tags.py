@@ -14,7 +14,7 @@ def tagsOf(groups: Groups, arn: str) -> Mapping[str, str]:
     """
     Return the tags of the group with this ARN.
 
-    @raise FleetIQError: It is not the ARN of a group.
+    @raise FleetIQError: if it is not the ARN of a group.
     """
     return _byArn(groups, arn).tags
 
@@ -23,7 +23,7 @@ def addTags(groups: Groups, arn: str, tags: Mapping[str, str]) -> None:
     """
     Add tags to the group with this ARN. A tag replaces one with the same key.
 
-    @raise FleetIQError: It is not the ARN of a group, or the group would have too many tags.
+    @raise FleetIQError: if it is not the ARN of a group, or the group would have too many tags.
     """
     group = _byArn(groups, arn)
     after = {**group.tags, **tags}
@@ -40,7 +40,7 @@ def removeTags(groups: Groups, arn: str, keys: Iterable[str]) -> None:
     """
     Remove tags of the group with this ARN. Keys that it does not have are ignored.
 
-    @raise FleetIQError: It is not the ARN of a group.
+    @raise FleetIQError: if it is not the ARN of a group.
     """
     group = _byArn(groups, arn)
     for key in keys:

@@ -37,8 +37,8 @@ class FleetIQError(Exception):
 @dataclass(frozen=True, slots=True)
 class Event:
     """
-    A change of a game server, an instance, a group or the whole local FleetIQ. It is about the most
-    specific one that it names.
+    A change of a game server, an instance, a group or the whole local FleetIQ. Its subject is the
+    first of these that it has a name or id of.
 
     @ivar time: epoch seconds of the local clock.
     @ivar sentence: what changed, without the name of the subject.
@@ -233,7 +233,7 @@ def checkNames(body: Mapping[str, Any], what: str, names: Collection[str]) -> No
     Check that an object has only these fields.
 
     @param what: what the object describes, such as "a fault".
-    @raise ValueError: It has another field. The message is a sentence.
+    @raise ValueError: with a sentence, if it has another field.
     """
     for name in body:
         if name not in names:
@@ -244,7 +244,7 @@ def numberOf(body: Mapping[str, Any], name: str, maximum: float) -> float | None
     """
     Return a field that must be a number above 0; C{None} if it is missing or null.
 
-    @raise ValueError: It is another value. The message is a sentence.
+    @raise ValueError: with a sentence, if it is another value.
     """
     value = body.get(name)
     if value is None:
@@ -260,7 +260,7 @@ def textOf(body: Mapping[str, Any], name: str) -> str | None:
     """
     Return a field that must be a string; C{None} if it is missing or null.
 
-    @raise ValueError: It is another value. The message is a sentence.
+    @raise ValueError: with a sentence, if it is another value.
     """
     value = body.get(name)
     if value is None or isinstance(value, str):
