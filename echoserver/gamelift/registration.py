@@ -16,6 +16,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from echoserver.clock import CancellableSleep
+from echoserver.gamelift.claim import Claim
 from echoserver.gamelift.degraded import Degraded
 from echoserver.gamelift.health import HealthCheck
 from echoserver.gamelift.idstore import IdStore
@@ -38,7 +39,7 @@ from echoserver.gamelift.lifecycle import (
     settle,
 )
 from echoserver.gamelift.listener import RegistrationListener, notify
-from echoserver.gamelift.registrationlog import Claim, logStep
+from echoserver.gamelift.registrationlog import logStep
 from echoserver.gamelift.service import GameServerDescription, RegistrationRequest, checkData
 from echoserver.gamelift.stepcalls import FleetIQOperations, StepResult, callStep
 from echoserver.ratelimit import RateLimiter

@@ -337,7 +337,7 @@ class OpenTests(SynchronousTestCase):
 
 
 class EnvironmentTests(SynchronousTestCase):
-    """Which variables and files of AWS are read."""
+    """The variables and files of AWS that are read."""
 
     def setUp(self) -> None:
         self.home = Path(self.mktemp())
@@ -506,7 +506,7 @@ class ThreadTests(TestCase):
 
 
 class DaemonThreadPoolTests(SynchronousTestCase):
-    """A pool that holds up no exit."""
+    """L{IdleExitThreadPool}: it does not delay the exit of the process."""
 
     def test_daemons(self) -> None:
         """Its threads are daemons."""
@@ -517,7 +517,7 @@ class DaemonThreadPoolTests(SynchronousTestCase):
         self.assertEqual([thread.daemon for thread in pool.threads], [True])
 
     def test_sizes(self) -> None:
-        """A thread for each game server, within limits; and all of them, if asked."""
+        """There is a thread for each game server, within limits; C{widen} removes the limit."""
         sizes = [IdleExitThreadPool(gameServers).max for gameServers in (1, 30, 500)]
         self.assertEqual(sizes, [THREADS, 30, MAX_THREADS])
         pool = IdleExitThreadPool(500)
@@ -526,7 +526,7 @@ class DaemonThreadPoolTests(SynchronousTestCase):
             self.assertEqual(pool.max, 500)
 
     def test_end(self) -> None:
-        """A thread ends with its call if none waits, and is forgotten."""
+        """A thread ends with its call if no other call waits, and is removed from the list."""
         pool = IdleExitThreadPool()
         pool.start()
         self.addCleanup(pool.stop)
@@ -537,7 +537,7 @@ class DaemonThreadPoolTests(SynchronousTestCase):
             self.assertFalse(thread.is_alive())
 
     def test_waiting(self) -> None:
-        """A thread that has called takes the call that waits: no more of them than allowed."""
+        """A waiting call runs in a thread whose call has ended: there are not more threads."""
         pool = IdleExitThreadPool()
         pool.adjustPoolsize(maxthreads=1)
         pool.start()
@@ -552,7 +552,7 @@ class DaemonThreadPoolTests(SynchronousTestCase):
         self.assertEqual(3 * [thread.ident], idents)
 
     def test_idle(self) -> None:
-        """Threads that do nothing are joined."""
+        """Idle threads are joined."""
         pool = IdleExitThreadPool()
         pool.start()
         pool.adjustPoolsize(minthreads=1)
@@ -561,7 +561,7 @@ class DaemonThreadPoolTests(SynchronousTestCase):
         self.assertFalse(thread.is_alive())
 
     def test_calling(self) -> None:
-        """A call that runs is not waited for."""
+        """C{stopIfIdle} does not wait for a call that runs."""
         pool = IdleExitThreadPool()
         pool.start()
         self.addCleanup(pool.stop)
