@@ -496,6 +496,9 @@ class ReadinessTests(GameServerTestCase):
         self.assertEqual(0, self.server.exitCode)
         self.server.stop("the game is over", 3)
         self.server.stop("once more")
+        self.fleet.reply()
+        self.fleet.reply()
+        self.successResultOf(self.server.finished)
         self.assertEqual(3, self.server.exitCode)
 
     def test_endSession(self) -> None:
