@@ -1,4 +1,4 @@
-"""What the twistd commands of this project share: arguments, help, and errors at the start."""
+"""The base of all twistd commands of this project: arguments, help, and errors at the start."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class CommandOptions(usage.Options):
 
     @property
     def program(self) -> str:
-        """How sentences name the command."""
+        """The name of the command in error messages."""
         return f"twistd {self.command}"
 
     @property
@@ -67,8 +67,8 @@ class CommandOptions(usage.Options):
 
 def decoded(words: Sequence[str]) -> list[str]:
     """
-    Return the arguments decoded as UTF-8, whatever the locale: with C{LC_ALL=C}, Python decodes
-    other bytes than ASCII to surrogates.
+    Return the arguments decoded as UTF-8 in any locale. With C{LC_ALL=C}, Python decodes bytes that
+    are not ASCII to surrogates.
 
     @raise usage.UsageError: if an argument is not UTF-8. It names the option.
     """

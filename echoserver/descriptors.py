@@ -13,7 +13,8 @@ _log = Logger(namespace="fleetiq.game")
 
 RESERVED_DESCRIPTORS = 64
 RECOUNT_INTERVAL = 1.0
-# Counting costs too much to do it for fewer. Accepting resumes when twice as many are free.
+# If fewer are free, accepting stops, because counting them again often would cost too much. It
+# resumes when twice as many are free.
 _RECOUNT_STEP = 16
 # Twisted accepts in one cycle as many as in the last one, and 20 more: 52 of the 64 in reserve.
 MAX_ACCEPTS_PER_CYCLE = 32
@@ -42,7 +43,7 @@ def _finite(limit: int) -> int:
 
 
 def countDescriptors() -> int | None:
-    """Return how many descriptors are open; None if all are. Takes 20 ms for 65,536."""
+    """Return the number of open descriptors; None if none is free. Takes 20 ms for 65,536."""
     try:
         return len(os.listdir("/dev/fd"))
     except OSError:
@@ -53,14 +54,15 @@ class DescriptorLimit:
     """
     The open descriptors of this process, shared by all its game servers.
 
-    Without a free descriptor Twisted accepts connections and closes them. So accepting stops while
-    64 are left, for calls to FleetIQ and for files; new connections wait in the accept queue. They
-    are counted again when as many connections were accepted as descriptors were free.
+    Without a free descriptor Twisted accepts connections and closes them. So 64 descriptors are
+    reserved for calls to FleetIQ and for files: while only these are free, accepting stops, and new
+    connections wait in the accept queue. The open descriptors are counted again after as many
+    accepted connections as there were free descriptors.
 
-    With a limit below 256, a quarter of it is left, and each cycle accepts one connection.
+    With a limit below 256, a quarter of it is reserved, and each cycle accepts one connection.
 
     @ivar enough: whether connections may be accepted.
-    @ivar mostAccepts: connections to accept in one cycle of the reactor at most.
+    @ivar maxAccepts: the maximum number of connections to accept in one cycle of the reactor.
     """
 
     def __init__(
@@ -72,7 +74,7 @@ class DescriptorLimit:
         self._reserved = min(RESERVED_DESCRIPTORS, limit // 4)
         small = self._reserved < RESERVED_DESCRIPTORS
         self._step = 1 if small else _RECOUNT_STEP
-        self.mostAccepts = 1 if small else MAX_ACCEPTS_PER_CYCLE
+        self.maxAccepts = 1 if small else MAX_ACCEPTS_PER_CYCLE
         self._room = 0
         self._callbacks: list[Callable[[], None]] = []
         self.enough = True

@@ -1,4 +1,8 @@
-"""The echo game: C{twistd fleetiq-echo}. It uses the public interface L{echoserver.game} alone."""
+"""
+The echo game, C{twistd fleetiq-echo}: send back what a player sends, until the quit command.
+
+It uses the public interface L{echoserver.game} alone.
+"""
 
 from __future__ import annotations
 
@@ -73,7 +77,7 @@ class Echo(Protocol):
     def _lookForQuit(self, data: bytes) -> None:
         if not self._lineEnded:
             if len(data) == 1 and data in b"qQ":
-                # The workshop's client never ends a line: its chunk is its line.
+                # The workshop's client sends no line ends: each chunk is a line.
                 self.transport.close("quit command")
                 return
             self._lineEnded = b"\n" in data

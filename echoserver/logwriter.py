@@ -220,7 +220,7 @@ class SyslogSink:
             syslog.syslog(int(priority), text)
 
     def reopen(self) -> None:
-        """Do nothing: syslog has no file of ours."""
+        """Do nothing: this process has no file for syslog."""
 
 
 def sinkOf(path: str) -> Sink:

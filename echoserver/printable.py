@@ -1,8 +1,8 @@
 """
-Make text from outside safe for a log line, a status, or a terminal.
+Escape text from outside for a log line, a status, or a terminal.
 
-Every text that another program chooses (a reply, a response, a file) goes through L{printable}
-before it becomes part of a sentence of ours.
+Text that another program chooses (a reply, a response, a file) is passed to L{printable} before it
+becomes a part of a message.
 """
 
 from __future__ import annotations

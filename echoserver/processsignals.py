@@ -1,4 +1,4 @@
-"""The signals of a process that C{twistd} or C{twist} runs, and how the process ends."""
+"""The signal handlers (SIGTERM, SIGINT and others) of a twistd or twist process, and its exit."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Stoppable(TypingProtocol):
     """
     The service of the process.
 
-    @ivar signalled: set when a signal has told the process to stop.
+    @ivar signalled: set when the process stops because of a signal.
     @ivar stopping: whether it stops, for any reason.
     @ivar exitCode: the exit code of the process, if it is neither 0 nor a signal.
     """
@@ -45,10 +45,10 @@ class Stoppable(TypingProtocol):
     exitCode: int
 
     def skipGracePeriod(self) -> None:
-        """Stop now: a second signal came."""
+        """A second signal was received: stop without the rest of the grace period."""
 
     def stopWithoutGrace(self) -> None:
-        """Stop now: SIGQUIT came."""
+        """SIGQUIT was received: stop without a grace period."""
 
 
 class SignalHandlers:
@@ -120,9 +120,9 @@ class SignalHandlers:
 def runWithSignals(
     reactor: Any, process: Stoppable, log: RunnerLog, foreground: bool
 ) -> SignalHandlers:
-    """Install the handlers for the whole life of the process, and its end."""
+    """Install the signal handlers, and call L{SignalHandlers.exit} when the process exits."""
     handlers = SignalHandlers(reactor, process, log, foreground)
-    # Registered first, it runs last; the log is finished before.
+    # It is registered first, so atexit calls it last, after the log is written.
     atexit.register(handlers.exit)
     handlers.install()
     reactor.callWhenRunning(handlers.install)

@@ -140,7 +140,7 @@ class QuietSite(Site):
         return super().buildProtocol(addr)
 
     def connectionEnded(self, channel: LimitedChannel) -> None:
-        """Forget a connection that has closed."""
+        """Remove a connection that has closed."""
         self.channels.pop(channel, None)
         if len(self.channels) < self.maxConnections // 2:
             self._full = False
@@ -172,7 +172,7 @@ class LocalOnlyRequest(Request):
     _bodyLength = 0
 
     def isOwnHost(self, name: str) -> bool:
-        """Return whether this host, without its port, can be no other site's."""
+        """Return whether this host, without its port, cannot be the host of another site."""
         raise NotImplementedError
 
     def acceptsAnyHost(self) -> bool:

@@ -146,7 +146,7 @@ class WriterTests(SynchronousTestCase):
         )
 
     def test_reopen(self) -> None:
-        """The thread opens the file again; if that fails, the log says so."""
+        """The thread opens the file again. A failure of that is logged."""
         writer = self.writer()
         self.reader.reads.set()
         writer.reopen()
@@ -161,7 +161,7 @@ class WriterTests(SynchronousTestCase):
 
 
 class SinkTests(SynchronousTestCase):
-    """Where the lines go."""
+    """The sinks."""
 
     def test_descriptor(self) -> None:
         """A pipe gets all bytes, also if it is non-blocking and full; surrogates are escaped."""

@@ -135,7 +135,7 @@ class AcceptLimiter:
 
     def buildProtocol(self, addr: IAddress) -> IProtocol | None:
         if self._port is not None:
-            most = self._descriptors.mostAccepts
+            most = self._descriptors.maxAccepts
             # With 0, Twisted does not raise the number after this cycle.
             self._port.numberAccepts = (
                 min(most, self._port.numberAccepts) if most == MAX_ACCEPTS_PER_CYCLE else 0
@@ -182,7 +182,7 @@ class AcceptLimiter:
         if self._port is None:
             return
         if self._pause is None and self.accepting:
-            most = self._descriptors.mostAccepts
+            most = self._descriptors.maxAccepts
             self._port.numberAccepts = 1 if self._rate is not None else most
             self._port.startReading()
         else:

@@ -13,7 +13,7 @@ class AdmissionTests(EndToEndTestCase):
     """A game server with an embedded FleetIQ."""
 
     async def test_claimed(self) -> None:
-        """After a claim, a player is admitted, and others join without a call. Then none is."""
+        """After a claim a player is admitted, and others join without a call. Later, none is."""
         child, fleet, port = await self.embedded("--admission=claimed")
         await self.playThrough(child, fleet, lambda: self.player(port))
 
@@ -47,13 +47,13 @@ class AdmissionTests(EndToEndTestCase):
         self.assertEqual((await fleet.calls())["DescribeGameServer"], 2)
 
     async def test_strangers(self) -> None:
-        """Strangers neither keep a claimed player out nor take its place."""
+        """Players without a claim do not prevent the admission of a claimed player."""
         child, fleet, port = await self.embedded("--admission=claimed", "--max-players=1")
         await child.available()
         for _ in range(2):
-            stranger = await self.player(port)
-            stranger.send(b"hello\n")
-            self.assertEqual(await stranger.whenClosed(), b"CLAIM FIRST\n")
+            unclaimed = await self.player(port)
+            unclaimed.send(b"hello\n")
+            self.assertEqual(await unclaimed.whenClosed(), b"CLAIM FIRST\n")
         await fleet.claim()
         silent = await self.player(port)
         await child.nextLine(r" joined session 1; players: 1\.$")

@@ -79,20 +79,20 @@ class StalledReaderTests(EndToEndTestCase):
         await self.servesPlayers("twistd", "-n")
 
     async def test_select(self) -> None:
-        """So it is on the select reactor."""
+        """The same on the select reactor."""
         await self.servesPlayers("twistd", "--reactor=select", "-n")
 
     async def test_poll(self) -> None:
-        """So it is on the poll reactor."""
+        """The same on the poll reactor."""
         await self.servesPlayers("twistd", "--reactor=poll", "-n")
 
     @skipUnless(find_spec("uvloop"), "uvloop is not installed")
     async def test_uvloop(self) -> None:
-        """So it is on the uvloop reactor."""
+        """The same on the uvloop reactor."""
         await self.servesPlayers("twistd", "--reactor=uvloop", "-n")
 
     async def test_twist(self) -> None:
-        """So it is under twist."""
+        """The same under twist."""
         await self.servesPlayers("twist")
 
     async def test_fleetiqLocal(self) -> None:
@@ -127,7 +127,7 @@ class LogFileTests(EndToEndTestCase):
         self.assertEqual(await child.exitStatus(), -signal.SIGTERM)
 
     async def test_fifo(self) -> None:
-        """A FIFO that nobody has opened holds nothing up; what was logged is there for a reader."""
+        """A FIFO without a reader blocks nothing. A later reader receives all lines."""
         port = self.freePort()
         fifo = self.folder / "log"
         os.mkfifo(fifo)
@@ -159,7 +159,7 @@ class LogFileTests(EndToEndTestCase):
         await deferLater(self.reactor, 0.05)
 
     async def test_lastLines(self) -> None:
-        """The last line is in the log, though nothing of ours runs after it."""
+        """The last line of the process is in the log."""
         child = self.start_("-n")
         await child.nextLine(r" For an SDK: export AWS_EC2_METADATA")
         child.transport.signalProcess("TERM")

@@ -209,7 +209,7 @@ class DescriptorLimitTests(SynchronousTestCase):
         """With a small limit a quarter is reserved, so that players connect even with 40 or 64."""
         for limit, used, last in ((40, 20, 29), (64, 20, 47), (128, 30, 95)):
             descriptors = DescriptorLimit(self.clock, limit, self.countDescriptors)
-            self.assertEqual(1, descriptors.mostAccepts)
+            self.assertEqual(1, descriptors.maxAccepts)
             accepted = 0
             self.used = used
             while descriptors.enough and accepted < limit:
