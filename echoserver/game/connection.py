@@ -145,15 +145,15 @@ class Connection:
 
     def _setReceive(self, receive: Callable[[bytes], None]) -> None:
         """
-        Have C{receive} called with the data that arrives, and count its bytes.
+        Pass received data to C{receive}, and count its bytes.
 
-        A connection of the uvloop reactor counts them itself: one call less, 0.07 us of an echo.
+        A connection of the uvloop reactor counts them itself, which saves a call: 0.07 us an echo.
         """
         self.dataReceived = receive if self._transportCounts else partial(self._count, receive)
 
     @property
     def _transportCounts(self) -> bool:
-        # Of the class, because a wrapper forwards the attributes of the connection inside.
+        # Check the class, because a wrapper forwards the attributes of the transport inside.
         counts = hasattr(type(self._transport), "bytesReceived")
         return counts and not ISSLTransport.providedBy(self._transport)
 
@@ -234,11 +234,11 @@ class Connection:
         self.__class__ = forwardingClass(Connection, transport)
         # The transport's own methods: a method of this class would cost each echo 1 %.
         self.write = transport.write
-        # Of the class, because a wrapper forwards to the connection inside, below TLS.
+        # Check the class, because a wrapper forwards to the transport inside, below TLS.
         direct = hasattr(type(transport), "writeBytes")
         self.writeBytes = transport.writeBytes if direct else transport.write
         if not self._transportCounts and not isinstance(self.dataReceived, partial):
-            self._received = transport.bytesReceived  # TLS has started: what came before
+            self._received = transport.bytesReceived  # TLS has started: count on from here
         if self.joined and self.reason is None:
             self._setReceive(self.protocol.dataReceived)
 

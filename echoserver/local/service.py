@@ -91,7 +91,7 @@ class LocalFleetIQ(Service):
         @param metadata: values that replace those of all instances, by path below C{meta-data/}.
         @param userData: the user data of all instances; C{None} if they have none.
         @param autoscale: whether the groups have Auto Scaling.
-        @raise ValueError: C{listen}, C{timeScale} or C{imds} is wrong. The message is a sentence.
+        @raise ValueError: with a sentence, if C{listen}, C{timeScale} or C{imds} is wrong.
         """
         self._listen = listen
         self._groups, self._instances = groups, instances
@@ -184,7 +184,8 @@ class LocalFleetIQ(Service):
         """
         Show the number of players of some game servers on the page.
 
-        @param players: returns it by game server id. Called once a second while a page is open.
+        @param players: returns the numbers by game server id. It is called once a second while a
+            page is open.
         """
         self._live.players = players
 

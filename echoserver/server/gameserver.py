@@ -19,11 +19,12 @@ from twisted.logger import Logger
 
 from echoserver.descriptors import DescriptorLimit
 from echoserver.game import Game, Player
-from echoserver.game.admission import ClaimCheck, overLimit
+from echoserver.game.admission import ClaimCheck
 from echoserver.game.connection import Connection, callHook
 from echoserver.game.factory import ConnectionFactory
 from echoserver.game.listener import AcceptLimiter, describe, setSocketOptions
-from echoserver.game.session import PlayersByAddress, Session
+from echoserver.game.players import Players
+from echoserver.game.session import Session
 from echoserver.gamelift.lifecycle import Absent, Available, Desired, Utilized
 from echoserver.gamelift.registration import Registration
 from echoserver.gamelift.service import checkData
@@ -95,12 +96,9 @@ class GameServer(Service):
         self._config = config
         self._session = Session()
         self._playerLog = PlayerLog(clock, config.logPlayers)
-        self._players: dict[Player, None] = {}
-        # The players that had sent nothing when they joined, in the order of their join.
-        self._silent: dict[Connection, None] = {}
+        self._players = Players(config.maxPlayers, config.maxPerAddress)
         self._replacing = False
-        self._playersByAddress = PlayersByAddress(config.maxPerAddress is not None)
-        self._receivedBefore = self._rejected = 0
+        self._rejected = 0
         self._drainingSince: int | None = None
         self._registration: Registration | None = None
         self._data: str | None = None
@@ -168,7 +166,7 @@ class GameServer(Service):
 
     @property
     def players(self) -> Sequence[Player]:
-        return tuple(self._players)
+        return self._players.all()
 
     @property
     def session(self) -> int | None:
@@ -221,10 +219,7 @@ class GameServer(Service):
 
     def playerJoining(self, connection: Connection) -> None:
         self._session = self._session.joined()
-        self._players[connection] = None
-        if not connection.bytesReceived:
-            self._silent[connection] = None
-        self._playersByAddress.add(connection, connection.host)
+        self._players.add(connection)
         session = self._session
         self._playerLog.joined(connection, session.number + (not session.running), session.players)
         self._stopClaimTimeout()
@@ -236,10 +231,7 @@ class GameServer(Service):
 
     def playerLeft(self, connection: Connection, reason: str) -> None:
         self._session = self._session.left()
-        self._players.pop(connection, None)
-        self._silent.pop(connection, None)
-        self._playersByAddress.remove(connection)
-        self._receivedBefore += connection.bytesReceived
+        self._players.remove(connection)
         self._playerLog.left(connection, reason, self._session.players)
         callHook(self._game.playerLeft, connection, reason)
         self._endIfEmpty()
@@ -308,8 +300,7 @@ class GameServer(Service):
                 port=self._port,
                 players=session.players,
                 session=session.number,
-                receivedBytes=self._receivedBefore
-                + sum(player.bytesReceived for player in self._players),
+                receivedBytes=self._players.receivedBytes,
                 refused=self._rejected,
                 accepting=self._shutdown.port is not None and self._limiter.accepting,
                 draining=self._shutdown.draining or self._drainingSince is not None,
@@ -344,23 +335,10 @@ class GameServer(Service):
         if not claimed and not self._session.running:
             self._rejected += 1
             return self._game.claimFirstMessage
-        if self._overLimit(connection) and not self._replaceSilent(connection):
+        if self._players.overLimit(connection) and not self._replaceSilent(connection):
             self._rejected += 1
             return self._game.fullMessage
         return None
-
-    def _overLimit(self, connection: Connection, without: Connection | None = None) -> bool:
-        """
-        Return whether the limits reject a connection.
-
-        @param without: a player that does not count.
-        """
-        return overLimit(
-            self._session.players - (without is not None),
-            self._config.maxPlayers,
-            self._playersByAddress.count(connection.host, without=without),
-            self._config.maxPerAddress,
-        )
 
     def _replaceSilent(self, connection: Connection) -> bool:
         """
@@ -369,20 +347,16 @@ class GameServer(Service):
 
         @return: whether a place is free now.
         """
-        if not connection.bytesReceived:
+        silent = self._players.replaceableBy(connection)
+        if silent is None:
             return False
-        for player in list(self._silent):
-            if player.bytesReceived:
-                del self._silent[player]
-            elif not self._overLimit(connection, without=player):
-                self._rejected += 1
-                self._replacing = True
-                player.replace(self._game.fullMessage)
-                self._replacing = False
-                if connection.reason is not None:  # a hook of the game has closed it
-                    self._endIfEmpty()
-                return True
-        return False
+        self._rejected += 1
+        self._replacing = True
+        silent.replace(self._game.fullMessage)
+        self._replacing = False
+        if connection.reason is not None:  # a hook of the game has closed it
+            self._endIfEmpty()
+        return True
 
     def _startSession(self) -> None:
         if self._session.running:

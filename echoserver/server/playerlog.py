@@ -1,4 +1,4 @@
-"""The log of players that join and leave: each, or a summary a second when there are many."""
+"""Log players that join and leave: each of them, or one summary a second if there are many."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from twisted.logger import Logger
 _log = Logger(namespace="fleetiq.server")
 
 MODES = ("all", "summary", "none")
-# Joins and leaves that are logged one by one in a second. Two lines a player take more time of the
-# processor than to accept and to echo.
+# Joins and leaves a second that are logged separately. Two lines for a player take more time of the
+# processor than its connection and its echo.
 MAX_LINES = 20
 INTERVAL = 1.0
 
 
 class LoggedPlayer(TypingProtocol):
-    """What the log says of a player. See L{echoserver.game.Player}."""
+    """The attributes of a player in the log. See L{echoserver.game.Player}."""
 
     @property
     def address(self) -> str: ...
@@ -72,7 +72,7 @@ class PlayerLog:
             self._left += 1
 
     def stop(self) -> None:
-        """Log what was counted. Leave no timer behind."""
+        """Log the counted players, and stop the timer."""
         if self._summary is not None:
             self._summary.cancel()
             self._summarize()

@@ -20,8 +20,8 @@ class _Scaling:
 
     @ivar desired: the desired capacity.
     @ivar launched: how many instances were launched so far. It makes instance ids.
-    @ivar above: for how many periods the metric was above the target.
-    @ivar below: for how many periods it was so far below that fewer instances are enough.
+    @ivar above: the number of periods in which the metric was above the target.
+    @ivar below: the number of periods in which fewer instances would have been enough.
     @ivar pending: when each launch that has begun is done.
     @ivar warming: when each warm-up is over.
     """
@@ -52,7 +52,7 @@ class AutoScaling:
         self.reset(0.0)
 
     def reset(self, now: float) -> None:
-        """Forget all groups. The first period begins now."""
+        """Remove all groups. The first period begins now."""
         self._scalings: dict[str, _Scaling] = {}
         self._periodEnd = now + float(self._settings.scalePeriod)
 

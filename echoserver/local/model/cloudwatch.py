@@ -36,7 +36,7 @@ class CloudWatch:
         self.reset()
 
     def reset(self) -> None:
-        """Forget all interruptions."""
+        """Reset the number of interruptions."""
         self._instances: Counter[tuple[str, ...]] = Counter()
         self._gameServers: Counter[tuple[str, ...]] = Counter()
 

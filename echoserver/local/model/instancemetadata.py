@@ -244,7 +244,7 @@ def _idOf(prefix: str, text: str) -> str:
 
 def _macOf(instance: Instance) -> str:
     digits = _hash(f"mac/{instance.instanceId}")
-    # The first byte says: an address that no manufacturer has assigned.
+    # The first byte marks an address that no manufacturer has assigned.
     return ":".join(["02", *(digits[index : index + 2] for index in range(0, 10, 2))])
 
 

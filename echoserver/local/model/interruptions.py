@@ -102,7 +102,7 @@ class Interruptions:
         @param kind: one of L{KINDS}.
         @param seconds: the time until the instance ends, or its maintenance begins. C{None} is 120
             seconds. It must be C{None} for the other kinds.
-        @raise FleetIQError: The instance does not run, or this interruption is not possible.
+        @raise FleetIQError: if the instance does not run, or this interruption is not possible.
         """
         if kind not in KINDS:
             raise FleetIQError(

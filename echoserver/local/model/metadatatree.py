@@ -88,7 +88,7 @@ def pathsOf(tree: Tree) -> list[str]:
 
 def checkPath(path: str) -> None:
     """
-    @raise ValueError: The path cannot be one of metadata. The message is a sentence.
+    @raise ValueError: with a sentence, if the path cannot be one of metadata.
     """
     if not _PATH.fullmatch(path):
         raise ValueError(

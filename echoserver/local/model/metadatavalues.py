@@ -38,7 +38,7 @@ class MetadataValues:
         Set the values that a control's body has.
 
         @return: the instance; C{None} if they are for all.
-        @raise ValueError: The body is wrong, and nothing is set. The message is a sentence.
+        @raise ValueError: with a sentence, if the body is wrong. Then nothing is set.
         """
         checkNames(body, "values of metadata", _FIELDS)
         instanceId, userData = textOf(body, "InstanceId"), textOf(body, "userData")
@@ -67,7 +67,7 @@ class MetadataValues:
 def checkValue(path: str, value: object) -> None:
     """
     @param value: text, or C{None} to remove what is at the path.
-    @raise ValueError: They cannot be set. The message is a sentence.
+    @raise ValueError: with a sentence, if they cannot be set.
     """
     checkPath(path)
     if value is not None and not isinstance(value, str):
@@ -89,7 +89,7 @@ def readAssignment(assignment: str) -> tuple[str, str]:
     """
     Return the path and the value of C{KEY=VALUE}.
 
-    @raise ValueError: It is something else. The message is a sentence.
+    @raise ValueError: with a sentence, if it has another form.
     """
     path, separator, value = assignment.partition("=")
     if not separator:
