@@ -31,7 +31,7 @@ _BATCH = 1000
 
 
 class Sink(TypingProtocol):
-    """Where the lines go. All methods run in the thread of the writer, and may block."""
+    """The destination of the lines. All methods run in the thread of the writer, and may block."""
 
     def write(self, lines: Sequence[str]) -> None:
         """Write these lines, or raise OSError."""

@@ -1,1 +1,1 @@
-"""Tests, a file for each module; doubles.py has the doubles, contract.py the facts."""
+"""Tests, a file for each module. contract.py describes the behavior of FleetIQ."""

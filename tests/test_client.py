@@ -255,7 +255,7 @@ class QuitLineTests(PlayerTestCase):
     """A text that contains the quit command as a line."""
 
     def test_texts(self) -> None:
-        """What precedes the first quit line is sent; a q that is no line of its own is no quit."""
+        """Text before the first quit line is sent. A q that is not alone in its line is not one."""
         for text, sent, quits in (
             (b"a\nq", b"a\n", True),
             (b"a\nQ\r\nb", b"a\n", True),

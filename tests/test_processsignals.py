@@ -1,4 +1,4 @@
-"""Which signal does what, and how the process ends."""
+"""The effect of each signal, and the exit of the process."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ PAUSED_CHECK_INTERVAL = 1.0
 
 
 class TimedConnection(TypingProtocol):
-    """What the timeouts use of L{echoserver.game.connection.Connection}."""
+    """The part of L{echoserver.game.connection.Connection} that the timeouts use."""
 
     @property
     def bytesReceived(self) -> int: ...

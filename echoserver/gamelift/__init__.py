@@ -1,1 +1,1 @@
-"""Towards Amazon GameLift FleetIQ: what it should know of us, and the calls that tell it."""
+"""The registration of a game server with Amazon GameLift FleetIQ, and the calls for it."""

@@ -151,7 +151,7 @@ class LocalProgram(LocalFleetIQ):
         self.stopping = False
 
     def setServiceParent(self, parent: Any) -> None:
-        """Join the application of twistd, whose log is then ours."""
+        """Attach to the application of twistd, and give it the log observer of L{RunnerLog}."""
         self._runnerLog.addTo(parent)
         super().setServiceParent(parent)
 

@@ -1,1 +1,1 @@
-"""One process of game servers: options, start and stop, status."""
+"""One process of game servers: options, start, shutdown, status."""

@@ -306,8 +306,8 @@ def optionsFor(
     Return the options class of a game's twistd command.
 
     It has the options of every game and those of C{gameOptions}, in one mapping. The game's
-    C{postOptions} is called after ours, when L{GameServerOptions.settings} is set; its UsageError
-    ends the process with a sentence.
+    C{postOptions} is called last, when L{GameServerOptions.settings} is set. Its UsageError ends
+    the process with a sentence.
 
     @param command: the name of the twistd command.
     @param factory: see L{GameServerOptions.factory}. None adds the option C{--factory}.

@@ -1,1 +1,1 @@
-"""C{twistd fleetiq-wrap}: any executable as a FleetIQ game server. A game on L{echoserver.game}."""
+"""C{twistd fleetiq-wrap}: any executable as a FleetIQ game server, on L{echoserver.game}."""

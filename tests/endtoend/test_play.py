@@ -81,7 +81,7 @@ class WorkshopTests(EndToEndTestCase):
 
 
 class TextTests(EndToEndTestCase):
-    """What is sent comes back unchanged, with the echo server."""
+    """Play on the echo server: sent data comes back unchanged."""
 
     async def test_anyLength(self) -> None:
         """A piped line of any length comes back as one line, with its characters whole."""

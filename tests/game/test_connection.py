@@ -412,7 +412,7 @@ class BackPressureTests(ConnectionsTestCase):
         self.assertEqual([], self.clock.getDelayedCalls())
 
     def test_protocolsProducer(self) -> None:
-        """A producer that the protocol registers replaces ours, until it unregisters it."""
+        """A producer of the protocol replaces the connection, until it is unregistered."""
         transport = self.connect()
         self.send(transport, b"hello")
         connection, producer = transport.protocol, object()

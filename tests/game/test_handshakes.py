@@ -1,4 +1,4 @@
-"""TLS handshakes: nobody is a player before, and each has a limited time."""
+"""TLS handshakes: admission is requested after the handshake, which has a timeout."""
 
 from __future__ import annotations
 

@@ -167,7 +167,7 @@ class StartTests(FaultsTestCase):
         self.assertRegistered(Available())
 
     def test_lateEffect(self) -> None:
-        """A Register that takes effect after its timeout is found to be ours."""
+        """A Register that takes effect after its timeout is recognized as our own."""
         self.fleet.fault(operation=REGISTER, kind="slow", seconds=0.6, count=1)
         self.start()
         self.retry()

@@ -310,7 +310,7 @@ class WriteTests(IdStoreTestCase):
         self.successResultOf(self.store.flushed())
 
     def test_failure(self) -> None:
-        """If the folder is gone, this is logged. The next id is written again."""
+        """If the folder was removed, this is logged. The next id is written again."""
         self.folder.rmdir()
         with capturedLogs() as events:
             self.store.save(US, DRAWN)

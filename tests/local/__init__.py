@@ -1,1 +1,1 @@
-"""Tests of the laptop's FleetIQ."""
+"""Tests of echoserver.local."""

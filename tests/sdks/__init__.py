@@ -1,1 +1,1 @@
-"""Every operation of FleetIQ, through the SDKs that people call it with."""
+"""Calls of every operation of the local FleetIQ, with AWS's SDKs."""

@@ -146,7 +146,7 @@ class GameServerTests(GameServerTestCase):
         self.assertEqual((Game.fullMessage, b"hello"), (unclaimed.value(), player.value()))
 
     def test_notReplaced(self) -> None:
-        """A player that has sent data is not replaced, and a silent connection replaces nobody."""
+        """A player that has sent data is not replaced, and a silent connection replaces no one."""
         self.start(GameServerConfig(maxPlayers=1))
         player = self.silent()
         self.assertEqual(Game.fullMessage, self.silent().value())
@@ -213,7 +213,7 @@ class GameServerTests(GameServerTestCase):
         self.fleet.reply()
 
     def test_claimFirst(self) -> None:
-        """Who was not sent by a claim is logLines so; nothing is echoed, no session begins."""
+        """Without a claim a player receives CLAIM FIRST; nothing is echoed, no session starts."""
         self.startClaimedOnly()
         player = self.endpoint.play()
         self.assertEqual(b"", player.value())

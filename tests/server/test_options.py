@@ -643,7 +643,7 @@ class OptionsForTests(SynchronousTestCase):
         self.assertTrue(str(exit.code).startswith("twistd go: option --clock not recognized"))
 
     def test_sameName(self) -> None:
-        """An option with the name of ours is a TypeError, however the game defines it."""
+        """An option of the game with the name of an existing one is a TypeError."""
 
         class Parameter(usage.Options):
             optParameters = [["listen", None, "", ""]]  # noqa: RUF012 # read by usage.Options

@@ -301,8 +301,8 @@ class PortTests(ProgramTestCase):
         """The embedded FleetIQ listens before the game port. The first log line has its URL."""
         _, lines = self.started()
         self.assertEqual([port for port, *_ in self.reactor.tcpServers], [4570, 5000])
-        ours = [line for line in lines if "FleetIQ" in line]
-        self.assertEqual(ours[0], "LOCAL FleetIQ on http://127.0.0.1:4570, AWS is not contacted.")
+        first = next(line for line in lines if "FleetIQ" in line)
+        self.assertEqual(first, "LOCAL FleetIQ on http://127.0.0.1:4570, AWS is not contacted.")
 
     def test_noEndpoint(self) -> None:
         """Each wrong description is one sentence, for any exception of Twisted and OpenSSL."""

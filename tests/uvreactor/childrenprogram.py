@@ -95,7 +95,7 @@ async def many() -> list[str]:
 
 
 async def output() -> list[str]:
-    """What rests on C{spawnProcess}."""
+    """Return the results of Twisted's functions that use C{spawnProcess}."""
     from twisted.internet import reactor
     from twisted.internet.endpoints import ProcessEndpoint
     from twisted.internet.utils import getProcessOutput, getProcessOutputAndValue, getProcessValue

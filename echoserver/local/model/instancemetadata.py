@@ -220,7 +220,7 @@ def _credentials(now: float) -> str:
 
 
 def _publicKey() -> str:
-    """Return a key of the form that OpenSSH parses. Nobody has its private key."""
+    """Return a key of the form that OpenSSH parses. It has no private key."""
     kind, point = b"ssh-ed25519", sha256(KEY_NAME.encode()).digest()
     blob = b"".join(pack(">I", len(part)) + part for part in (kind, point))
     return f"ssh-ed25519 {b64encode(blob).decode('ascii')} {KEY_NAME}"

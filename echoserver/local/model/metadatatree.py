@@ -41,7 +41,7 @@ METADATA_VERSIONS = (
     LATEST,
 )
 
-# What is at a path: a value, or the names below it. User data may be any bytes.
+# The value at a path, or the names below it. User data may be any bytes.
 Tree = Mapping[str, "str | bytes | Tree"]
 Node = str | bytes | Tree
 # EC2 lists public keys by number and name, but their paths have the number only.
