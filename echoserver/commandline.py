@@ -12,6 +12,9 @@ from typing import Any
 from twisted.logger import Logger
 from twisted.python import usage
 
+from echoserver.logformat import FORMATS, LEVELS
+from echoserver.logwriter import RunnerLog
+
 _log = Logger(namespace="fleetiq.log")
 
 
@@ -23,6 +26,15 @@ class CommandOptions(usage.Options):
     """
 
     command: str
+    optParameters: list[Sequence[Any]] = [  # noqa: RUF012 # usage.Options reads it from the class
+        ["log-format", None, None, "Format of the log: text, or json. Default: text."],
+        [
+            "log-level",
+            None,
+            "info",
+            "Lowest level that is logged: debug, info, warn, error or critical.",
+        ],
+    ]
 
     @property
     def program(self) -> str:
@@ -48,7 +60,18 @@ class CommandOptions(usage.Options):
             hint = f"; 'twistd {self.command} --help' lists the options." if notParsed else ""
             raise SystemExit(f"{self.program}: {error}{hint}") from error
 
+    @property
+    def log(self) -> RunnerLog:
+        """Return the log of the process, in the format of the options."""
+        return RunnerLog(self.parent, self["log-format"], self["log-level"])
+
     def postOptions(self) -> None:
+        for option, allowed in (("log-format", FORMATS), ("log-level", LEVELS)):
+            if self[option] not in (None, *allowed):
+                *most, last = allowed
+                raise usage.UsageError(
+                    f"--{option} is {self[option][:80]!r}: write {', '.join(most)} or {last}."
+                )
         parent: Any = self.parent
         if parent is not None and self.foreground and parent.get("pidfile") == "twistd.pid":
             # In the foreground, a pid file would only prevent a second process in this directory.
@@ -107,7 +130,7 @@ class StartErrors:
         """Return the exception to raise in C{startService}. It ends twistd with status 1."""
         if self._foreground:
             return SystemExit(sentence)
-        _log.critical("{reason}", reason=sentence)
+        _log.critical("{reason}", reason=sentence, eventName="process.cannotStart")
         if self._stderr is None:
             return RuntimeError(sentence)
         with suppress(OSError):

@@ -94,6 +94,7 @@ class DescriptorLimit:
                 "Accepting no more connections: {used} of {limit} descriptors are in use.",
                 used=self._limit - self._reserved - self._room,
                 limit=self._limit,
+                eventName="process.descriptorsUsedUp",
             )
             self._clock.callLater(RECOUNT_INTERVAL, self._check)
             self._change(False)
@@ -107,7 +108,7 @@ class DescriptorLimit:
         if self._room < 2 * self._step:
             self._clock.callLater(RECOUNT_INTERVAL, self._check)
         else:
-            _log.info("Accepting connections again.")
+            _log.info("Accepting connections again.", eventName="process.descriptorsFree")
             self._change(True)
 
     def _change(self, enough: bool) -> None:

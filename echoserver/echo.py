@@ -101,6 +101,7 @@ class LoggingEcho(Echo):
             "Player {address} sends {data}",
             address=self.transport.address,
             data=repr(data[:_SHOWN_CHARACTERS])[2:-1][:_SHOWN_CHARACTERS],
+            eventName="player.bytes",
         )
         super().dataReceived(data)
 

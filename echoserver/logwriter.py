@@ -20,8 +20,10 @@ from queue import SimpleQueue
 from typing import Any
 from typing import Protocol as TypingProtocol
 
-from twisted.logger import ILogObserver, Logger, textFileLogObserver
+from twisted.logger import ILogObserver, Logger
 from twisted.python.logfile import LogFile
+
+from echoserver.logformat import fileObserver, filtered, syslogObserver
 
 _log = Logger(namespace="fleetiq.log")
 
@@ -136,6 +138,7 @@ class LogWriter(TextIOBase):
             _log.warn(
                 "{count} log lines were dropped because the reader of the log did not read.",
                 count=dropped,
+                eventName="log.dropped",
             )
         failed, self._failed = self._failed, 0
         if failed:
@@ -143,13 +146,16 @@ class LogWriter(TextIOBase):
                 "{count} log lines were lost because the log could not be written: {error}.",
                 count=failed,
                 error=self._error,
+                eventName="log.lost",
             )
 
     def _reopen(self) -> None:
         try:
             self._sink.reopen()
         except OSError as error:
-            _log.warn("The log cannot be opened again: {error}.", error=error)
+            _log.warn(
+                "The log cannot be opened again: {error}.", error=error, eventName="log.notReopened"
+            )
 
 
 class DescriptorSink:
@@ -236,10 +242,6 @@ def sinkOf(path: str) -> Sink:
     return SpecialFileSink(path) if special else LogFileSink(path)
 
 
-def _textObserver(writer: Any) -> ILogObserver:
-    return textFileLogObserver(writer)
-
-
 class RunnerLog:
     """
     The log of C{twistd} or C{twist}, written by a L{LogWriter}.
@@ -248,15 +250,26 @@ class RunnerLog:
         by an observer of C{--logger}.
     """
 
-    def __init__(self, runner: Any) -> None:
-        """@param runner: the options of C{twistd} or C{twist}; None if there are none."""
+    def __init__(self, runner: Any, format: str | None = None, level: str = "info") -> None:
+        """
+        @param runner: the options of C{twistd} or C{twist}; None if there are none.
+        @param format: C{text} or C{json}; None for that of the runner.
+        @param level: the lowest level that is logged.
+        """
         self._runner = runner or {}
+        self._format = format or "text"
+        self._level = level
         self._started = False
         self.writer: LogWriter | None = None
         if "fileLogObserverFactory" in self._runner:
             # twist calls the factory with its file when the reactor runs.
             factory = self._runner["fileLogObserverFactory"]
-            self._runner["fileLogObserverFactory"] = lambda file: factory(self._open(file))
+
+            def observer(file: Any) -> ILogObserver:
+                writer = self._open(file)
+                return filtered(factory(writer), level) if format is None else self._to(writer)
+
+            self._runner["fileLogObserverFactory"] = observer
 
     def addTo(self, application: Any) -> None:
         """
@@ -291,9 +304,9 @@ class RunnerLog:
         path, foreground = self._runner["logfile"], self._runner["nodaemon"]
         if path == "-" or (foreground and not path):
             # A daemon has no standard output: twistd itself rejects the option.
-            return _textObserver(self._open(sys.stdout)) if foreground else None
+            return self._to(self._open(sys.stdout)) if foreground else None
         try:
-            return _textObserver(self._use(sinkOf(path or "twistd.log")))
+            return self._to(self._use(sinkOf(path or "twistd.log")))
         except OSError as error:
             raise SystemExit(
                 f"twistd: --logfile is {path!r}, which cannot be opened ({error.strerror}): name a"
@@ -301,17 +314,25 @@ class RunnerLog:
             ) from error
 
     def _syslogObserver(self) -> ILogObserver:
+        import syslog
+
         from twisted.logger import LegacyLogObserverWrapper
-        from twisted.python.syslog import SyslogObserver
+        from twisted.python.syslog import DEFAULT_FACILITY, DEFAULT_OPTIONS, SyslogObserver
 
         writer = self._use(SyslogSink())
+        if self._format == "json":
+            syslog.openlog(self._runner["prefix"], DEFAULT_OPTIONS, DEFAULT_FACILITY)
+            return syslogObserver(writer, self._level)
 
         class Observer(SyslogObserver):
             def syslog(self, priority: int, text: str) -> None:
                 writer.write(f"<{priority}>{text}")
 
         observer: Any = Observer(self._runner["prefix"])
-        return LegacyLogObserverWrapper(observer.emit)
+        return filtered(LegacyLogObserverWrapper(observer.emit), self._level)
+
+    def _to(self, writer: LogWriter) -> ILogObserver:
+        return fileObserver(writer, self._format, self._level)
 
     def _open(self, file: Any) -> LogWriter:
         encoding = getattr(file, "encoding", None) or "utf-8"

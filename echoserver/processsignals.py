@@ -88,7 +88,11 @@ class SignalHandlers:
             return
         process.signalled = True
         self._endBy = number
-        _log.info("Received {name}, shutting down.", name=signal.Signals(number).name)
+        _log.info(
+            "Received {name}, shutting down.",
+            name=signal.Signals(number).name,
+            eventName="process.signal",
+        )
         # Before the reactor runs, these calls wait until it does.
         reactor.callFromThread(self._stopReactor)
         if number == signal.SIGQUIT:
@@ -97,7 +101,11 @@ class SignalHandlers:
     def reopen(self, number: int, frame: FrameType | None = None) -> None:
         """Open the log again: a program that rotates logs has renamed it."""
         self._runnerLog.reopen()
-        _log.info("Received {name}: the log was opened again.", name=signal.Signals(number).name)
+        _log.info(
+            "Received {name}: the log was opened again.",
+            name=signal.Signals(number).name,
+            eventName="log.reopened",
+        )
 
     def exit(self) -> None:
         """End by the signal, or with the exit code: C{twistd} has no API for either."""

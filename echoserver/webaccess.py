@@ -130,6 +130,7 @@ class QuietSite(Site):
                     "{count} HTTP connections are open, the most that are allowed: idle ones are"
                     " closed for new ones.",
                     count=len(self.channels),
+                    eventName="http.tooManyConnections",
                 )
             self._full = True
             first = next((channel for channel in self.channels if channel.idle), None)

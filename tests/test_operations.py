@@ -10,6 +10,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from echoserver.cli.template import TEMPLATES
+from echoserver.commandline import CommandOptions
 from echoserver.server.metrics import Metrics
 from tests.endtoend.test_signals import STOPPING
 from tests.programdoubles import EchoOptions as Options
@@ -91,6 +92,7 @@ class OperationsTests(SynchronousTestCase):
     def test_options(self) -> None:
         """Each option is an option of the game server or of C{fleetiq}."""
         existing = {f"--{option[0]}" for option in Options.optParameters} | {"--instance", "--yes"}
+        existing |= {f"--{option[0]}" for option in CommandOptions.optParameters}
         existing |= {"--logfile", "--syslog", "--logger", "--log-file"}  # of twistd, and of twist
         named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", GUIDE))
         self.assertEqual(named - existing, set())

@@ -163,6 +163,7 @@ async def _host(metadata: InstanceMetadata) -> str:
                 " public address. Players must be in its network.",
                 host=value,
                 path=path,
+                eventName="instance.privateAddress",
             )
         return bracketed(value)
     raise NoIdentity("This instance has no address in its metadata: give --connection-info.")

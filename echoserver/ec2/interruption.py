@@ -143,7 +143,10 @@ class InterruptionPoller:
             except CancelledError:
                 raise
             except Exception:  # noqa: BLE001 # a bug in one poll must not end the polling
-                _log.failure("Polling for interruption notices failed. It continues.")
+                _log.failure(
+                    "Polling for interruption notices failed. It continues.",
+                    eventName="instance.pollingFailed",
+                )
             duration = self._clock.seconds() - began
 
     async def _pollMetadata(self, interval: float) -> float:
@@ -177,7 +180,11 @@ class InterruptionPoller:
     def _logCanceled(self, found: Mapping[bytes, Notice]) -> None:
         for digest, reason in self._scheduled.items():
             if digest not in found:
-                _log.info("No longer scheduled: {reason}.", reason=reason)
+                _log.info(
+                    "No longer scheduled: {reason}.",
+                    reason=reason,
+                    eventName="instance.eventCanceled",
+                )
         self._scheduled = {digest: each.reason for digest, each in found.items()}
 
     def _logMetadataState(self, error: str | None) -> None:
@@ -189,12 +196,15 @@ class InterruptionPoller:
             _log.info(
                 "The instance metadata service responds again; {n} requests failed.",
                 n=self.metadataErrors,
+                eventName="instance.metadataResponds",
             )
         elif self._everResponded:
-            _log.warn("{error} Polling continues.", error=error)
+            _log.warn("{error} Polling continues.", error=error, eventName="instance.metadataFails")
         else:
             _log.warn(
-                "{error} Interruption notices are not seen until the service responds.", error=error
+                "{error} Interruption notices are not seen until the service responds.",
+                error=error,
+                eventName="instance.metadataMissing",
             )
 
     async def _handleNotice(self, digest: bytes, notice: Notice) -> None:
@@ -204,7 +214,11 @@ class InterruptionPoller:
         if notice.kind is NoticeKind.MAINTENANCE:
             self._handled[digest] = await self._handleMaintenance(notice, isNew)
         elif notice.kind is NoticeKind.REBALANCE and not self._config.drainOnRebalance:
-            _log.info("{reason}. No action is taken (--on-rebalance log).", reason=notice.reason)
+            _log.info(
+                "{reason}. No action is taken (--on-rebalance log).",
+                reason=notice.reason,
+                eventName="instance.rebalanceIgnored",
+            )
         else:
             await self._terminateAll(notice.secondsLeft, notice.reason)
 
@@ -216,7 +230,12 @@ class InterruptionPoller:
         hasPassed = isNew and left <= 0.0
         if hasPassed or not notice.endsInstance:
             reason = "this time has passed" if hasPassed else "the instance keeps running"
-            _log.warn("{event}. No action is taken: {reason}.", event=notice.reason, reason=reason)
+            _log.warn(
+                "{event}. No action is taken: {reason}.",
+                event=notice.reason,
+                reason=reason,
+                eventName="instance.eventIgnored",
+            )
             return True
         if left > MAINTENANCE_LEAD:
             if isNew:
@@ -225,6 +244,7 @@ class InterruptionPoller:
                     event=notice.reason,
                     left=left,
                     lead=MAINTENANCE_LEAD,
+                    eventName="instance.eventScheduled",
                 )
             return False
         await self._terminateAll(left, notice.reason)
@@ -236,6 +256,7 @@ class InterruptionPoller:
             "{reason}{when}: every game server deregisters when its session has ended.",
             reason=reason,
             when=when,
+            eventName="instance.terminating",
         )
         deadline = None if secondsLeft is None else self._clock.seconds() + secondsLeft
         await self._forEachServer(lambda server: server.terminate(deadline, reason))
@@ -248,7 +269,10 @@ class InterruptionPoller:
             try:
                 action(server)
             except Exception:  # noqa: BLE001 # a bug in one server must not keep the others running
-                _log.failure("A game server could not be drained. The next one follows.")
+                _log.failure(
+                    "A game server could not be drained. The next one follows.",
+                    eventName="instance.drainFailed",
+                )
 
     async def _pollStatus(self, interval: float) -> float:
         configured = self._config.statusInterval
@@ -260,6 +284,7 @@ class InterruptionPoller:
                 "{error} The instance's status is requested again in {interval:.0f} s.",
                 error=error,
                 interval=longer,
+                eventName="instance.statusFails",
             )
             return longer
         status = next((each for each in InstanceStatus if each.value == value), None)
@@ -277,6 +302,7 @@ class InterruptionPoller:
                 _log.warn(
                     "{reason}: the running or next session of each game server is its last.",
                     reason=reason,
+                    eventName="instance.draining",
                 )
                 await self._forEachServer(lambda server: server.drain(reason))
             case InstanceStatus.ACTIVE:

@@ -88,6 +88,7 @@ class ClaimCheck:
         _log.warn(
             "A connection was rejected, because the claim check failed: {reason}",
             reason=failure.getErrorMessage(),
+            eventName="player.claimCheckFailed",
         )
         return False
 

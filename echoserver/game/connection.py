@@ -45,7 +45,7 @@ def callHook(hook: Callable[P, object], *args: P.args, **kw: P.kwargs) -> None:
     try:
         hook(*args, **kw)
     except Exception:  # noqa: BLE001 # the game's error must not reach the player's connection
-        _log.failure("A hook of the game failed.")
+        _log.failure("A hook of the game failed.", eventName="game.hookFailed")
 
 
 class PlayerListener(TypingProtocol):
@@ -325,14 +325,18 @@ class Connection:
         try:
             decision = self._parent.listener.admission(self)
         except Exception:  # noqa: BLE001 # an internal error must not reject a player
-            _log.failure("The admission of a connection failed.")
+            _log.failure(
+                "The admission of a connection failed.", eventName="player.admissionFailed"
+            )
             decision = succeed(None)
         if not decision.called:
             self._transport.pauseProducing()
         decision.addErrback(self._admissionFailed).addCallback(self._decided)
 
     def _admissionFailed(self, failure: Failure) -> None:
-        _log.failure("The admission of a connection failed.", failure)
+        _log.failure(
+            "The admission of a connection failed.", failure, eventName="player.admissionFailed"
+        )
 
     def _decided(self, message: bytes | None) -> None:
         if self.reason is not None:
@@ -360,7 +364,9 @@ class Connection:
             if INegotiated.providedBy(self._transport):
                 self._handshakeCompleted()
         except Exception:  # noqa: BLE001 # as an exception in dataReceived, it ends this connection
-            _log.failure("The game's protocol failed when it was connected.")
+            _log.failure(
+                "The game's protocol failed when it was connected.", eventName="game.protocolFailed"
+            )
             self._transport.abortConnection()
             return
         if self.reason is None:

@@ -157,6 +157,7 @@ class ProxyHeaderFactory(WrappingFactory):
                 " far: {count}.",
                 reason=reason,
                 count=self._closed,
+                eventName="player.proxyHeaderWrong",
             )
 
 

@@ -98,7 +98,9 @@ class _Deadlines(_Timer):
             try:
                 self._expired(connection)
             except Exception:  # noqa: BLE001 # it must not keep the other connections waiting
-                _log.failure("The timeout of a connection failed.")
+                _log.failure(
+                    "The timeout of a connection failed.", eventName="player.timeoutFailed"
+                )
         self._callNext()
 
     def _expired(self, connection: TimedConnection) -> None:
@@ -143,6 +145,7 @@ class HandshakeTimeout(_Deadlines):
                 " complete after {seconds:g} s: {count}.",
                 count=aborted,
                 seconds=self._after,
+                eventName="player.handshakeTimeout",
             )
 
     def _expired(self, connection: TimedConnection) -> None:

@@ -33,9 +33,17 @@ class Claim:
         if description.claimed:
             isNew = self.time != description.lastClaim
             if isNew:
-                _log.info("Claimed: a player has 60 s to connect.")
+                _log.info(
+                    "Claimed: a player has 60 s to connect.",
+                    gameServerId=description.gameServerId,
+                    eventName="registration.claimed",
+                )
             return Claim(data, description.lastClaim), True if isNew else None
         expired = self.time is not None and not description.utilized
         if expired:
-            _log.info("The claim has expired without a player: free for the next one.")
+            _log.info(
+                "The claim has expired without a player: free for the next one.",
+                gameServerId=description.gameServerId,
+                eventName="registration.claimExpired",
+            )
         return Claim(data), False if expired else None

@@ -247,7 +247,11 @@ class GameLift:
             error = failure.value
             if not (isinstance(error, CallFailed) and error.retry):
                 failure.raiseException()
-            _log.warn("{reason} Each call to FleetIQ tries again.", reason=str(error))
+            _log.warn(
+                "{reason} Each call to FleetIQ tries again.",
+                reason=str(error),
+                eventName="call.noClient",
+            )
 
         return self._opened().addCallbacks(lambda _: None, failed)
 
@@ -286,6 +290,7 @@ class GameLift:
             C{retry} is True if a retry can succeed.
         """
         members = {name: value for name, value in request.items() if value is not None}
+        id = members.get("GameServerId")
         began = self._clock.seconds()
         sent = abandoned = False
 
@@ -310,7 +315,7 @@ class GameLift:
         done = self._clientFor(operation).addCallback(send).addErrback(cancelled)
         done.addTimeout(WHOLE_CALL, self._clock, tooLate)
         return done.addCallbacks(
-            self._replied, self._failed, (operation, began), {}, (operation, began)
+            self._replied, self._failed, (operation, began, id), {}, (operation, began, id)
         )
 
     def _clientFor(self, operation: str) -> Deferred[Client]:
@@ -345,7 +350,7 @@ class GameLift:
 
         return self._inThread(run)
 
-    def _replied(self, reply: Reply, operation: str, began: float) -> Reply:
+    def _replied(self, reply: Reply, operation: str, began: float, id: str | None) -> Reply:
         requestId = reply.pop("ResponseMetadata", {}).get("RequestId", "none")
         took = self._clock.seconds() - began
         _log.info(
@@ -353,11 +358,13 @@ class GameLift:
             operation=operation,
             ms=took * 1000,
             requestId=printable(requestId, 100),
+            gameServerId=id,
+            eventName="call.succeeded",
         )
         self._ended(operation, "ok", took)
         return reply
 
-    def _failed(self, failure: Failure, operation: str, began: float) -> Failure:
+    def _failed(self, failure: Failure, operation: str, began: float, id: str | None) -> Failure:
         took = self._clock.seconds() - began
         error = failure.value
         name = type(error).__name__
@@ -367,6 +374,8 @@ class GameLift:
             operation=operation,
             ms=took * 1000,
             code=code,
+            gameServerId=id,
+            eventName="call.failed",
         )
         self._ended(operation, label, took)
         return failure

@@ -44,6 +44,7 @@ class Degraded:
                 since=self._wallClock.format(self.since),
                 count=len(self._failing),
                 reason=reason,
+                eventName="fleetiq.degraded",
             )
 
     def succeeded(self, gameServer: Hashable) -> None:
@@ -54,6 +55,7 @@ class Degraded:
             _log.info(
                 "FleetIQ calls succeed again; they failed since {since}.",
                 since=self._wallClock.format(since),
+                eventName="fleetiq.recovered",
             )
 
     def ended(self, gameServer: Hashable) -> None:

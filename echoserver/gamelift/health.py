@@ -78,7 +78,7 @@ class HealthCheck:
         """Log the first failure, and the first success after it."""
         if not reason:
             if self.failingSince is not None:
-                _log.info("Healthy again: sending heartbeats.")
+                _log.info("Healthy again: sending heartbeats.", eventName="game.healthy")
             self.failingSince = None
         elif self.failingSince is None:
             self.failingSince = self._clock.seconds()
@@ -86,4 +86,5 @@ class HealthCheck:
                 "Unhealthy: the game's health check failed ({reason}). Heartbeats are skipped until"
                 " it succeeds; FleetIQ drops a game server after 180 s without one.",
                 reason=reason,
+                eventName="game.unhealthy",
             )

@@ -107,11 +107,16 @@ class IdStore:
         ours = StoredId(self._group, request.instanceId, request.connectionInfo, gameServerId)
         if stored != ours or not request.isRandomId(gameServerId):
             # An id that the user chose can be in use by another server now. Register detects that.
-            _log.info("{path} is of another registration: it is ignored.", path=str(path))
+            _log.info(
+                "{path} is of another registration: it is ignored.",
+                path=str(path),
+                eventName="state.otherRegistration",
+            )
             return None
         _log.warn(
-            "{id} was left registered by an earlier process: it is deregistered first.",
-            id=gameServerId,
+            "{gameServerId} was left registered by an earlier process: it is deregistered first.",
+            gameServerId=gameServerId,
+            eventName="state.idLeft",
         )
         return gameServerId
 
@@ -161,6 +166,7 @@ class IdStore:
             " registered until their health check expires.",
             folder=str(self._folder),
             reason=printable(failure.getErrorMessage()),
+            eventName="state.cannotStore",
         )
 
     def _written(self, _: None) -> None:
@@ -183,6 +189,7 @@ class IdStore:
             path=str(path),
             reason=printable(error),
             damaged=str(damaged),
+            eventName="state.damaged",
         )
 
     def _path(self, port: int) -> Path:

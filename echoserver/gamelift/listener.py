@@ -41,5 +41,7 @@ def notify(callback: Callable[..., object], *args: object) -> object:
     try:
         return callback(*args)
     except Exception:  # noqa: BLE001 # the listener's error must not end the heartbeats
-        _log.failure("A listener of the registration failed.")
+        _log.failure(
+            "A listener of the registration failed.", eventName="registration.listenerFailed"
+        )
         return None

@@ -213,7 +213,12 @@ class Registration:
         result = await callStep(self._fleetIQ, Step.INSPECT, before.gameServerId, self.request)
         description = result.description
         if description is None:
-            _log.warn("Could not check the claim: {reason}", reason=result.message)
+            _log.warn(
+                "Could not check the claim: {reason}",
+                reason=result.message,
+                gameServerId=before.gameServerId,
+                eventName="registration.claimNotChecked",
+            )
             return False
         if self.state.gameServerId != before.gameServerId or not self.request.owns(description):
             return False
@@ -282,7 +287,12 @@ class Registration:
         known = settle(self.state.known, wanted, now)
         if known != self.state.known:
             decision = "registering anew" if known == NO_PLAYERS else "this session adopts it"
-            _log.info("UTILIZED was set by another client: {decision}.", decision=decision)
+            _log.info(
+                "UTILIZED was set by another client: {decision}.",
+                decision=decision,
+                gameServerId=self.state.gameServerId,
+                eventName="registration.utilizedExternallyResolved",
+            )
             self.state = replace(self.state, known=known)
 
     def _notifySession(self, wanted: Wanted) -> None:
@@ -305,7 +315,13 @@ class Registration:
         if self._ended():
             return
         seconds = backoff(self.state.failures, self._rng.uniform(0, 1))
-        _log.warn("{reason} Retrying in {seconds:.1f} s.", reason=message, seconds=seconds)
+        _log.warn(
+            "{reason} Retrying in {seconds:.1f} s.",
+            reason=message,
+            seconds=seconds,
+            gameServerId=self.state.gameServerId,
+            eventName="registration.retrying",
+        )
         self._pausing = True
         try:
             await self._wait.sleep(seconds)

@@ -72,7 +72,12 @@ async def callStep(
     except CancelledError:
         raise
     except Exception:  # noqa: BLE001 # an internal error must not end the heartbeats
-        _log.failure("The step {step} failed by an internal error.", step=step.value)
+        _log.failure(
+            "The step {step} failed by an internal error.",
+            step=step.value,
+            gameServerId=gameServerId,
+            eventName="registration.stepFailed",
+        )
         return StepResult(Outcome.LOST, None, "An internal error occurred.")
     if description is None:
         return StepResult(Outcome.GONE)
@@ -96,7 +101,11 @@ def _operation(
 ) -> Deferred[GameServerDescription] | Deferred[None]:
     match step:
         case Step.REGISTER:
-            _log.info("Registering {id}.", id=gameServerId)
+            _log.info(
+                "Registering {gameServerId}.",
+                gameServerId=gameServerId,
+                eventName="registration.registering",
+            )
             return fleetIQ.register(
                 gameServerId, request.instanceId, request.connectionInfo, request.data
             )

@@ -231,7 +231,8 @@ class LocalFleetIQ(Service):
             "{subject} {sentence}" if subject else "{sentence}",
             subject=subject,
             sentence=event.sentence,
-            event=event,
+            gameServerId=event.gameServerId,
+            eventName=f"local.{event.event}",
         )
 
 

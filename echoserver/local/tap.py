@@ -1,6 +1,7 @@
 """C{twistd fleetiq-local}: its options, and the service that they configure."""
 
 import re
+from collections.abc import Sequence
 from errno import EACCES, EADDRINUSE
 from pathlib import Path
 from typing import Any, ClassVar
@@ -35,7 +36,7 @@ class Options(CommandOptions):
     command = program = "fleetiq-local"
     synopsis = "[options]"
     longdesc = "A FleetIQ that runs on this machine, for any AWS SDK."
-    optParameters: ClassVar = [
+    optParameters: list[Sequence[Any]] = [  # noqa: RUF012 # usage.Options reads it from the class
         ["listen", None, DEFAULT_LISTEN, "Where it listens: a tcp: or tcp6: endpoint."],
         ["instances", None, "2", "Number of instances of each group."],
         [
@@ -191,16 +192,22 @@ class LocalProgram(LocalFleetIQ):
             if scale == 1
             else f", its clock at {scale:g} s in a second: {timeout:.3g} s without "
             "a health report, and a game server is dropped",
+            eventName="local.ready",
         )
-        _log.info("See the fleet in a browser: {url}/", url=self.url)
+        _log.info("See the fleet in a browser: {url}/", url=self.url, eventName="local.page")
         for name in ("AWS_ENDPOINT_URL_GAMELIFT", "AWS_EC2_METADATA_SERVICE_ENDPOINT"):
-            _log.info("For an SDK: export {name}={url}", name=name, url=self.url)
+            _log.info(
+                "For an SDK: export {name}={url}",
+                name=name,
+                url=self.url,
+                eventName="local.variable",
+            )
 
 
 def makeService(options: Options) -> IService:
     from twisted.internet import reactor
 
-    log = RunnerLog(options.parent)
+    log = options.log
     try:
         program = LocalProgram(reactor, options, log)
     except ValueError as error:

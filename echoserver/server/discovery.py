@@ -164,6 +164,7 @@ def warnOfTwoRegions(target: AWSTarget | LocalTarget, environ: Mapping[str, str]
             "AWS_REGION is {first}, AWS_DEFAULT_REGION is {second}: using {first}.",
             first=first,
             second=second,
+            eventName="process.twoRegions",
         )
 
 
@@ -195,6 +196,7 @@ def logTarget(target: AWSTarget | LocalTarget, region: str | None, group: str) -
             fleetIQ=f"FleetIQ on {target.endpoint}" if target.endpoint else "AWS FleetIQ",
             region=region,
             group=group,
+            eventName="process.fleetiq",
         )
 
 

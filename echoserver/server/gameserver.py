@@ -95,7 +95,7 @@ class GameServer(Service):
         self._endpoint = endpoint
         self._config = config
         self._session = Session()
-        self._playerLog = PlayerLog(clock, config.logPlayers)
+        self._playerLog = PlayerLog(clock, config.logPlayers, lambda: self.gameServerId)
         self._players = Players(config.maxPlayers, config.maxPerAddress)
         self._replacing = False
         self._rejected = 0
@@ -136,7 +136,11 @@ class GameServer(Service):
             setSocketOptions(port)
             self._limiter.attach(port)
             host = port.getHost()
-            _log.info("Listening for players on {address}.", address=describe(host))
+            _log.info(
+                "Listening for players on {address}.",
+                address=describe(host),
+                eventName="gameServer.listening",
+            )
             self._port = int(getattr(host, "port", 0))
             return self._port
 
@@ -198,7 +202,13 @@ class GameServer(Service):
 
     def stop(self, reason: str, exitCode: int = 0) -> None:
         self.exitCode = max(self.exitCode, exitCode)
-        _log.info("The game stops its game server: {reason}.", reason=reason)
+        _log.info(
+            "The game stops its game server: {reason}.",
+            reason=reason,
+            gameServerId=self.gameServerId,
+            session=self._session.number,
+            eventName="gameServer.stoppedByGame",
+        )
         self._notifyDraining(self._clock.seconds() + self._config.grace, reason)
         self._shutdown.begin(self._config.grace)
 
@@ -389,6 +399,9 @@ class GameServer(Service):
             _log.info(
                 "No player arrived within {seconds:g} s of the claim: ending the session.",
                 seconds=self._config.claimTimeout,
+                gameServerId=self.gameServerId,
+                session=self._session.number,
+                eventName="session.claimTimeout",
             )
             self._endSession()
 
@@ -407,7 +420,14 @@ class GameServer(Service):
             when = ""
             if deadline is not None:
                 when = f" and ends within {max(0.0, deadline - self._clock.seconds()):.0f} s"
-            _log.info("This session is the last one{when}: {reason}.", when=when, reason=reason)
+            _log.info(
+                "This session is the last one{when}: {reason}.",
+                when=when,
+                reason=reason,
+                gameServerId=self.gameServerId,
+                session=self._session.number,
+                eventName="session.draining",
+            )
             callHook(self._game.draining, deadline, reason)
 
     async def _finish(self) -> None:
@@ -416,7 +436,7 @@ class GameServer(Service):
         try:
             await maybeDeferred(self._game.stopped)
         except Exception:  # noqa: BLE001 # the game's error must not keep the process from exiting
-            _log.failure("A hook of the game failed.")
+            _log.failure("A hook of the game failed.", eventName="game.hookFailed")
 
     def _closeAll(self, reason: str, within: float) -> Deferred[None]:
         return self._connections.closeAll(lambda: self._game.closePlayers(reason), within)

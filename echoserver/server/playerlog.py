@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol as TypingProtocol
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -31,10 +32,17 @@ class PlayerLog:
 
     @param mode: C{all}, C{summary} or C{none}. With C{summary}, at most 20 players a second are
         logged, and the others are counted in one line at the end of the second.
+    @param gameServerId: returns the id of the game server, for the fields of the log.
     """
 
-    def __init__(self, clock: IReactorTime, mode: str) -> None:
+    def __init__(
+        self,
+        clock: IReactorTime,
+        mode: str,
+        gameServerId: Callable[[], str | None] = lambda: None,
+    ) -> None:
         self._clock = clock
+        self._gameServerId = gameServerId
         self._all = mode == "all"
         self._none = mode == "none"
         self._since = 0.0
@@ -54,6 +62,8 @@ class PlayerLog:
                 address=player.address,
                 session=session,
                 players=players,
+                gameServerId=self._gameServerId(),
+                eventName="player.joined",
             )
         else:
             self._joined += 1
@@ -67,6 +77,8 @@ class PlayerLog:
                 reason=reason,
                 received=player.bytesReceived,
                 players=players,
+                gameServerId=self._gameServerId(),
+                eventName="player.left",
             )
         else:
             self._left += 1
@@ -102,4 +114,6 @@ class PlayerLog:
             joined=joined,
             left=left,
             players=self._players,
+            gameServerId=self._gameServerId(),
+            eventName="player.summary",
         )

@@ -131,7 +131,11 @@ class ServerProcess(Service):
         if isinstance(target, EmbeddedTarget):
             target = self._startLocalFleetIQ(target.listen)
         if isinstance(target, LocalTarget):
-            _log.info("LOCAL FleetIQ on {url}, AWS is not contacted.", url=target.url)
+            _log.info(
+                "LOCAL FleetIQ on {url}, AWS is not contacted.",
+                url=target.url,
+                eventName="process.localFleetiq",
+            )
         ports = []
         if self._statusEndpoint is not None:
             self._openStatusPort(self._statusEndpoint)
@@ -152,12 +156,14 @@ class ServerProcess(Service):
 
     def skipGracePeriod(self) -> None:
         """End the grace period of the running sessions now."""
-        _log.info("Second signal received: skipping the grace period.")
+        _log.info(
+            "Second signal received: skipping the grace period.", eventName="process.graceSkipped"
+        )
         self._endGracePeriods()
 
     def stopWithoutGrace(self) -> None:
         """End the grace period of the running sessions now, because SIGQUIT stops the process."""
-        _log.info("SIGQUIT received: there is no grace period.")
+        _log.info("SIGQUIT received: there is no grace period.", eventName="process.graceSkipped")
         self._endGracePeriods()
 
     def _endGracePeriods(self) -> None:
@@ -202,7 +208,11 @@ class ServerProcess(Service):
         from echoserver.server.statusport import StatusPort
 
         def opened(port: IListeningPort) -> None:
-            _log.info("Status on {address}.", address=describe(port.getHost()))
+            _log.info(
+                "Status on {address}.",
+                address=describe(port.getHost()),
+                eventName="process.statusPort",
+            )
 
         def failed(failure: Failure) -> None:
             self._startupError = statusNotListening(failure.value, self._command)
@@ -275,7 +285,7 @@ class ServerProcess(Service):
 
     def _notReady(self, failure: Failure) -> None:
         if self.running:
-            _log.debug("The game is not ready.", log_failure=failure)
+            _log.debug("The game is not ready.", log_failure=failure, eventName="game.notReady")
             self._end(WRONG_SETTING, f"The game cannot serve players: {failure.getErrorMessage()}")
 
     def _registeredOne(self, pageURL: str | None, playCommand: str) -> None:
@@ -285,11 +295,14 @@ class ServerProcess(Service):
             beside = Path(sys.executable).with_name("fleetiq")
             fleetiq = "fleetiq" if which("fleetiq") else os.path.relpath(beside)
             if pageURL is not None:
-                _log.info("See the fleet in a browser: {url}/", url=pageURL)
+                _log.info(
+                    "See the fleet in a browser: {url}/", url=pageURL, eventName="process.page"
+                )
             _log.info(
                 "Ready. In another terminal, type: {fleetiq} {command}",
                 fleetiq=fleetiq,
                 command=playCommand,
+                eventName="process.ready",
             )
 
     def _refused(self, message: str) -> bool:
@@ -310,14 +323,18 @@ class ServerProcess(Service):
             case CancelledError():
                 pass
             case _:
-                _log.failure("The start failed by an internal error.", failure=failure)
+                _log.failure(
+                    "The start failed by an internal error.",
+                    failure=failure,
+                    eventName="process.startFailed",
+                )
                 self._end(WRONG_SETTING, f"Cannot start: {error}")
 
     def _end(self, code: int, message: str) -> None:
         # Many game servers may be refused at once: the first of them ends the process.
         if self.running and not self.exitCode:
             self.exitCode = code
-            _log.critical("{reason}", reason=message)
+            _log.critical("{reason}", reason=message, eventName="process.failed")
             self._stopReactor()
 
     def _finished(self, _: object) -> None:
@@ -325,7 +342,7 @@ class ServerProcess(Service):
             return
         code = max(server.exitCode for server in self._servers)
         if self._local is None or code:
-            _log.info("All game servers are shut down.")
+            _log.info("All game servers are shut down.", eventName="process.finished")
             self.exitCode = code
             self._stopReactor()
         else:
@@ -334,6 +351,7 @@ class ServerProcess(Service):
                 "All game servers are shut down. The local FleetIQ stays at {url}: press Ctrl-C, or"
                 " send SIGTERM, to end it.",
                 url=self._local.url,
+                eventName="process.finished",
             )
 
     def _stopReactor(self) -> None:
@@ -344,7 +362,11 @@ class ServerProcess(Service):
 
     async def _stop(self) -> None:
         which = "A second signal" if self.signalled else "A signal"
-        _log.info("Stopping. {which} skips the grace period of running sessions.", which=which)
+        _log.info(
+            "Stopping. {which} skips the grace period of running sessions.",
+            which=which,
+            eventName="process.stopping",
+        )
         if self._starting is not None:
             self._starting.cancel()
         if self._poller is not None:

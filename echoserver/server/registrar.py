@@ -101,6 +101,7 @@ class Registrar:
             source=instance.source,
             info=request.connectionInfo,
             template=template.template,
+            eventName="gameServer.identity",
         )
         gameServer.register(
             Registration(
@@ -136,4 +137,5 @@ class Registrar:
                 servers=servers,
                 needed=needed,
                 rate=bucket.rate,
+                eventName="process.apiRateTooLow",
             )

@@ -113,10 +113,18 @@ class Shutdown:
         if failure.check(CancelledError):
             self._abandoned = True
         else:
-            _log.failure("The registration ended by an internal error.", failure=failure)
+            _log.failure(
+                "The registration ended by an internal error.",
+                failure=failure,
+                eventName="registration.failed",
+            )
 
     def _failed(self, failure: Failure) -> None:
-        _log.failure("The shutdown failed by an internal error.", failure=failure)
+        _log.failure(
+            "The shutdown failed by an internal error.",
+            failure=failure,
+            eventName="gameServer.shutdownFailed",
+        )
 
     async def _run(self) -> None:
         known = self._registration.state.known if self._registration else Absent()
@@ -136,7 +144,11 @@ class Shutdown:
             if logged != self._graceEnds:
                 logged = self._graceEnds
                 limit = "without a limit" if left == inf else f"at most {left:.0f} s"
-                _log.info("Waiting for the session to end, {limit}.", limit=limit)
+                _log.info(
+                    "Waiting for the session to end, {limit}.",
+                    limit=limit,
+                    eventName="session.waiting",
+                )
             await self._wait.sleep(None if left == inf else left)
 
     def _closePlayers(self) -> Deferred[None]:
@@ -167,9 +179,10 @@ class Shutdown:
         await running.addTimeout(DEREGISTER_TIMEOUT, self._clock)
         if self._abandoned:
             _log.warn(
-                "Not deregistered in time: {id} can stay registered until its health check expires"
-                " (180 s).",
-                id=self._registration.state.gameServerId,
+                "Not deregistered in time: {gameServerId} can stay registered until its health"
+                " check expires (180 s).",
+                gameServerId=self._registration.state.gameServerId,
+                eventName="registration.notDeregistered",
             )
 
     def _setDeregistering(self) -> None:

@@ -13,7 +13,6 @@ from twisted.application.service import IService
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import Factory
 
-from echoserver.logwriter import RunnerLog
 from echoserver.processsignals import runWithSignals
 from echoserver.server.options import GameServerOptions
 from echoserver.server.process import ServerProcess
@@ -32,7 +31,7 @@ def makeService(options: GameServerOptions) -> IService:
     useMonotonicClock(reactor)
     gc.disable()
     reactor.callWhenRunning(partial(freezeGarbage, reactor))
-    log = RunnerLog(options.parent)
+    log = options.log
     process = ServerProcess(
         reactor, options.settings, os.environ, options.makeFactory, options.command, options, log
     )

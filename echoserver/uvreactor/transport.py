@@ -455,6 +455,7 @@ class Connection(TCPSocket, asyncio.Protocol):
                 _log.failure(
                     "A producer of {connection} raised in pauseProducing. The connection goes on.",
                     connection=self,
+                    eventName="reactor.producerFailed",
                 )
 
     def unregisterProducer(self) -> None:
@@ -522,7 +523,11 @@ class Connection(TCPSocket, asyncio.Protocol):
 
     def _protocolRaised(self) -> None:
         """Log the current exception, and end the connection."""
-        _log.failure("A protocol raised: {connection}. Its connection ends.", connection=self)
+        _log.failure(
+            "A protocol raised: {connection}. Its connection ends.",
+            connection=self,
+            eventName="reactor.protocolFailed",
+        )
         self.connectionLost(Failure())
 
     @inLogContext

@@ -95,7 +95,9 @@ class Output:
         self._rate = self._rate.consume(now)
         self._reportDropped()
         text = line[:MAX_LINE].rstrip(b"\r").decode("utf-8", "backslashreplace")
-        _log.info("[child {port}] {line}", port=self._port, line=_escaped(text))
+        _log.info(
+            "[child {port}] {line}", port=self._port, line=_escaped(text), eventName="child.output"
+        )
 
     def _reportDropped(self) -> None:
         if self._dropped:
@@ -104,6 +106,7 @@ class Output:
                 port=self._port,
                 count=self._dropped,
                 rate=self._rate.rate,
+                eventName="child.outputDropped",
             )
             self._dropped = 0
 

@@ -140,13 +140,17 @@ class WrapFactory(Game, Factory):
         probing.addCallbacks(lambda _: self._childIsReady(child), lambda f: f.trap(CancelledError))
         child.ended.addCallback(self._childEnded, probing)
         child.start(self.reactor, command, environ)
-        _log.info("Child started: {command}", command=" ".join(command))
+        _log.info("Child started: {command}", command=" ".join(command), eventName="child.started")
 
     def _childIsReady(self, child: Child) -> None:
         if child is self._child and child.running and not self._serving:
             self._serving = True
             self.gameServer.setReady(True)
-            _log.info("The child accepts connections on port {port}.", port=self.childPort)
+            _log.info(
+                "The child accepts connections on port {port}.",
+                port=self.childPort,
+                eventName="child.ready",
+            )
             if not self._ready.called:
                 self._ready.callback(None)
 
@@ -156,7 +160,7 @@ class WrapFactory(Game, Factory):
         self.gameServer.setReady(False)
         self.closePlayers("the child has ended")
         if self._stopping:
-            _log.info("The child {exit}.", exit=exit)
+            _log.info("The child {exit}.", exit=exit, eventName="child.ended")
             return
         restart = self._config.restart
         again = restart == "always" or (restart == "on-crash" and exit.crashed)
@@ -165,7 +169,12 @@ class WrapFactory(Game, Factory):
             return
         if self.reactor.seconds() - self._startedAt >= _LONG_RUN:
             self._backoff = _FIRST_BACKOFF
-        _log.warn("The child {exit}: it starts again in {s:g} s.", exit=exit, s=self._backoff)
+        _log.warn(
+            "The child {exit}: it starts again in {s:g} s.",
+            exit=exit,
+            s=self._backoff,
+            eventName="child.restarting",
+        )
         self._restart = deferLater(self.reactor, self._backoff, self._startChild)
         self._restart.addErrback(lambda failure: failure.trap(CancelledError))
         self._backoff = min(_MAX_BACKOFF, 2 * self._backoff)
@@ -175,7 +184,7 @@ class WrapFactory(Game, Factory):
         if not self._ready.called:
             self._ready.errback(NotReady(f"{self._config.command[0]!r} {exit} at its start."))
             return
-        _log.warn("The child {exit}.", exit=exit)
+        _log.warn("The child {exit}.", exit=exit, eventName="child.ended")
         self._endSession()
         self.gameServer.stop(f"the child {exit}", exit.status)
 
@@ -197,7 +206,11 @@ class WrapFactory(Game, Factory):
             self._directory = None
 
     def _kill(self, child: Child) -> None:
-        _log.warn("The child has not ended after {s:g} s: killing it.", s=self._config.killAfter)
+        _log.warn(
+            "The child has not ended after {s:g} s: killing it.",
+            s=self._config.killAfter,
+            eventName="child.killed",
+        )
         child.signal(signal.SIGKILL)
 
     async def _isHealthy(self) -> bool:
@@ -216,7 +229,9 @@ class WrapFactory(Game, Factory):
             if not await urlSucceeds(self.reactor, url):
                 reason = "--health-http fails"
         if reason:
-            _log.warn("The child is unhealthy: {reason}.", reason=reason)
+            _log.warn(
+                "The child is unhealthy: {reason}.", reason=reason, eventName="game.unhealthy"
+            )
         return not reason
 
     # Events from the child.
@@ -251,6 +266,7 @@ class WrapFactory(Game, Factory):
         _log.warn(
             "The child has not ended the session within {s:g} s (--session-timeout): it ends now.",
             s=self._config.sessionTimeout,
+            eventName="session.timeout",
         )
         self.gameServer.endSession()
 

@@ -137,6 +137,7 @@ class PlayerSide(Protocol):
                 "The child does not accept player {address}: {reason}.",
                 address=self.transport.address,
                 reason=failure.getErrorMessage().rstrip("."),
+                eventName="child.playerNotAccepted",
             )
             self.transport.close("the child does not accept")
 

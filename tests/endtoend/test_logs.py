@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import re
 import select
@@ -182,3 +183,42 @@ class LogFileTests(EndToEndTestCase):
     async def untilText(self, path: Path, text: str) -> None:
         while not path.exists() or text not in path.read_text():
             await self.pause()
+
+
+class JSONTests(EndToEndTestCase):
+    """--log-format json."""
+
+    async def events(self, *command: str) -> list[dict[str, Any]]:
+        """Return the lines until the process is ready, as objects."""
+        child = self.start(*command, "--log-format=json")
+        await child.nextLine(r'"event": "(process|local)\.ready"')
+        child.transport.signalProcess("TERM")
+        self.assertEqual(await child.exitStatus(), -signal.SIGTERM)
+        return [json.loads(line) for line in child.lines]
+
+    def assertEchoEvents(self, lines: list[dict[str, Any]]) -> None:
+        byName = {line["event"]: line for line in lines}
+        id = byName["registration.available"]["gameServerId"]
+        self.assertEqual(byName["call.succeeded"]["gameServerId"], id)
+        self.assertRegex(byName["call.succeeded"]["requestId"], r"^[-0-9a-f]{36}$")
+
+    async def test_echo(self) -> None:
+        """Each line of twistd and of twist is a JSON object, with the ids that it is about."""
+        echo = ("fleetiq-echo", f"--listen={ANY_PORT}", f"--local={ANY_PORT}")
+        self.assertEchoEvents(await self.events("twistd", "-n", *echo))
+        self.assertEchoEvents(await self.events("twist", *echo))
+
+    async def test_others(self) -> None:
+        """fleetiq-game, fleetiq-wrap and fleetiq-local have the option too."""
+        lines = await self.events("twistd", "-n", "fleetiq-local", f"--listen={ANY_PORT}")
+        self.assertIn("local.ready", [line["event"] for line in lines])
+        (self.folder / "quiet.py").write_text(
+            "from twisted.internet.protocol import Factory\nmakeFactory = lambda _: Factory()\n"
+        )
+        for command, rest in (
+            (("fleetiq-game", "--factory=quiet.makeFactory", f"--listen={ANY_PORT}"), ()),
+            (("fleetiq-wrap", "--players=none", "--child-port=9"), ("--", "cat")),
+        ):
+            options = ("--log-format=json", f"--local={ANY_PORT}")
+            child = self.start("twistd", "-n", *command, *options, *rest)
+            await child.nextLine(r'"event": "process\.localFleetiq"')

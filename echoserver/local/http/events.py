@@ -104,6 +104,7 @@ class EventStream(Resource):
                 _log.warn(
                     "a reader of the events is {count} entries behind: its connection is aborted",
                     count=self.maxBehind,
+                    eventName="local.readerAborted",
                 )
                 reader.abort()
 
