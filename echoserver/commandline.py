@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getopt
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -14,6 +15,14 @@ from twisted.python import usage
 
 from echoserver.logformat import FORMATS, LEVELS
 from echoserver.logwriter import RunnerLog
+from echoserver.optionsources import (
+    OptionNames,
+    Setting,
+    asTOML,
+    fromEnvironment,
+    fromFile,
+    suggestion,
+)
 
 _log = Logger(namespace="fleetiq.log")
 
@@ -22,10 +31,15 @@ class CommandOptions(usage.Options):
     """
     The options of a twistd command. A wrong one ends the process with a sentence and status 1.
 
+    An option that is not on the command line has the value of its environment variable, or that of
+    the configuration file. See L{echoserver.optionsources}.
+
     @cvar command: the name of the twistd command, for sentences.
+    @cvar repeated: the options that may be given several times.
     """
 
     command: str
+    repeated: tuple[str, ...] = ()
     optParameters: list[Sequence[Any]] = [  # noqa: RUF012 # usage.Options reads it from the class
         ["log-format", None, None, "Format of the log: text, or json. Default: text."],
         [
@@ -34,7 +48,16 @@ class CommandOptions(usage.Options):
             "info",
             "Lowest level that is logged: debug, info, warn, error or critical.",
         ],
+        ["config", None, None, "TOML file with options. Default: none."],
     ]
+    optFlags: list[Sequence[Any]] = [  # noqa: RUF012 # as above
+        ["print-config", None, "Print each option with its value and its source, and exit."],
+    ]
+
+    def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
+        super().__init__()
+        self._environ = environ
+        self._settings: dict[str, Setting] = {}
 
     @property
     def program(self) -> str:
@@ -54,11 +77,90 @@ class CommandOptions(usage.Options):
         @raise SystemExit: with a sentence, and exit code 1; twistd itself would exit with 0.
         """
         try:
-            super().parseOptions(None if options is None else decoded(options))
+            words = decoded(sys.argv[1:] if options is None else options)
+            super().parseOptions([*self._otherSources(words), *words])
         except usage.UsageError as error:
-            notParsed = isinstance(error.__context__, getopt.GetoptError)
-            hint = f"; 'twistd {self.command} --help' lists the options." if notParsed else ""
-            raise SystemExit(f"{self.program}: {error}{hint}") from error
+            hint = ""
+            if isinstance(error.__context__, getopt.GetoptError):
+                name = error.__context__.opt
+                unknown = "not recognized" in error.__context__.msg
+                near = suggestion(name, self._names.all()) if unknown else ""
+                hint = near or f"; 'twistd {self.command} --help' lists the options."
+            raise SystemExit(f"{self.program}: {self._named(str(error))}{hint}") from error
+        if self["print-config"]:
+            self._show(self._listed())
+
+    def computed(self) -> Mapping[str, tuple[object, str]]:
+        """Return the defaults that depend on something else, each with its source."""
+        return {}
+
+    @property
+    def _names(self) -> OptionNames:
+        options = {each.rstrip("="): each.endswith("=") for each in self.longOpt}
+        hidden = ("help", "version")
+        return OptionNames(
+            [each for each, hasValue in options.items() if hasValue],
+            [each for each, hasValue in options.items() if not hasValue and each not in hidden],
+            self.repeated,
+        )
+
+    def _otherSources(self, words: Sequence[str]) -> list[str]:
+        """Return the words for the options that are in another source, and not in C{words}."""
+        names = self._names
+        try:
+            given, _ = getopt.getopt(list(words), self.shortOpt, self.longOpt)
+        except getopt.GetoptError:
+            return []  # parsing reports it
+        explicit = [name.removeprefix("--") for name, _ in given]
+        if {"help", "version"} & {*explicit}:
+            return []
+        found = {
+            name: Setting(
+                name,
+                tuple(value for option, value in given if option == f"--{name}"),
+                "command line",
+                f"--{name}",
+            )
+            for name in explicit
+        }
+        try:
+            for each in fromEnvironment(self._environ, names):
+                found.setdefault(each.name, each)
+            paths = [value for name, value in given if name == "--config"]
+            if not paths and "config" in found:
+                paths = list(found["config"].values)
+            for each in fromFile(paths[-1], names) if paths else ():
+                found.setdefault(each.name, each)
+        except ValueError as error:
+            raise usage.UsageError(str(error)) from error
+        self._settings = found
+        return decoded(
+            [word for name in found if name not in explicit for word in found[name].words()]
+        )
+
+    def _named(self, sentence: str) -> str:
+        """Return a sentence that names an option as its source does."""
+        for name, setting in self._settings.items():
+            if re.match(rf"--{name}(?![\w-])", sentence):
+                return setting.subject + sentence.removeprefix(f"--{name}")
+        return sentence
+
+    def _listed(self) -> str:
+        computed, names = self.computed(), self._names
+        values: list[tuple[str, object, str]] = []
+        for name in names.all():
+            if name in ("config", "print-config"):
+                continue
+            if (setting := self._settings.get(name)) is None:
+                default = bool(self[name]) if name in names.flags else self.get(name)
+                values.append((name, *computed.get(name, (default, "default"))))
+            elif name in names.flags:
+                values.append((name, True, setting.source))
+            else:
+                repeated = name in names.repeated
+                value = setting.values if repeated else setting.values[-1]
+                values.append((name, value, setting.source))
+        return asTOML(values)
 
     @property
     def log(self) -> RunnerLog:
@@ -80,8 +182,12 @@ class CommandOptions(usage.Options):
 
     def opt_help(self) -> None:
         """Display this help and exit."""
+        self._show(str(self))
+
+    def _show(self, text: str) -> None:
+        """Write a text to standard output, and exit with 0."""
         try:
-            print(self, flush=True)  # noqa: T201 # help is for standard output
+            print(text, flush=True)  # noqa: T201 # the text is for standard output
         except BrokenPipeError:
             # The reader, for example head, has closed the pipe. Python would flush it once more.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

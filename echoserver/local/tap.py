@@ -1,10 +1,11 @@
 """C{twistd fleetiq-local}: its options, and the service that they configure."""
 
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from errno import EACCES, EADDRINUSE
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from twisted.application.service import IService
 from twisted.internet.defer import Deferred
@@ -34,6 +35,7 @@ class Options(CommandOptions):
     """The options of C{twistd fleetiq-local}. A wrong one ends it with a sentence and status 1."""
 
     command = program = "fleetiq-local"
+    repeated = ("group", "setting", "metadata")
     synopsis = "[options]"
     longdesc = "A FleetIQ that runs on this machine, for any AWS SDK."
     optParameters: list[Sequence[Any]] = [  # noqa: RUF012 # usage.Options reads it from the class
@@ -50,18 +52,22 @@ class Options(CommandOptions):
         ["seed", None, None, "A whole number: makes ids and faults the same in each run."],
     ]
 
-    optFlags: ClassVar = [
+    optFlags: list[Sequence[Any]] = [  # noqa: RUF012 # as above
         ["autoscale", None, "Launch and terminate instances, as Auto Scaling does."],
         ["quotas", None, "Apply AWS's default quotas and rates."],
     ]
 
-    def __init__(self) -> None:
+    def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
         interruptByDefault()
-        super().__init__()
+        super().__init__(environ)
         self["group"] = []
         self["setting"] = DEFAULTS
         self["metadata"] = {}
         self["user-data"] = None
+
+    def computed(self) -> Mapping[str, tuple[object, str]]:
+        # These two have no values that can be written as in a file.
+        return {"setting": (None, "default"), "metadata": (None, "default")}
 
     def opt_group(self, name: str) -> None:
         """A game server group that exists at the start; may be repeated. [default: local]"""

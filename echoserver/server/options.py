@@ -155,10 +155,6 @@ class GameServerOptions(CommandOptions):
     settings: Settings
     makeFactory: Callable[[Any], Any]
 
-    def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
-        super().__init__()
-        self._environ = environ
-
     def parseArgs(self, *rest: str) -> None:
         if rest:
             raise usage.UsageError(
@@ -196,6 +192,20 @@ class GameServerOptions(CommandOptions):
         )
         self.makeFactory = self._makeFactory()
         super().postOptions()  # those of twistd's pid file, and of a game: see optionsFor
+
+    def computed(self) -> Mapping[str, tuple[object, str]]:
+        settings, default = self.settings, "default"
+        values: dict[str, tuple[object, str]] = {
+            "grace": (f"{settings.gameServer.grace:g}", default)
+        }
+        if settings.stateDir is not None:
+            values["state-dir"] = (settings.stateDir, "environment STATE_DIRECTORY")
+        if settings.apiRate is not None:
+            rate, burst = settings.apiRate.rate, settings.apiRate.burst
+            values["api-rate"] = (f"{rate:g},{burst:g}", default)
+        if isinstance(settings.target, EmbeddedTarget):
+            values["local"] = (settings.target.listen, default)
+        return values
 
     def _target(self) -> AWSTarget | EmbeddedTarget | LocalTarget:
         group, local = self["group"], self["local"]
