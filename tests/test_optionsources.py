@@ -143,7 +143,7 @@ class PrecedenceTests(SourcesTestCase):
 
     def test_local(self) -> None:
         """A repeated option of the command line replaces all of its values in the file."""
-        path = self.file('group = ["a", "b"]\nquotas = true\nsetting = "defaultPage=50"\n')
+        path = self.file('group = ["a", "b"]\nquotas = true\nsetting = "scale-target=50"\n')
         found = self.assertPrinted(LocalOptions({}), [f"--config={path}"])
         self.assertEqual(found["group"], (["a", "b"], f"{path}, line 1"))
         self.assertEqual(found["quotas"], (True, f"{path}, line 2"))

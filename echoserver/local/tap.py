@@ -25,6 +25,7 @@ from echoserver.local.model.values import quoted
 from echoserver.local.service import DEFAULT_LISTEN, LocalFleetIQ
 from echoserver.logwriter import RunnerLog
 from echoserver.processsignals import interruptByDefault, runWithSignals
+from echoserver.servicemanager import ServiceManager
 
 _log = Logger(namespace="fleetiq.local")
 
@@ -155,6 +156,7 @@ class LocalProgram(LocalFleetIQ):
         self._options = options
         self._runnerLog = log or RunnerLog(None)
         self._startErrors = StartErrors(options.foreground)
+        self._manager = ServiceManager(reactor, os.environ, lambda: f"FleetIQ on {self.url}")
         self.stopping = False
 
     def setServiceParent(self, parent: Any) -> None:
@@ -173,10 +175,14 @@ class LocalProgram(LocalFleetIQ):
             )
             raise self._startErrors.error(sentence) from error
         self._startErrors.started()
+        self._manager.start()
+        self._manager.ready()
         self._logUse()
 
     def stopService(self) -> Deferred[None]:
         self.stopping = True
+        self._manager.stopping()
+        self._manager.stop()
         return super().stopService()
 
     def skipGracePeriod(self) -> None:

@@ -42,6 +42,8 @@ from echoserver.server.endpoints import (
 )
 from echoserver.server.gameserver import GameServer
 from echoserver.server.registrar import Registrar
+from echoserver.server.status import summary
+from echoserver.servicemanager import ServiceManager
 
 if TYPE_CHECKING:
     from echoserver.local.service import LocalFleetIQ
@@ -99,6 +101,7 @@ class ServerProcess(Service):
         self._callEnded: Callable[[str, str, float], None] = lambda *_: None
         self._startupError = ""
         self._registered = 0
+        self._manager = ServiceManager(reactor, environ, self._summary)
         self.signalled = False
         self.stopping = False
         self.exitCode = 0
@@ -145,6 +148,7 @@ class ServerProcess(Service):
         if self._startupError:
             raise self._startErrors.error(self._startupError)
         self._startErrors.started()
+        self._manager.start()
         self._starting = Deferred.fromCoroutine(self._start(target, ports))
         self._starting.addErrback(self._startFailed, target.hint)
         gatherResults([server.finished for server in self._servers]).addCallback(self._finished)
@@ -290,6 +294,7 @@ class ServerProcess(Service):
 
     def _registeredOne(self, pageURL: str | None, playCommand: str) -> None:
         self._registered += 1
+        self._manager.ready()
         if self._registered == len(self._servers):
             # If the virtual environment is not activated, the command is beside the interpreter.
             beside = Path(sys.executable).with_name("fleetiq")
@@ -360,7 +365,11 @@ class ServerProcess(Service):
         except ReactorNotRunning:
             self._reactor.callWhenRunning(self._reactor.stop)
 
+    def _summary(self) -> str:
+        return summary([server.status() for server in self._servers])
+
     async def _stop(self) -> None:
+        self._manager.stopping()
         which = "A second signal" if self.signalled else "A signal"
         _log.info(
             "Stopping. {which} skips the grace period of running sessions.",
@@ -386,6 +395,7 @@ class ServerProcess(Service):
         self._pool.stopIfIdle()
         if self._local is not None:
             await self._local.stopService()
+        self._manager.stop()
 
     async def _yieldToReactor(self) -> None:
         """

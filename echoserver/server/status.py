@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from echoserver.gamelift.lifecycle import (
@@ -100,6 +102,18 @@ def withRegistration(
         degradedSince=registration.degradedSince,
         unhealthySince=registration.unhealthySince,
     )
+
+
+def summary(statuses: Sequence[GameServerStatus]) -> str:
+    """Return the statuses of all game servers of a process as one line."""
+    counts = Counter(stateName(each.known) for each in statuses)
+    players = sum(each.players for each in statuses)
+    parts = [f"game servers: {', '.join(f'{counts[each]} {each}' for each in sorted(counts))}"]
+    if draining := sum(each.draining for each in statuses):
+        parts.append(f"draining: {draining}")
+    parts.append(f"players: {players}")
+    errors = [each.lastError for each in statuses if each.degradedSince is not None]
+    return "; ".join(parts) + (f". {errors[0]}" if errors else "")
 
 
 def stateName(state: Known | Wanted | None) -> str:
