@@ -1,5 +1,5 @@
 # The commands of the project. Each creates or updates .venv first, if necessary.
-# ARGS are the arguments of the command: make run ARGS="--listen tcp:5001", make test ARGS=tests.game.test_session
+# ARGS are the arguments of the command: make run ARGS="--listen 5001", make test ARGS=tests.game.test_session
 
 ARGS =
 

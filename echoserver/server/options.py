@@ -34,7 +34,8 @@ from echoserver.server.optionvalues import (
 )
 from echoserver.server.playerlog import MODES
 
-LISTEN = "tcp:5000"
+PORT = "5000"
+LOOPBACK = ":interface=127.0.0.1"
 LOCAL = "tcp:4570:interface=127.0.0.1"
 ENDPOINT_VARIABLE = "AWS_ENDPOINT_URL_GAMELIFT"
 # A quarter of the calls a second that AWS allows an account, and half of the burst.
@@ -72,7 +73,15 @@ class GameServerOptions(CommandOptions):
         "Without --group it starts a local FleetIQ in this process, and does not contact AWS."
     )
     optParameters: list[Sequence[Any]] = [  # noqa: RUF012 # usage.Options reads it from the class
-        ["listen", None, LISTEN, "Endpoint description of the game port."],
+        [
+            "listen",
+            None,
+            None,
+            (
+                "Endpoint description of the game port, or its number. Default: 5000. A number is a"
+                " TCP port: on 127.0.0.1 if FleetIQ is embedded, else on all interfaces."
+            ),
+        ],
         ["servers", None, "1", "Number of game servers in this process, on consecutive ports."],
         ["group", None, None, "Game server group. Without it, a local FleetIQ is embedded."],
         [
@@ -170,9 +179,10 @@ class GameServerOptions(CommandOptions):
                 " of them out."
             )
         target = self._target()
+        listen = self._listen(target)
         self.settings = Settings(
             target=target,
-            listen=tuple(checkedBy("listen", lambda: descriptions(self["listen"], servers))),
+            listen=tuple(checkedBy("listen", lambda: descriptions(listen, servers))),
             connectionInfo=self._connectionInfo(),
             gameServer=self._gameServer(
                 _GRACE_EMBEDDED if isinstance(target, EmbeddedTarget) else _GRACE
@@ -198,6 +208,8 @@ class GameServerOptions(CommandOptions):
         values: dict[str, tuple[object, str]] = {
             "grace": (f"{settings.gameServer.grace:g}", default)
         }
+        if self["listen"] is None:
+            values["listen"] = (self._listen(settings.target), default)
         if settings.stateDir is not None:
             values["state-dir"] = (settings.stateDir, "environment STATE_DIRECTORY")
         if settings.apiRate is not None:
@@ -214,6 +226,13 @@ class GameServerOptions(CommandOptions):
                 "--group is for AWS, and --local is for a local FleetIQ: leave one of them out."
             )
         return self._localTarget(local) if group is None else self._awsTarget(group)
+
+    def _listen(self, target: AWSTarget | EmbeddedTarget | LocalTarget) -> str:
+        """Return the description of the game port. A trial on a laptop opens no port to others."""
+        listen: str = PORT if self["listen"] is None else self["listen"]
+        if not re.fullmatch("[0-9]+", listen):
+            return listen
+        return f"tcp:{listen}{LOOPBACK if isinstance(target, EmbeddedTarget) else ''}"
 
     def _awsTarget(self, group: str) -> AWSTarget:
         matching(self, "group", _GROUP, "1 to 128 letters, digits, '.' or '-', or an ARN")

@@ -38,7 +38,7 @@ class ReadmeTests(EndToEndTestCase):
 
     async def test_start(self) -> None:
         """The log of the start has the lines of the README, and no other lines."""
-        child = self.echo("--listen=tcp:0", f"--local={ANY_PORT}")
+        child = self.echo("--listen=0", f"--local={ANY_PORT}")
         await child.nextLine(r" Ready\. ")
         begin = next(i for i, line in enumerate(child.lines) if "fleetiq-local starting" in line)
         self.assertEqual(

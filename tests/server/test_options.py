@@ -63,7 +63,7 @@ class DefaultTests(OptionsTestCase):
             settingsOf(),
             Settings(
                 target=EMBEDDED,
-                listen=("tcp:5000:backlog=4096",),
+                listen=("tcp:5000:interface=127.0.0.1:backlog=4096",),
                 connectionInfo=ConnectionInfoTemplate("{host}:{port}"),
                 gameServer=GameServerConfig(
                     heartbeat=60.0,
@@ -92,6 +92,31 @@ class DefaultTests(OptionsTestCase):
             self.assertEqual(len(re.findall(rf"(?m)^ +--{words[0]}[= ]", text)), 1, words)
             self.assertTrue(str(words[-1]).endswith((".", ").")), words)
         self.assertIn("(20, embedded 3)", " ".join(text.split()))
+
+
+class ListenTests(OptionsTestCase):
+    """The interface of the game port."""
+
+    def test_default(self) -> None:
+        """If FleetIQ is embedded the port is on loopback, else on all interfaces."""
+        loopback = "tcp:5000:interface=127.0.0.1:backlog=4096"
+        for words, expected in (
+            ([], loopback),
+            (["--local=tcp:0"], loopback),
+            (["--local=http://127.0.0.1:4570"], "tcp:5000:backlog=4096"),
+            (["--group=g"], "tcp:5000:backlog=4096"),
+            (["--listen=tcp:5000"], "tcp:5000:backlog=4096"),
+        ):
+            self.assertEqual(settingsOf(*words).listen, (expected,))
+
+    def test_number(self) -> None:
+        """A number is a TCP port, with the interface of the default."""
+        loopback = tuple(f"tcp:{port}:interface=127.0.0.1:backlog=4096" for port in (5001, 5002))
+        self.assertEqual(settingsOf("--listen=5001", "--servers=2").listen, loopback)
+        self.assertEqual(
+            settingsOf("--group=g", "--listen", "5001").listen, ("tcp:5001:backlog=4096",)
+        )
+        self.assertRejected(["--listen=70000"], "--listen: 'tcp:70000", "has no port from 0 to")
 
 
 class TargetTests(OptionsTestCase):
