@@ -100,7 +100,7 @@ endif
 	    mkdir .venv && touch .venv/unfinished && $$python -m venv .venv \
 	        || fail "$$python could not make .venv, for the reason above: $(call install,$$python-venv)"; \
 	fi; \
-	echo "Installing into .venv the packages of setup.cfg ..."; \
+	echo "Installing into .venv the packages of setup.cfg, which takes about a minute ..."; \
 	touch .venv/unfinished; \
 	.venv/bin/python -m pip install --quiet --editable '.[dev]' >.venv/pip.log 2>&1 || { \
 	    rm .venv/unfinished; \

@@ -18,10 +18,8 @@ def measure(full: bool) -> Result:
     with ExitStack() as stack:
         fleet = stack.enter_context(fleetiqLocal())
         began = perf_counter()
-        servers = [
-            stack.enter_context(fleetiqEcho(f"--servers={EACH}", f"--local={fleet.url}"))
-            for _ in range(PROCESSES)
-        ]
+        options = (f"--servers={EACH}", f"--local={fleet.url}", "--log-level=debug")
+        servers = [stack.enter_context(fleetiqEcho(*options)) for _ in range(PROCESSES)]
         ready = max(server.waitForLine("Ready")[0] for server in servers) - began
         since, busy, calls = perf_counter(), fleet.cpuSeconds(), _calls(fleet.url)
         own = [server.cpuSeconds() for server in servers]

@@ -74,7 +74,8 @@ def measure(full: bool) -> Result:
 
 
 def _measure(servers: int, seconds: float) -> Measured:
-    with fleetiqEcho(f"--servers={servers}", f"--heartbeat={HEARTBEAT:.0f}") as server:
+    options = (f"--heartbeat={HEARTBEAT:.0f}", "--log-level=debug")
+    with fleetiqEcho(f"--servers={servers}", *options) as server:
         ready, _ = server.waitForLine("Ready")
         server.skipLines()
         busy, began = server.cpuSeconds(), perf_counter()

@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from importlib.metadata import version
 from typing import Any
 
 from twisted.logger import Logger
@@ -183,6 +184,10 @@ class CommandOptions(usage.Options):
     def opt_help(self) -> None:
         """Display this help and exit."""
         self._show(str(self))
+
+    def opt_version(self) -> None:
+        """Display the versions of fleetiq-echo and of Twisted, and exit."""
+        self._show(f"fleetiq-echo {version('fleetiq-echo')}, Twisted {version('twisted')}")
 
     def _show(self, text: str) -> None:
         """Write a text to standard output, and exit with 0."""

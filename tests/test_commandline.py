@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib.metadata import version
 from subprocess import DEVNULL, PIPE, Popen
 from typing import Any
 
@@ -81,6 +82,19 @@ class ProcessTests(SynchronousTestCase):
         )
         output, errors = process.communicate(timeout=60)
         return process.returncode, (output + errors).decode()
+
+    def test_version(self) -> None:
+        """The versions of this project and of Twisted."""
+        expected = f"fleetiq-echo {version('fleetiq-echo')}, Twisted {version('twisted')}\n"
+        for command in COMMANDS:
+            self.assertEqual(self.run_(command.encode(), b"--version"), (0, expected))
+
+    def test_usageError(self) -> None:
+        """A wrong option is one sentence, without the help."""
+        for command in COMMANDS:
+            status, output = self.run_(command.encode(), b"--nope")
+            self.assertEqual((status, output.count("\n")), (1, 1), output)
+            self.assertIn("option --nope not recognized", output)
 
     def test_help(self) -> None:
         """Help into a pipe that is closed prints no traceback."""

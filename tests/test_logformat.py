@@ -20,7 +20,7 @@ from echoserver.logformat import LEVELS, fileObserver, formatJSON, syslogObserve
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs/log-events.md").read_text()
 SHOWN = re.compile(r"^\| `([A-Za-z.]+)` \| (\w+) \| `(.*)` \|$", re.MULTILINE)
-METHODS = (*LEVELS, "failure")
+METHODS = (*LEVELS, "failure", "emit")
 
 
 class Call(NamedTuple):
@@ -41,7 +41,8 @@ def calls() -> Iterator[Call]:
             match node:
                 case ast.Call(
                     func=ast.Attribute(value=ast.Name(id="_log"), attr=level),
-                    args=[ast.Constant(value=str(sentence)), *_],
+                    args=[*_, ast.Constant(value=str(sentence))]
+                    | [ast.Constant(value=str(sentence)), _],
                     keywords=keywords,
                 ) if level in METHODS:
                     names = [
@@ -49,7 +50,7 @@ def calls() -> Iterator[Call]:
                         for each in keywords
                         if each.arg == "eventName" and isinstance(each.value, ast.Constant)
                     ]
-                    level = "critical" if level == "failure" else level
+                    level = {"failure": "critical", "emit": "info"}.get(level, level)
                     event = str(names[0]) if names else None
                     yield Call(f"{path.name}:{node.lineno}", level, sentence, event)
 

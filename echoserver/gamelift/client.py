@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
@@ -314,8 +314,9 @@ class GameLift:
 
         done = self._clientFor(operation).addCallback(send).addErrback(cancelled)
         done.addTimeout(WHOLE_CALL, self._clock, tooLate)
+        level = LogLevel.debug if _isPoll(operation, members) else LogLevel.info
         return done.addCallbacks(
-            self._replied, self._failed, (operation, began, id), {}, (operation, began, id)
+            self._replied, self._failed, (operation, began, id, level), {}, (operation, began, id)
         )
 
     def _clientFor(self, operation: str) -> Deferred[Client]:
@@ -350,10 +351,13 @@ class GameLift:
 
         return self._inThread(run)
 
-    def _replied(self, reply: Reply, operation: str, began: float, id: str | None) -> Reply:
+    def _replied(
+        self, reply: Reply, operation: str, began: float, id: str | None, level: Any
+    ) -> Reply:
         requestId = reply.pop("ResponseMetadata", {}).get("RequestId", "none")
         took = self._clock.seconds() - began
-        _log.info(
+        _log.emit(
+            level,
             "{operation} took {ms:.0f} ms, request id {requestId}.",
             operation=operation,
             ms=took * 1000,
@@ -379,6 +383,12 @@ class GameLift:
         )
         self._ended(operation, label, took)
         return failure
+
+
+def _isPoll(operation: str, members: Reply) -> bool:
+    """Return whether a call is repeated at rest: a heartbeat, or a poll of the instance."""
+    heartbeat = operation == "UpdateGameServer" and "UtilizationStatus" not in members
+    return heartbeat or operation == "DescribeGameServerInstances"
 
 
 def _send(client: Client, operation: str, members: Reply) -> Reply:

@@ -68,7 +68,7 @@ def logStep(
                 eventName="registration.utilized",
             )
         case Step.HEARTBEAT, Available() | Utilized() | UtilizedExternally() if not changed:
-            _log.info(
+            _log.debug(
                 "Heartbeat of {gameServerId}.", gameServerId=id, eventName="registration.heartbeat"
             )
         case _, UtilizedExternally() if changed:

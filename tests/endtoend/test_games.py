@@ -128,7 +128,9 @@ class OtherGameTests(GamesTestCase):
 
     async def test_unhealthy(self) -> None:
         """An unhealthy game server is dropped after 180 s, and the reason is logged."""
-        child, fleet, _ = await self.game("shout", "--max-players=1", "--heartbeat=1")
+        child, fleet, _ = await self.game(
+            "shout", "--max-players=1", "--heartbeat=1", "--log-level=debug"
+        )
         gameServerId = await child.available()
         await child.anyLine(r" Unhealthy: the game's health check failed \(it returned False\)\.")
         self.assertIn(gameServerId, await fleet.gameServers())

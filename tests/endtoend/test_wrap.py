@@ -307,7 +307,7 @@ class HealthTests(WrapTestCase):
         """If the command fails, heartbeats are skipped."""
         healthy = self.folder / "healthy"
         healthy.touch()
-        options = ("--heartbeat=1", f"--health-command=test -e {healthy}")
+        options = ("--log-level=debug", "--heartbeat=1", f"--health-command=test -e {healthy}")
         child, _ = await self.wrap(*options, *ECHO)
         await child.available()
         await child.nextLine(r" UpdateGameServer took ")
