@@ -10,7 +10,7 @@ from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from echoserver.servicemanager import INTERVAL, ServiceManager, sendDatagram
-from tests.awsdoubles import told
+from tests.awsdoubles import logLines
 
 EXTENSION = "EXTEND_TIMEOUT_USEC=30000000"
 
@@ -100,7 +100,7 @@ class ManagerTests(SynchronousTestCase):
             manager.start()
             self.clock.advance(INTERVAL)
         self.assertEqual(
-            told(events),
+            logLines(events),
             ["Cannot notify the service manager at /socket: [Errno 111] Connection refused."],
         )
         self.error = None
