@@ -33,9 +33,9 @@ class Raw:
 
 def httpResponse(status: int, contentType: str, chunks: Iterator[bytes]) -> AWSResponse:
     """Return a response of botocore's HTTP session."""
-    # Only a reply in the format of AWS has the request id of AWS.
+    # Only a reply in a format of AWS has the request id of AWS.
     headers = {"Content-Type": contentType}
-    if contentType == JSON:
+    if contentType in (JSON, "application/cbor"):
         headers["x-amzn-RequestId"] = "8c6b3d0a"
     return AWSResponse(URL, status, HeadersDict(headers), Raw(chunks))
 

@@ -26,7 +26,6 @@ from echoserver.cli.endpoint import explain, resolveEndpoint
 from echoserver.cli.local import Local
 from echoserver.cli.output import CommandFailed, Console
 from echoserver.cli.play import Play, openStandardInput
-from echoserver.cli.replies import openCheckedClient
 from echoserver.cli.target import Connection, Target, resolveGroup
 from echoserver.cli.template import Template
 from echoserver.client import ConnectFailed
@@ -225,9 +224,7 @@ def _runReactor(options: FleetiqOptions, console: Console) -> int:
 
     reactor: Any = installed
     pool = IdleExitThreadPool()
-    newConnection = partial(
-        GameLift, reactor, partial(deferToThreadPool, reactor, pool), client=openCheckedClient
-    )
+    newConnection = partial(GameLift, reactor, partial(deferToThreadPool, reactor, pool))
     status = FAILED
 
     def newTarget(connection: Connection, config: EndpointConfig, group: str) -> Target:
