@@ -30,8 +30,9 @@ from twisted.python.failure import Failure
 
 from benchmarks.fuzz_local import memoryOf
 from echoserver.cli.controls import Controls
-from echoserver.cli.main import execute, parseCommandLine
+from echoserver.cli.main import parseCommandLine
 from echoserver.cli.output import Console
+from echoserver.cli.run import execute
 from echoserver.cli.target import Connection, Target
 from echoserver.gamelift.client import EndpointConfig, GameLift, openCheckedClient, openSession
 from echoserver.gamelift.errors import CallFailed

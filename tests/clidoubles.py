@@ -21,8 +21,9 @@ from zope.interface import implementer
 
 from echoserver.address import Address
 from echoserver.cli.controls import Controls
-from echoserver.cli.main import execute, parseCommandLine
+from echoserver.cli.main import parseCommandLine
 from echoserver.cli.output import Console
+from echoserver.cli.run import execute
 from echoserver.cli.target import Connection, Target
 from echoserver.gamelift.client import EndpointConfig
 

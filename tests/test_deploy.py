@@ -11,6 +11,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from io import StringIO
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -19,8 +20,10 @@ from cfnlint.decode import cfn_yaml
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
+from echoserver.cli.command import TextAction
+from echoserver.cli.main import CommandLine, parseCommandLine
+from echoserver.cli.output import Console
 from echoserver.cli.template import CLOUDFORMATION, TEMPLATES, policies
-from echoserver.cli.template import Template as TemplateCommand
 from echoserver.gamelift.service import FleetIQ
 from echoserver.local.tap import Options as LocalOptions
 from echoserver.wrap.tap import Options as WrapOptions
@@ -352,6 +355,9 @@ class GuideTests(SynchronousTestCase):
         self.assertGreater(len(commands), 5)
         for command in commands:
             if not command.startswith("NAME"):
-                options = TemplateCommand()
-                options.parseOptions(shlex.split(command))
-                self.assertTrue(options.text(None, None))
+                console = Console(StringIO(), errors := StringIO())
+                words = [word.encode() for word in ["template", *shlex.split(command)]]
+                parsed = parseCommandLine(words, console)
+                assert isinstance(parsed, CommandLine), errors.getvalue()
+                assert isinstance(parsed.action, TextAction)
+                self.assertTrue(parsed.action.text(parsed.settings))

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urlsplit
 
+from click import UsageError
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.python.usage import UsageError
 
 from echoserver.cli.endpoint import notRunning, resolveEndpoint
 from echoserver.cli.output import CommandFailed, Reply

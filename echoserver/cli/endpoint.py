@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from twisted.python.usage import UsageError
+from click import UsageError
 
 from echoserver.address import LOCAL_FLEETIQ_URL
 from echoserver.gamelift.client import EndpointConfig

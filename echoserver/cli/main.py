@@ -1,4 +1,4 @@
-"""The entry point of the C{fleetiq} command: its options, its reactor, and its exit status."""
+"""The entry point of the C{fleetiq} command: its command line, its streams, and its exit status."""
 
 from __future__ import annotations
 
@@ -7,120 +7,63 @@ import errno
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from difflib import get_close_matches
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import dataclass
 from io import StringIO, TextIOWrapper
 from typing import Any
 
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IProtocol, IStreamClientEndpoint
-from twisted.internet.threads import deferToThreadPool
-from twisted.python import usage
+import click
 
-from echoserver.address import Address
-from echoserver.cli import gameservers
-from echoserver.cli.command import Help, Options, Text
-from echoserver.cli.controls import Controls, controlsURL, newClient
-from echoserver.cli.endpoint import explain, resolveEndpoint
-from echoserver.cli.local import Local
-from echoserver.cli.output import CommandFailed, Console
-from echoserver.cli.play import Play, openStandardInput
-from echoserver.cli.target import Connection, Target, resolveGroup
-from echoserver.cli.template import Template
-from echoserver.client import ConnectFailed
-from echoserver.gamelift.client import EndpointConfig, GameLift, IdleExitThreadPool
-from echoserver.gamelift.errors import CallFailed
+from echoserver.cli.command import Action, ControlAction, Group, Settings, Text, TextAction
+from echoserver.cli.output import Console
 
 FAILED = 1
 WRONG_USAGE = 2
-# boto3 and FleetIQ reject a value of the command line with these codes.
-_WRONG_VALUES = {"ParamValidationError", "ValidationException"}
+_COMPLETE = "_FLEETIQ_COMPLETE"
 
-
-class FleetiqOptions(Options):
-    """The command line of C{fleetiq}."""
-
-    synopsis = "COMMAND [options]"
-    longdesc = (
+fleetiq = Group(
+    "fleetiq",
+    help=(
         "Claim, play on and manage the game servers of a FleetIQ group. Without --group and "
         "--endpoint-url, this is a group of the local FleetIQ that 'make run' or "
         "'twistd -n fleetiq-local' starts. Try 'fleetiq COMMAND --help'."
-    )
-    subCommands = (
-        ("play", None, Play, "Claim a game server and play on it."),
-        ("claim", None, gameservers.Claim, "Claim a game server and print it."),
-        ("list", None, gameservers.List, "List the game servers of the group."),
-        ("describe", None, gameservers.Describe, "Describe a game server."),
-        ("register", None, gameservers.Register, "Register a game server."),
-        ("update", None, gameservers.Update, "Report the status of a game server."),
-        ("deregister", None, gameservers.Deregister, "Deregister game servers."),
-        ("local", None, Local, "Control the local FleetIQ: interrupt, fault, clock, ..."),
-        ("template", None, Template, "Print a file for a deployment: cloudformation, ..."),
-        ("help", None, Help, "Show the help of a command."),
-    )
-
-    @property
-    def command(self) -> str:
-        """The command and subcommands that were parsed, such as C{fleetiq list}."""
-        words = ["fleetiq"]
-        options: usage.Options | None = self
-        while options is not None and options.subCommand is not None:
-            words.append(options.subCommand)
-            options = getattr(options, "subOptions", None)
-        return " ".join(words)
-
-    def postOptions(self) -> None:
-        """Require a subcommand."""
-        if self.subCommand is None:
-            commands = ", ".join(name for name, *_ in self.subCommands if name != "help")
-            raise usage.UsageError(f"name a command: {commands}.")
+    ),
+    lazy={
+        "play": ("echoserver.cli.play:play", "Claim a game server and play on it."),
+        "claim": ("echoserver.cli.gameservers:claim", "Claim a game server and print it."),
+        "list": ("echoserver.cli.lists:listServers", "List the game servers of the group."),
+        "describe": ("echoserver.cli.gameservers:describe", "Describe a game server."),
+        "register": ("echoserver.cli.gameservers:register", "Register a game server."),
+        "update": ("echoserver.cli.gameservers:update", "Report the status of a game server."),
+        "deregister": ("echoserver.cli.gameservers:deregister", "Deregister game servers."),
+        "local": (
+            "echoserver.cli.local:local",
+            "Control the local FleetIQ: interrupt, fault, clock, ...",
+        ),
+        "template": (
+            "echoserver.cli.template:template",
+            "Print a file for a deployment: cloudformation, ...",
+        ),
+        "completion": (
+            "echoserver.cli.completion:completion",
+            "Print the completion script of a shell.",
+        ),
+    },
+    examples=["play", "--group MyGroup --region ap-northeast-2 list"],
+)
 
 
-async def execute(
-    options: FleetiqOptions,
-    environ: Mapping[str, str],
-    newConnection: Callable[[EndpointConfig], Connection],
-    newTarget: Callable[[Connection, EndpointConfig, str], Target],
-    newControls: Callable[[str], Controls],
-    console: Console,
-) -> int:
+@dataclass(frozen=True, slots=True)
+class CommandLine:
     """
-    Resolve the target, write a line that describes it, and run the subcommand.
+    A parsed command line.
 
-    @return: the exit status. Every error has been written as a message to standard error.
+    @ivar name: the command and its subcommands, such as C{fleetiq list}.
     """
-    config: EndpointConfig | None = None
-    try:
-        status: int
-        group, region, url = map(options.globalOption, ("group", "region", "endpoint-url"))
-        options.subOptions.checkConsole(console)
-        if isinstance(options.subOptions, Template):
-            console.write(options.subOptions.text(group, region))
-            return 0
-        if isinstance(options.subOptions, Local):
-            controls = newControls(controlsURL(group, region, url, environ))
-            console.writeMessage(f"local FleetIQ on {controls.url}")
-            return await options.subOptions.run(controls, console)
-        config = resolveEndpoint(group, region, url, environ)
-        connection = newConnection(config)
-        if options.subOptions.usesFleetIQ:
-            group, description = await resolveGroup(connection, config, group, newControls)
-            console.writeMessage(description)
-        status = await options.subOptions.run(newTarget(connection, config, group or ""))
-    except usage.UsageError as reason:
-        console.writeMessage(f"{options.command}: {reason}")
-        return WRONG_USAGE
-    except CallFailed as reason:
-        console.writeMessage(explain(reason, config))
-        return WRONG_USAGE if reason.code in _WRONG_VALUES else FAILED
-    except (ConnectFailed, CommandFailed) as reason:
-        console.writeMessage(str(reason))
-        return FAILED
-    except Exception as reason:  # noqa: BLE001 (a bug: the user gets a message, not a traceback)
-        console.writeMessage(f"{options.command} failed unexpectedly, this is a bug: {reason!r}")
-        return FAILED
-    return status
+
+    name: str
+    action: Action | ControlAction | TextAction
+    settings: Settings
 
 
 def main() -> int:
@@ -131,10 +74,19 @@ def main() -> int:
     """
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if instruction := os.environ.get(_COMPLETE):
+        from click.shell_completion import shell_complete
+
+        return shell_complete(fleetiq, {}, "fleetiq", _COMPLETE, instruction)
     _openStandardStreams()
     console = _newConsole()
-    options = parseCommandLine([os.fsencode(word) for word in sys.argv[1:]], console)
-    status = options if isinstance(options, int) else _runReactor(options, console)
+    parsed = parseCommandLine([os.fsencode(word) for word in sys.argv[1:]], console)
+    if isinstance(parsed, int):
+        status = parsed
+    else:
+        from echoserver.cli.run import runReactor
+
+        status = runReactor(parsed, console)
     if console.writeError is None:
         return status
     # At exit Python flushes standard output again, and would print the error again.
@@ -147,25 +99,33 @@ def main() -> int:
     return FAILED
 
 
-def parseCommandLine(words: Sequence[bytes], console: Console) -> FleetiqOptions | int:
+def parseCommandLine(words: Sequence[bytes], console: Console) -> CommandLine | int:
     """
     Parse the command line, and set what the console needs of it.
 
     @return: the exit status if no subcommand can run, after a message or the help was written.
     """
-    options = FleetiqOptions()
+    options: dict[str, Any] = {}
     try:
-        options.parseOptions([_decode(word) for word in words])
+        with fleetiq.make_context("fleetiq", [_decode(word) for word in words], obj=options) as ctx:
+            action = fleetiq.invoke(ctx)
     except Text as text:
         console.write(str(text))
         return 0
-    except usage.UsageError as reason:
-        message = f"{str(reason).rstrip('.')}. {_hint(options, reason)}"
-        console.writeMessage(f"{options.command}: {message}")
+    except click.UsageError as reason:
+        console.writeMessage(_usageMessage(reason))
         return WRONG_USAGE
-    console.json = bool(options.globalOption("json"))
-    console.verbose = bool(options.globalOption("verbose"))
-    return options
+    name = options.pop("command")
+    settings = Settings(**options)
+    console.json, console.verbose = settings.json, settings.verbose
+    return CommandLine(name, action, settings)
+
+
+def _usageMessage(reason: click.UsageError) -> str:
+    name = reason.ctx.command_path if reason.ctx is not None else "fleetiq"
+    message = reason.format_message()
+    hint = "" if "Did you mean" in message else f" Try '{name} --help'."
+    return f"{name}: {message.rstrip('.')}{'' if message.endswith('?') else '.'}{hint}"
 
 
 def _decode(word: bytes) -> str:
@@ -174,16 +134,7 @@ def _decode(word: bytes) -> str:
         return word.decode()
     except UnicodeDecodeError as reason:
         escaped = word.decode("utf-8", "backslashreplace")
-        raise usage.UsageError(f"'{escaped}' is not UTF-8.") from reason
-
-
-def _hint(options: FleetiqOptions, reason: usage.UsageError) -> str:
-    parsed: Any = options.subOptions if options.subCommand == "local" else options
-    unknown = str(reason).removeprefix("Unknown command: ")
-    names = [name for name, *_ in parsed.subCommands]
-    if unknown != str(reason) and (similar := get_close_matches(unknown, names, 1)):
-        return f"Did you mean '{options.command} {similar[0]}'?"
-    return f"Try '{options.command} --help'."
+        raise click.UsageError(f"'{escaped}' is not UTF-8.") from reason
 
 
 class _Closed(StringIO):
@@ -217,43 +168,3 @@ def _ask(question: str) -> str:
     sys.stderr.write(question)
     sys.stderr.flush()
     return sys.stdin.readline()
-
-
-def _runReactor(options: FleetiqOptions, console: Console) -> int:
-    from twisted.internet import reactor as installed
-
-    reactor: Any = installed
-    pool = IdleExitThreadPool()
-    newConnection = partial(GameLift, reactor, partial(deferToThreadPool, reactor, pool))
-    status = FAILED
-
-    def newTarget(connection: Connection, config: EndpointConfig, group: str) -> Target:
-        return Target(connection, config, group, reactor, console, endpointFor, openInput)
-
-    def newControls(url: str) -> Controls:
-        return Controls(reactor, newClient(reactor), url)
-
-    def openInput(lines: IProtocol) -> None:
-        stdin = os.open(os.devnull, os.O_RDONLY) if sys.stdin is None else sys.stdin.fileno()
-        openStandardInput(reactor, stdin, lines)
-
-    def endpointFor(address: Address) -> IStreamClientEndpoint:
-        # This imports all of TLS, which only play needs.
-        from twisted.internet.endpoints import HostnameEndpoint
-
-        return HostnameEndpoint(reactor, address.host, address.port)
-
-    def start() -> None:
-        pool.start()
-        running = execute(options, os.environ, newConnection, newTarget, newControls, console)
-        Deferred.fromCoroutine(running).addCallback(stop)
-
-    def stop(result: int) -> None:
-        nonlocal status
-        status = result
-        reactor.stop()
-
-    reactor.addSystemEventTrigger("after", "shutdown", pool.stopIfIdle)
-    reactor.callWhenRunning(start)
-    reactor.run(installSignalHandlers=False)
-    return status

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 from typing import Protocol as TypingProtocol
 
+from click import UsageError
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IProtocol, IReactorTime, IStreamClientEndpoint
-from twisted.python.usage import UsageError
 
 from echoserver.address import LOCAL_FLEETIQ_URL, Address
 from echoserver.cli.controls import Controls, NoResponse, WrongControl

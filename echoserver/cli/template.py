@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from itertools import takewhile
 from textwrap import dedent
 from typing import Any
 
-from twisted.python import usage
+import click
+from click import UsageError
 
-from echoserver.cli.command import Subcommand
+from echoserver.cli.command import Command, Settings, TextAction
 
 # Seconds that a supervisor has to wait after the grace period: docs/operations.md.
 SECONDS_AFTER_GRACE = 15
@@ -112,12 +113,12 @@ def check(values: Mapping[str, str], defaults: Mapping[str, str]) -> None:
     """@raise UsageError: if a parameter does not exist, or has a value that needs quotes."""
     for name, value in values.items():
         if name not in defaults:
-            raise usage.UsageError(
+            raise UsageError(
                 f"{name!r} is not a parameter of this template. Its parameters are "
                 f"{', '.join(defaults)}."
             )
         if not _VALUE.fullmatch(value):
-            raise usage.UsageError(
+            raise UsageError(
                 f"{name} is {value!r}: use only letters, digits, blanks and _.,:=/@+*{{}}- in it."
             )
 
@@ -125,7 +126,7 @@ def check(values: Mapping[str, str], defaults: Mapping[str, str]) -> None:
 def _formatUnit(path: str, values: Mapping[str, str]) -> str:
     text, all = _fill(path, SYSTEMD, values)
     if not re.fullmatch(r"[0-9]{1,6}", all["GRACE"]):
-        raise usage.UsageError(f"GRACE is {all['GRACE']!r}: it must be a number of whole seconds.")
+        raise UsageError(f"GRACE is {all['GRACE']!r}: it must be a number of whole seconds.")
     stop = int(all["GRACE"]) + SECONDS_AFTER_GRACE
     return re.sub(r"(?m)^TimeoutStopSec=.*$", f"TimeoutStopSec={stop}", text)
 
@@ -146,7 +147,7 @@ def _formatPolicy(values: Mapping[str, str]) -> str:
     }
     check(values, defaults)
     if values.get("Policy", "GameServer") not in names:
-        raise usage.UsageError(f"Policy is {values['Policy']!r}: it must be {' or '.join(names)}.")
+        raise UsageError(f"Policy is {values['Policy']!r}: it must be {' or '.join(names)}.")
     return _policy(template, {**defaults, **values})
 
 
@@ -160,35 +161,34 @@ TEMPLATES: dict[str, Callable[[Mapping[str, str]], str]] = {
 }
 
 
-class Template(Subcommand):
-    """C{template NAME [PARAMETER=VALUE ...]}"""
-
-    synopsis = "NAME [PARAMETER=VALUE ...]"
-    longdesc = (
+@click.command(
+    cls=Command,
+    examples=[
+        "--group MyGroup template cloudformation VpcId=vpc-0123456789abcdef0",
+        "template systemd GRACE=60",
+    ],
+    help=(
         f"Print a file for a deployment: {', '.join(TEMPLATES)}. Its parameters and their defaults "
         "are in the file. It needs no FleetIQ. See docs/deploy.md."
-    )
+    ),
+)
+@click.argument("words", nargs=-1, metavar="NAME [PARAMETER=VALUE ...]")
+def template(words: Sequence[str]) -> TextAction:
+    """Print a file for a deployment."""
+    name, *pairs = words or ("",)
+    if name not in TEMPLATES:
+        raise UsageError(f"name a template: {', '.join(TEMPLATES)}.")
+    parameters: dict[str, str] = {}
+    for pair in pairs:
+        parameter, equals, value = pair.partition("=")
+        if not equals:
+            raise UsageError(f"{pair!r} is not PARAMETER=VALUE.")
+        parameters[parameter] = value
 
-    def parseArgs(self, *words: str) -> None:
-        """Take the name and the parameters."""
-        name, *pairs = words or ("",)
-        if name not in TEMPLATES:
-            raise usage.UsageError(f"name a template: {', '.join(TEMPLATES)}.")
-        self.name = name
-        self.parameters: dict[str, str] = {}
-        for pair in pairs:
-            parameter, equals, value = pair.partition("=")
-            if not equals:
-                raise usage.UsageError(f"{pair!r} is not PARAMETER=VALUE.")
-            self.parameters[parameter] = value
+    def text(settings: Settings) -> str:
+        group = "GROUP" if name.startswith("systemd") else "GroupName"
+        named = {group: settings.group, "Region": settings.region}
+        given = {each: value for each, value in named.items() if value is not None}
+        return TEMPLATES[name]({**given, **parameters})
 
-    def text(self, group: str | None, region: str | None) -> str:
-        """
-        Return the file.
-
-        @raise UsageError: if a parameter does not exist, or its value is not valid.
-        """
-        name = "GROUP" if self.name.startswith("systemd") else "GroupName"
-        named = {name: group, "Region": region}
-        given = {name: value for name, value in named.items() if value is not None}
-        return TEMPLATES[self.name]({**given, **self.parameters})
+    return TextAction(text)

@@ -10,8 +10,8 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.error import ConnectError
 from twisted.trial.unittest import TestCase
 
+from echoserver.cli import local
 from echoserver.cli.controls import MAX_BODY, MAX_EVENT, RESPONSE_TIMEOUT, Controls, newClient
-from echoserver.cli.local import Open
 from echoserver.cli.output import Reply
 from echoserver.local.model.values import instanceIdOf
 from echoserver.local.service import LocalFleetIQ
@@ -213,8 +213,8 @@ class ChangeTests(LocalTestCase):
         """Wrong usage gives a message, and no request is sent."""
         for words, message in (
             ((), "fleetiq local: name a command: interrupt, fault, clock, reset, state, "),
-            (("dance",), "fleetiq local: Unknown command: dance."),
-            (("state", "x"), "fleetiq local state: unexpected argument 'x'."),
+            (("dance",), "fleetiq local: No such command 'dance'."),
+            (("state", "x"), "fleetiq local state: Got unexpected extra argument (x)."),
             (("clock",), "add --advance SECONDS or --scale SECONDS."),
             (("clock", "--advance=x"), "--advance is 'x': it must be a number."),
             (("clock", "--advance=nan"), "--advance is 'nan': it must be a number."),
@@ -243,7 +243,7 @@ class OpenTests(LocalTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.opened: list[str] = []
-        self.patch(Open, "openURL", staticmethod(self.openURL))
+        self.patch(local, "openURL", self.openURL)
 
     def openURL(self, url: str) -> bool:
         self.opened.append(url)

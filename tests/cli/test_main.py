@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from datetime import UTC, datetime
+from io import StringIO
+from typing import Any
 
+from click import UsageError
 from twisted.internet.error import ConnectError
-from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
+from echoserver.cli.command import Group
 from echoserver.cli.endpoint import resolveEndpoint
-from echoserver.cli.output import CommandFailed
+from echoserver.cli.main import fleetiq, parseCommandLine
+from echoserver.cli.output import CommandFailed, Console
 from echoserver.cli.target import MAX_LIST, MAX_PAGES, everyPage
 from echoserver.gamelift.client import EndpointConfig
 from echoserver.gamelift.errors import CallFailed, NotFoundException
@@ -218,13 +223,14 @@ class UsageTests(CommandTestCase):
             "its ARN"
         )
         instance = "is not an instance id: use i- and 17 letters or digits"
-        commands = "play, claim, list, describe, register, update, deregister, local, template"
+        commands = (
+            "play, claim, list, describe, register, update, deregister, local, template, completion"
+        )
         for words, command, what in (
             ("", "", f"name a command: {commands}"),
-            ("dance", "", "Unknown command: dance"),
-            ("list --color", " list", "option --color not recognized"),
-            ("list gs-1", " list", "unexpected argument 'gs-1'"),
-            ("--json play", " play", "--json has no effect on play. For scripts, use --send"),
+            ("dance", "", "No such command 'dance'"),
+            ("list --color", " list", "No such option '--color'"),
+            ("list gs-1", " list", "Got unexpected extra argument (gs-1)"),
             ("play --port 0", " play", f"--port '0' {port}"),
             ("play --port x", " play", f"--port 'x' {port}"),
             ("play --wait -1", " play", f"--wait '-1' {seconds}"),
@@ -308,6 +314,7 @@ class UsageTests(CommandTestCase):
         ):
             self.assertEqual(self.run_(*words), 0)
             self.assertEqual(self.out.splitlines()[0], f"Usage: {synopsis}")
+            self.assertIn("\nExample", self.out)
             self.assertEqual(self.err, "")
         self.assertEqual(self.run_("--version"), 0)
         self.assertRegex(self.out, r"^\d+\.\d+")
@@ -321,12 +328,40 @@ class UsageTests(CommandTestCase):
     def test_similarCommand(self) -> None:
         """A misspelled command gives the command that is meant."""
         for words, meant in (
-            ("plya", "fleetiq play"),
-            ("lst", "fleetiq list"),
-            ("local evnts", "fleetiq local events"),
+            ("plya", "play"),
+            ("lst", "list"),
+            ("local evnts", "events"),
         ):
             self.assertEqual(self.run_(*words.split()), 2)
             self.assertTrue(self.err.endswith(f" Did you mean '{meant}'?\n"), self.err)
+
+    def test_similarOption(self) -> None:
+        """A misspelled option gives the option that is meant."""
+        self.assertEqual(self.run_("list", "--jsn"), 2)
+        self.assertEqual(self.err, "fleetiq list: No such option '--jsn'. Did you mean '--json'?\n")
+
+    def test_examples(self) -> None:
+        """The help of each command has an example, which is a valid command line."""
+        groups: list[tuple[Group, tuple[str, ...]]] = [(fleetiq, ())]
+        while groups:
+            group, words = groups.pop()
+            context = group.make_context("fleetiq", [], resilient_parsing=True)
+            for name in group.list_commands(context):
+                command: Any = group.get_command(context, name)
+                self.assertTrue(command.examples, name)
+                self.assertIn("\n\nExample", self.help(*words, name))
+                if isinstance(command, Group):
+                    groups.append((command, (*words, name)))
+                for example in command.examples:
+                    line = shlex.split(example.partition(" > ")[0])
+                    console = Console(StringIO(), stderr := StringIO())
+                    parseCommandLine([word.encode() for word in line], console)
+                    self.assertEqual(stderr.getvalue(), "", example)
+
+    def help(self, *words: str) -> str:
+        """Return the help of a command."""
+        self.assertEqual(self.run_(*words, "--help"), 0)
+        return self.out
 
     def test_wrongValue(self) -> None:
         """A value that boto3 or FleetIQ rejects is wrong usage."""

@@ -14,8 +14,8 @@ from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
 from echoserver.address import Address
+from echoserver.cli.inputlines import CHUNK_LENGTH, InputLines
 from echoserver.cli.output import Console, printable
-from echoserver.cli.play import CHUNK_LENGTH, InputLines
 from echoserver.gamelift.errors import ConflictException, OutOfCapacityException
 from tests.clidoubles import GROUPS, SERVER, BrokenPipe, CommandTestCase, Endpoint, MemoryConnection
 from tests.doubles import callFailed

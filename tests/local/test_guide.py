@@ -83,7 +83,7 @@ class GuideTests(SynchronousTestCase):
                     self.assertEqual(200, curl(fleetIQ.endpointUrl, words), line)
                 else:
                     self.assertEqual("fleetiq", program, line)
-                    command = ("-m", "echoserver.cli.main", *words)
+                    command = ("-m", "echoserver.cli", *words)
                     self.run_(*command, **fleetIQ.environment)
 
     def test_unittest(self) -> None:
