@@ -31,12 +31,14 @@ class Action:
     @ivar run: returns the exit status. It raises C{CallFailed}, C{ConnectFailed} and
         C{CommandFailed} with a message for the user; the exit status is 1 then.
     @ivar usesFleetIQ: whether a FleetIQ is needed.
+    @ivar usesGroup: whether a group of it is needed.
     @ivar check: raises C{UsageError} if the console cannot ask what the command has to ask. It is
         called before anything else.
     """
 
     run: Callable[[Target], Awaitable[int]]
     usesFleetIQ: bool = True
+    usesGroup: bool = True
     check: Callable[[Console], object] = lambda _console: None
 
 

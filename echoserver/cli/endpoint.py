@@ -21,7 +21,12 @@ _HOST_LABEL = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)")
 
 
 def resolveEndpoint(
-    group: str | None, region: str | None, endpoint: str | None, environ: Mapping[str, str]
+    group: str | None,
+    region: str | None,
+    endpoint: str | None,
+    environ: Mapping[str, str],
+    *,
+    usesGroup: bool = True,
 ) -> EndpointConfig:
     """
     Choose the FleetIQ endpoint from the options and the environment.
@@ -29,6 +34,7 @@ def resolveEndpoint(
     If an endpoint is given, use it. Else, if a group is given, use AWS. Else use the local FleetIQ.
     AWS_ENDPOINT_URL is meant for all AWS services, so it has an effect only if a group is given.
 
+    @param usesGroup: whether the command needs a group; if not, a region selects AWS.
     @raise UsageError: if the options contradict each other, or one is not valid.
     """
     for name, value in (("--group", group), ("--region", region), ("--endpoint-url", endpoint)):
@@ -42,7 +48,7 @@ def resolveEndpoint(
         if _isLoopback(endpoint):
             return EndpointConfig(region, endpoint, local=True)
         return EndpointConfig(namedRegion, endpoint)
-    if group is not None:
+    if group is not None or (region is not None and not usesGroup):
         return EndpointConfig(namedRegion)
     if region is not None:
         raise UsageError(

@@ -9,8 +9,9 @@ from click import UsageError
 
 from echoserver.cli import values
 from echoserver.cli.command import Action, Command, idArgument
-from echoserver.cli.output import CommandFailed, Console, Reply
-from echoserver.cli.target import Target, everyPage
+from echoserver.cli.lists import listAll
+from echoserver.cli.output import CommandFailed, Console
+from echoserver.cli.target import Target
 from echoserver.gamelift.errors import CallFailed
 from echoserver.gamelift.service import FleetIQ, GameServerDescription
 
@@ -42,13 +43,6 @@ async def _callOnce(target: Target, operation: str, **members: str | None) -> No
     target.console.writeRequest(operation, request)
     reply = await target.calls.call(operation, **request)
     target.console.writeReply(request, reply)
-
-
-async def listReplies(target: Target) -> list[Reply]:
-    """Write the request, and return all game servers as FleetIQ describes them."""
-    request = {"GameServerGroupName": target.group}
-    target.console.writeRequest("ListGameServers", request)
-    return await everyPage(target.calls, "ListGameServers", "GameServers", **request)
 
 
 def _one(ids: Sequence[str]) -> str:
@@ -194,7 +188,9 @@ async def _deregisterAll(
 async def _idsOnInstance(target: Target, instance: str | None) -> list[str]:
     ids = [
         server.gameServerId
-        for server in map(GameServerDescription.fromReply, await listReplies(target))
+        for server in map(
+            GameServerDescription.fromReply, await listAll(target, "ListGameServers", "GameServers")
+        )
         if server.instanceId == instance
     ]
     if not ids:

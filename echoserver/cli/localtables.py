@@ -64,7 +64,7 @@ def formatState(state: Reply) -> str:
             STATUS="InstanceStatus",
             GROUP="GameServerGroupName",
         ),
-        serverTable(servers, state["now"]),
+        str(serverTable(servers, state["now"])),
         _memberTable(state["faults"], FAULT="id", **{name.upper(): name for name in _FAULT}),
         _titledTable(("OPERATION", "CALLS"), sorted(state["calls"].items())),
     )

@@ -32,6 +32,12 @@ fleetiq = Group(
         "play": ("echoserver.cli.play:play", "Claim a game server and play on it."),
         "claim": ("echoserver.cli.gameservers:claim", "Claim a game server and print it."),
         "list": ("echoserver.cli.lists:listServers", "List the game servers of the group."),
+        "instances": (
+            "echoserver.cli.lists:listInstances",
+            "List the instances of the group.",
+        ),
+        "groups": ("echoserver.cli.lists:listGroups", "List the game server groups."),
+        "watch": ("echoserver.cli.watch:watch", "Watch the game servers of the group."),
         "describe": ("echoserver.cli.gameservers:describe", "Describe a game server."),
         "register": ("echoserver.cli.gameservers:register", "Register a game server."),
         "update": ("echoserver.cli.gameservers:update", "Report the status of a game server."),
@@ -161,6 +167,8 @@ def _newConsole() -> Console:
     console = Console(sys.stdout or _Closed(), sys.stderr or StringIO())
     if all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr)):
         console.ask = _ask
+    isDumb = os.environ.get("TERM", "dumb") in ("dumb", "unknown")
+    console.isTerminal = sys.stdout is not None and sys.stdout.isatty() and not isDumb
     return console
 
 

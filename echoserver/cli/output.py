@@ -7,9 +7,12 @@ import json
 import unicodedata
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from click import UsageError
+
+if TYPE_CHECKING:
+    from echoserver.cli.screen import Screen
 
 Reply = dict[str, Any]
 
@@ -48,6 +51,7 @@ class Console:
     The standard output and standard error of a command. Control characters are escaped.
 
     @ivar json: whether to write JSON for programs, one object a line.
+    @ivar isTerminal: whether standard output is a terminal on which tables can be drawn.
     @ivar verbose: whether to write each request to standard error.
     @ivar ask: writes a question and returns the line that was typed; None without a terminal.
     @ivar writeError: the error of the first failed write to standard output; None if there was
@@ -56,6 +60,7 @@ class Console:
 
     def __init__(self, stdout: TextIO, stderr: TextIO, *, json: bool = False) -> None:
         self.json = json
+        self.isTerminal = False
         self.verbose = False
         self.ask: Callable[[str], str] | None = None
         self.writeError: OSError | None = None
@@ -70,6 +75,23 @@ class Console:
                 self._stdout.flush()
             except OSError as error:
                 self.writeError = error
+
+    def draw(self, *renderables: Any) -> None:
+        """Write what rich renders to standard output. Its texts must have been escaped."""
+        from rich.console import Console as RichConsole
+
+        if self.writeError is None:
+            try:
+                RichConsole(file=self._stdout, highlight=False).print(*renderables, sep="")
+                self._stdout.flush()
+            except OSError as error:
+                self.writeError = error
+
+    def openScreen(self, reactor: Any, keys: Callable[[str], object]) -> Screen:
+        """Return the whole screen of the terminal, to be entered; C{keys} is called with keys."""
+        from echoserver.cli.screen import Screen
+
+        return Screen(reactor, self._stdout, keys)
 
     def writeMessage(self, message: str) -> None:
         """Write one line to standard error, and ignore errors: there is no other output."""

@@ -52,10 +52,12 @@ async def execute(
             controls = newControls(controlsURL(group, region, url, environ))
             console.writeMessage(f"local FleetIQ on {controls.url}")
             return await action.run(controls, console)
-        config = resolveEndpoint(group, region, url, environ)
+        config = resolveEndpoint(group, region, url, environ, usesGroup=action.usesGroup)
         connection = newConnection(config)
         if action.usesFleetIQ:
-            group, description = await resolveGroup(connection, config, group, newControls)
+            group, description = await resolveGroup(
+                connection, config, group, newControls, usesGroup=action.usesGroup
+            )
             console.writeMessage(description)
         return await action.run(newTarget(connection, config, group or ""))
     except UsageError as reason:

@@ -57,11 +57,14 @@ async def resolveGroup(
     config: EndpointConfig,
     group: str | None,
     newControls: Callable[[str], Controls],
+    *,
+    usesGroup: bool = True,
 ) -> tuple[str, str]:
     """
     Open the connection. If no group is given, find the only one that exists.
 
     @param newControls: returns the controls of the local FleetIQ at a URL.
+    @param usesGroup: whether the command needs a group.
     @return: the group, and a description of the target for the user.
     @raise UsageError: if no region is known, or if several groups exist.
     @raise CommandFailed: if no group exists, or no local FleetIQ is running.
@@ -81,6 +84,8 @@ async def resolveGroup(
         place = f"FleetIQ on {config.endpoint} in {region}"
     else:
         place = f"AWS FleetIQ in {region}"
+    if not usesGroup:
+        return group or "", place
     group = group or await _onlyGroup(connection, config, place, newControls)
     return group, f"{place}, group {group}"
 

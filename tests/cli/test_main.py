@@ -224,12 +224,13 @@ class UsageTests(CommandTestCase):
         )
         instance = "is not an instance id: use i- and 17 letters or digits"
         commands = (
-            "play, claim, list, describe, register, update, deregister, local, template, completion"
+            "play, claim, list, instances, groups, watch, describe, register, update, deregister, "
+            "local, template, completion"
         )
         for words, command, what in (
             ("", "", f"name a command: {commands}"),
             ("dance", "", "No such command 'dance'"),
-            ("list --color", " list", "No such option '--color'"),
+            ("list --xyz", " list", "No such option '--xyz'"),
             ("list gs-1", " list", "Got unexpected extra argument (gs-1)"),
             ("play --port 0", " play", f"--port '0' {port}"),
             ("play --port x", " play", f"--port 'x' {port}"),
