@@ -38,6 +38,7 @@ fleetiq = Group(
         ),
         "groups": ("echoserver.cli.lists:listGroups", "List the game server groups."),
         "watch": ("echoserver.cli.watch:watch", "Watch the game servers of the group."),
+        "bots": ("echoserver.cli.bots:bots", "Claim and play as many players, and measure."),
         "describe": ("echoserver.cli.gameservers:describe", "Describe a game server."),
         "register": ("echoserver.cli.gameservers:register", "Register a game server."),
         "update": ("echoserver.cli.gameservers:update", "Report the status of a game server."),
@@ -168,6 +169,7 @@ def _newConsole() -> Console:
     if all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr)):
         console.ask = _ask
     isDumb = os.environ.get("TERM", "dumb") in ("dumb", "unknown")
+    console.showsProgress = sys.stderr is not None and sys.stderr.isatty() and not isDumb
     console.isTerminal = sys.stdout is not None and sys.stdout.isatty() and not isDumb
     return console
 

@@ -51,6 +51,7 @@ class Console:
     The standard output and standard error of a command. Control characters are escaped.
 
     @ivar json: whether to write JSON for programs, one object a line.
+    @ivar showsProgress: whether standard error is a terminal that shows progress.
     @ivar isTerminal: whether standard output is a terminal on which tables can be drawn.
     @ivar verbose: whether to write each request to standard error.
     @ivar ask: writes a question and returns the line that was typed; None without a terminal.
@@ -61,6 +62,7 @@ class Console:
     def __init__(self, stdout: TextIO, stderr: TextIO, *, json: bool = False) -> None:
         self.json = json
         self.isTerminal = False
+        self.showsProgress = False
         self.verbose = False
         self.ask: Callable[[str], str] | None = None
         self.writeError: OSError | None = None
@@ -97,6 +99,12 @@ class Console:
         """Write one line to standard error, and ignore errors: there is no other output."""
         with contextlib.suppress(OSError):
             self._stderr.write(printable(" ".join(message.split())) + "\n")
+            self._stderr.flush()
+
+    def writeProgress(self, text: str) -> None:
+        """Replace the current line of standard error, which must be a terminal."""
+        with contextlib.suppress(OSError):
+            self._stderr.write(f"\r{inline(text)}\x1b[K")
             self._stderr.flush()
 
     def writeJSON(self, value: Reply) -> None:

@@ -224,8 +224,8 @@ class UsageTests(CommandTestCase):
         )
         instance = "is not an instance id: use i- and 17 letters or digits"
         commands = (
-            "play, claim, list, instances, groups, watch, describe, register, update, deregister, "
-            "local, template, completion"
+            "play, claim, list, instances, groups, watch, bots, describe, register, update, "
+            "deregister, local, template, completion"
         )
         for words, command, what in (
             ("", "", f"name a command: {commands}"),
