@@ -8,9 +8,11 @@ from collections.abc import Iterable
 
 from twisted.internet import protocol
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IProtocol, IReactorFDSet
+from twisted.internet.interfaces import IProtocol, IReactorFDSet, IReactorTime
 from twisted.internet.stdio import StandardIO
 from twisted.python.failure import Failure
+
+from echoserver.client import Lines
 
 _ENDING_SIGNALS = {signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM}
 # A longer line is sent in chunks of this size, so that a pipe cannot fill the memory.
@@ -34,6 +36,40 @@ class FixedLines:
     def end(self) -> None:
         """Discard the remaining lines."""
         self._texts = iter(())
+
+
+class TimedLines:
+    """
+    L{Lines}, and the time since the last one of them was sent.
+    """
+
+    def __init__(self, lines: Lines, clock: IReactorTime) -> None:
+        self._lines = lines
+        self._clock = clock
+        self._sent = clock.seconds()
+
+    @property
+    def midLine(self) -> bool:
+        """Whether the last result of L{next} is a part of a line that goes on."""
+        return self._lines.midLine
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the last line."""
+        return self._clock.seconds() - self._sent
+
+    def next(self) -> Deferred[bytes | None]:
+        """Fire with the next line."""
+
+        def received(line: bytes | None) -> bytes | None:
+            self._sent = self._clock.seconds()
+            return line
+
+        return self._lines.next().addCallback(received)
+
+    def end(self) -> None:
+        """Stop reading."""
+        self._lines.end()
 
 
 class InputLines(protocol.Protocol):

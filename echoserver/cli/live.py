@@ -89,10 +89,11 @@ class GroupView(View):
 
     def summary(self, target: Target, items: Sequence[Reply]) -> str:
         """Return the group, how many game servers have each state, and the order."""
+        count = f"{len(items)} game server{'' if len(items) == 1 else 's'}"
         counts = Counter(map(stateOf, items))
         states = ", ".join(f"{counts[state]} {state}" for state in _STATES if state)
         shown = f", only {self.state}" if self.state else ""
-        return f"{target.group}: {len(items)} game servers, {states}. By {self.sort}{shown}."
+        return f"{target.group}: {count}, {states}. By {self.sort}{shown}."
 
     def table(self, target: Target, items: Sequence[Reply]) -> Table:
         """Return the game servers that are to be shown, in the order of the column."""

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import codecs
 import random
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 
 import click
 from click import UsageError
 
 from echoserver.address import DEFAULT_PORT, Address, parseConnectionInfo
 from echoserver.cli.command import Action, Command
-from echoserver.cli.inputlines import FixedLines, InputLines
+from echoserver.cli.echooutput import EchoOutput, JSONOutput
+from echoserver.cli.inputlines import FixedLines, InputLines, TimedLines
 from echoserver.cli.output import CommandFailed, Console
 from echoserver.cli.tables import serverState
 from echoserver.cli.target import Target, everyPage
@@ -127,16 +127,23 @@ class _Play:
     async def run(self, target: Target) -> int:
         """Play until the player quits or the connection ends."""
         claimed, name, address = await self._choose(target)
-        echo = _EchoOutput(target.console)
+        console = target.console
+        echo = JSONOutput(console) if console.json else EchoOutput(console)
         endpoint = target.endpointFor(address)
         player = await connect(claimed, address, endpoint, target.clock, echo.write)
         hint = "" if self.texts else " Type a line, and it comes back; q ends the connection."
-        target.console.writeMessage(f"Connected to {address}.{hint}")
-        lines = self._lines(target)
+        console.writeMessage(f"Connected to {address}.{hint}")
+        if console.json:
+            gameServerId = claimed.server.gameServerId if claimed else self.server
+            connected = {"event": "connected", "address": str(address)}
+            console.writeJSON(connected | {"gameServerId": gameServerId})
+        lines = TimedLines(self._lines(target), target.clock)
         echo.onWriteError = lines.end
-        result = await playLines(player, lines, echo.endLine)
-        echo.endLine()
-        return _exitStatus(result, name, target.console)
+        result = await playLines(player, lines, lambda: echo.endLine(lines.elapsed))
+        echo.endLine(None)
+        if console.json:
+            console.writeJSON({"event": "end", **asdict(result)})
+        return _exitStatus(result, name, console)
 
     async def _choose(self, target: Target) -> tuple[Claim | None, str, Address]:
         """Claim or find a game server. Return the claim, what to call the server, its address."""
@@ -194,6 +201,8 @@ class _Play:
     def _lines(self, target: Target) -> Lines:
         if self.texts:
             return FixedLines(self.texts)
+        if target.openPrompt is not None and not target.console.json:
+            return target.openPrompt()
         lines = InputLines()
         target.openInput(lines)
         return lines
@@ -240,34 +249,3 @@ def _exitStatus(result: PlayResult, name: str, console: Console) -> int:
     if result.missingBytes and not result.closedEarly:
         console.writeMessage(f"{result.missingBytes} of the bytes sent did not come back in time.")
     return 1 if result.closedEarly or result.quitIgnored or result.missingBytes else 0
-
-
-class _EchoOutput:
-    """
-    Writes received bytes as UTF-8 text, however TCP splits them. Invalid bytes are escaped.
-
-    @ivar onWriteError: called after standard output could not be written to.
-    """
-
-    def __init__(self, console: Console) -> None:
-        self.onWriteError: Callable[[], object] = lambda: None
-        self._console = console
-        self._decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
-        self._midLine = False
-
-    def write(self, data: bytes) -> None:
-        """Write received bytes at once: a game server may send at any time."""
-        self._write(self._decoder.decode(data))
-
-    def endLine(self) -> None:
-        """Start a new line, unless the output is at the start of one."""
-        self._write(self._decoder.decode(b"", final=True))
-        if self._midLine:
-            self._write("\n")
-
-    def _write(self, text: str) -> None:
-        if text:
-            self._midLine = not text.endswith("\n")
-            self._console.write(text)
-            if self._console.writeError is not None:
-                self.onWriteError()

@@ -19,7 +19,7 @@ from echoserver.cli.endpoint import explain, resolveEndpoint
 from echoserver.cli.main import FAILED, WRONG_USAGE, CommandLine
 from echoserver.cli.output import CommandFailed, Console
 from echoserver.cli.target import Connection, Target, resolveGroup
-from echoserver.client import ConnectFailed
+from echoserver.client import ConnectFailed, Lines
 from echoserver.gamelift.client import EndpointConfig, GameLift, IdleExitThreadPool
 from echoserver.gamelift.errors import CallFailed
 
@@ -87,7 +87,8 @@ def runReactor(line: CommandLine, console: Console) -> int:
     status = FAILED
 
     def newTarget(connection: Connection, config: EndpointConfig, group: str) -> Target:
-        return Target(connection, config, group, reactor, console, endpointFor, openInput)
+        prompt = openPrompt if console.isTerminal and console.ask is not None else None
+        return Target(connection, config, group, reactor, console, endpointFor, openInput, prompt)
 
     def newControls(url: str) -> Controls:
         return Controls(reactor, newClient(reactor), url)
@@ -97,6 +98,12 @@ def runReactor(line: CommandLine, console: Console) -> int:
 
         stdin = os.open(os.devnull, os.O_RDONLY) if sys.stdin is None else sys.stdin.fileno()
         openStandardInput(reactor, stdin, lines)
+
+    def openPrompt() -> Lines:
+        from echoserver.cli.prompt import PromptLines
+        from echoserver.cli.terminalmodes import TerminalModes
+
+        return PromptLines(reactor, TerminalModes())
 
     def endpointFor(address: Address) -> IStreamClientEndpoint:
         # This imports all of TLS, which only play needs.

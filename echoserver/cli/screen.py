@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
-import termios
 import tty
 from collections.abc import Callable
 from types import TracebackType
@@ -17,8 +15,9 @@ from twisted.internet.main import CONNECTION_DONE
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from echoserver.cli.terminalmodes import TerminalModes
+
 _ENTER, _LEAVE = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"
-_SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 
 
 @implementer(IReadDescriptor)
@@ -38,15 +37,11 @@ class Screen:
         self._output = output
         self._keys = keys
         self._console = Console(file=output, highlight=False)
-        self._modes: list[Any] | None = None
-        self._handlers: dict[signal.Signals, Any] = {}
+        self._modes: TerminalModes | None = None
 
     def __enter__(self) -> Screen:
-        for each in _SIGNALS:
-            if signal.getsignal(each) is signal.SIG_DFL:
-                self._handlers[each] = signal.signal(each, self._end)
-        if sys.stdin is not None and sys.stdin.isatty():
-            self._modes = termios.tcgetattr(sys.stdin)
+        self._modes = TerminalModes(self._leave)
+        if self._modes.isTerminal:
             tty.setcbreak(sys.stdin)
             self._reactor.addReader(self)
         self._output.write(_ENTER)
@@ -59,11 +54,9 @@ class Screen:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self._reactor.removeReader(self)
         if self._modes is not None:
-            self._reactor.removeReader(self)
-        self._restore()
-        for each, handler in self._handlers.items():
-            signal.signal(each, handler)
+            self._modes.restore()
 
     @property
     def height(self) -> int:
@@ -97,13 +90,6 @@ class Screen:
         """Return the prefix of log lines of the reactor."""
         return "fleetiq"
 
-    def _restore(self) -> None:
-        if self._modes is not None:
-            termios.tcsetattr(sys.stdin, termios.TCSADRAIN, self._modes)
-        self._output.write(_LEAVE)
-        self._output.flush()
-
-    def _end(self, number: int, _frame: object) -> None:
-        self._restore()
-        signal.signal(number, signal.SIG_DFL)
-        os.kill(os.getpid(), number)
+    def _leave(self) -> None:
+        # A signal can come in the middle of a write, which the stream does not allow again.
+        os.write(self._output.fileno(), _LEAVE.encode())

@@ -16,6 +16,7 @@ from echoserver.address import LOCAL_FLEETIQ_URL, Address
 from echoserver.cli.controls import Controls, NoResponse, WrongControl
 from echoserver.cli.endpoint import checkRegion, localGroupHint
 from echoserver.cli.output import CommandFailed, Console
+from echoserver.client import Lines
 from echoserver.gamelift.client import EndpointConfig
 from echoserver.gamelift.service import Calls
 
@@ -41,6 +42,7 @@ class Target:
     @ivar clock: the reactor.
     @ivar endpointFor: returns an endpoint that connects to an address.
     @ivar openInput: connects a protocol to standard input.
+    @ivar openPrompt: returns the lines that a person types; None without a terminal.
     """
 
     calls: Calls
@@ -50,6 +52,7 @@ class Target:
     console: Console
     endpointFor: Callable[[Address], IStreamClientEndpoint]
     openInput: Callable[[IProtocol], object]
+    openPrompt: Callable[[], Lines] | None = None
 
 
 async def resolveGroup(

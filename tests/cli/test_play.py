@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from io import StringIO
 from typing import Any
 
@@ -35,6 +36,27 @@ class PlayTests(CommandTestCase):
         self.assertEqual(self.endpoint.transport.value(), "hello안녕q".encode())
         self.assertEqual(self.err, "Claimed game server gs-1.\nConnected to localhost:7000.\n")
         self.assertEqual(self.addresses, [Address("localhost", 7000)])
+
+    def test_json(self) -> None:
+        """With --json each step is an object."""
+        self.assertEqual(self.run_("--json", "play", "--send", "hello", "--send", "안녕"), 0)
+        objects = [json.loads(line) for line in self.out.splitlines()]
+        for each in objects[1:3]:
+            self.assertGreaterEqual(each.pop("seconds"), 0)
+        self.assertEqual(
+            objects,
+            [
+                {"event": "connected", "address": "localhost:7000", "gameServerId": "gs-1"},
+                {"event": "echo", "text": "hello"},
+                {"event": "echo", "text": "안녕"},
+                {"event": "end", "closedEarly": False, "quitIgnored": False, "missingBytes": 0},
+            ],
+        )
+        self.endpoint = Endpoint(sends=b"FULL\n")
+        self.connection.respond("ClaimGameServer", {"GameServer": SERVER})
+        self.assertEqual(self.run_("--json", "play", "--send", "hello"), 1)
+        received = json.loads(self.out.splitlines()[1])
+        self.assertEqual(received, {"event": "echo", "text": "FULL\n", "seconds": None})
 
     def test_typed(self) -> None:
         """Lines of standard input come back, until the line q."""

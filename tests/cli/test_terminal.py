@@ -134,3 +134,39 @@ class TableTests(TerminalTestCase):
         watching.type("\x03")
         self.assertEqual(await watching.exitStatus(), -2, watching.describe())
         self.assertTrue(watching.output.endswith(LEAVE), watching.describe())
+
+
+class PlayTests(TerminalTestCase):
+    """The subcommand play."""
+
+    async def test_prompt(self) -> None:
+        """There is a prompt with line editing, a history, and the latency of each echo."""
+        await self.setUpGame()
+        playing = self.open("play")
+        await playing.shows("Connected to .*\n> ")
+        playing.type("helo\x02l\r")  # Ctrl-B moves the cursor one character to the left
+        await playing.shows(r"\nhello  \(\d+\.\d ms\)\r\n> ")
+        playing.type("\x10\r")  # Ctrl-P is the last line of the history
+        await playing.shows(r"(?s)\nhello  \(.*\nhello  \(\d+\.\d ms\)\r\n> ")
+        playing.type("한글\r")
+        await playing.shows(r"\n한글  \(")
+        playing.type("q\r")
+        self.assertEqual(await playing.exitStatus(), 0, playing.describe())
+
+    async def test_ends(self) -> None:
+        """Ctrl-D quits, and Ctrl-C ends by the signal; both restore the terminal."""
+        for key, status in (("\x04", 0), ("\x03", -2)):
+            await self.setUpGame()
+            playing = self.open("play")
+            await playing.shows("Connected to .*\n> ")
+            playing.type(key)
+            self.assertEqual(await playing.exitStatus(), status, playing.describe())
+
+    async def test_serverCloses(self) -> None:
+        """If the server ends while the prompt waits, play ends too."""
+        await self.setUpGame()
+        playing = self.open("play")
+        await playing.shows("Connected to .*\n> ")
+        self.game.kill()
+        self.assertEqual(await playing.exitStatus(), 1, playing.describe())
+        self.assertIn("closed the connection before you quit.", playing.text)
