@@ -50,6 +50,9 @@ ONE = {"GameServerGroupName": "local", "GameServerId": "srv-1"}
 COMMANDS = (
     "list",
     "--json list",
+    "list --sort health",
+    "instances",
+    "groups",
     "claim",
     "claim srv-1",
     "describe srv-1",

@@ -93,6 +93,8 @@ class Console:
         """Return the whole screen of the terminal, to be entered; C{keys} is called with keys."""
         from echoserver.cli.screen import Screen
 
+        # Requests on standard error would be written over it.
+        self.verbose = False
         return Screen(reactor, self._stdout, keys)
 
     def writeMessage(self, message: str) -> None:

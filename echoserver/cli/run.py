@@ -20,6 +20,7 @@ from echoserver.cli.main import FAILED, WRONG_USAGE, CommandLine
 from echoserver.cli.output import CommandFailed, Console
 from echoserver.cli.target import Connection, Target, resolveGroup
 from echoserver.client import ConnectFailed, Lines
+from echoserver.gamelift.botocoresession import openBotocoreSession
 from echoserver.gamelift.client import EndpointConfig, GameLift, IdleExitThreadPool
 from echoserver.gamelift.errors import CallFailed
 
@@ -83,7 +84,9 @@ def runReactor(line: CommandLine, console: Console) -> int:
 
     reactor: Any = installed
     pool = IdleExitThreadPool()
-    newConnection = partial(GameLift, reactor, partial(deferToThreadPool, reactor, pool))
+    newConnection = partial(
+        GameLift, reactor, partial(deferToThreadPool, reactor, pool), session=openBotocoreSession
+    )
     status = FAILED
 
     def newTarget(connection: Connection, config: EndpointConfig, group: str) -> Target:

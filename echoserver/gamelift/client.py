@@ -125,19 +125,26 @@ def openSession(where: EndpointConfig) -> Session:
     if not where.local:
         session: Session = boto3.session.Session(region_name=where.region)
         return session
-    withoutVariables = {
-        name: (None, None, default, convert)
-        for name, (_, _, default, convert) in botocore.session.Session.SESSION_VARIABLES.items()
-    }
-    noFile = (None, None, os.devnull, None)
-    withoutVariables["config_file"] = withoutVariables["credentials_file"] = noFile
     local: Session = boto3.session.Session(
         aws_access_key_id="local",
         aws_secret_access_key="local",
         region_name=where.region or "us-east-1",
-        botocore_session=botocore.session.Session(session_vars=withoutVariables),
+        botocore_session=botocore.session.Session(session_vars=withoutFiles()),
     )
     return local
+
+
+def withoutFiles() -> dict[str, Any]:
+    """Return the variables of a session of botocore that reads no AWS variable and no file."""
+    import botocore.session
+
+    variables: dict[str, Any] = {
+        name: (None, None, default, convert)
+        for name, (_, _, default, convert) in botocore.session.Session.SESSION_VARIABLES.items()
+    }
+    noFile = (None, None, os.devnull, None)
+    variables["config_file"] = variables["credentials_file"] = noFile
+    return variables
 
 
 def openClient(session: Session, where: EndpointConfig, region: str | None) -> Client:
