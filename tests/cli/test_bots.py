@@ -6,7 +6,7 @@ import json
 from typing import Any
 from xml.etree import ElementTree
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionRefusedError
@@ -196,6 +196,7 @@ class BotsTests(CommandTestCase):
 class StatsTests(SynchronousTestCase):
     """Percentiles and plots."""
 
+    @settings(deadline=None, max_examples=50)
     @given(st.lists(st.floats(0, 10), min_size=1), st.sampled_from([50, 99, 100]))
     def test_percentile(self, values: list[float], percent: float) -> None:
         """At least that part of the values is not greater, and no smaller value has this."""
@@ -205,6 +206,7 @@ class StatsTests(SynchronousTestCase):
         self.assertGreaterEqual(sum(each <= found for each in values), part)
         self.assertLess(sum(each < found for each in values), part)
 
+    @settings(deadline=None, max_examples=50)
     @given(
         st.lists(st.tuples(st.floats(0, 400), st.floats(0, 10)), max_size=50),
         st.floats(0.1, 400),
