@@ -11,7 +11,7 @@ from math import inf
 from random import Random
 from typing import TypeVar
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
@@ -197,16 +197,21 @@ class Registration:
         self._callDone.append(done)
         return done
 
+    def mayCheckClaim(self) -> Deferred[None]:
+        """
+        Return a Deferred that fires when the rate limiter allows L{isClaimed}, at the lowest
+        priority. It may be cancelled.
+        """
+        return self._acquire(LOWEST_PRIORITY) if mayBeClaimed(self.state.known) else succeed(None)
+
     def isClaimed(self) -> Deferred[bool]:
         """
-        Call DescribeGameServer, at the lowest priority, and return whether a claim is active. It
-        may be cancelled.
+        Call DescribeGameServer, and return whether a claim waits for its players. Call it as soon
+        as L{mayCheckClaim} fires. It may be cancelled.
         """
         return Deferred.fromCoroutine(self._isClaimed())
 
     async def _isClaimed(self) -> bool:
-        if mayBeClaimed(self.state.known):
-            await self._acquire(LOWEST_PRIORITY)
         before = self.state
         if isinstance(before.known, UtilizedExternally) or not mayBeClaimed(before.known):
             return isinstance(before.known, UtilizedExternally)

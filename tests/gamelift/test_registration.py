@@ -489,7 +489,8 @@ class RegistrationTests(SynchronousTestCase):
 
     def claimed(self) -> Deferred[bool]:
         """Check whether a claim waits for its players."""
-        return self.registration.isClaimed()
+        allowed = self.registration.mayCheckClaim()
+        return allowed.addCallback(lambda _: self.registration.isClaimed())
 
     def test_leavesTheQueue(self) -> None:
         """A call that is no longer needed leaves the queue of the rate limiter."""
@@ -506,7 +507,7 @@ class RegistrationTests(SynchronousTestCase):
         self.limiter = RateLimiter(self.clock, TokenBucket(1.0, 1))
         self.start()
         self.fleet.reply()
-        asked = self.registration.isClaimed()
+        asked = self.claimed()
         self.change(Utilized(1))
         self.clock.advance(1.0)
         self.fleet.reply()
