@@ -12,6 +12,8 @@ from twisted.logger import Logger
 _log = Logger(namespace="fleetiq.game")
 
 RESERVED_DESCRIPTORS = 64
+MAX_STATUS_CONNECTIONS = 32
+MAX_FLEETIQ_CONNECTIONS = 256
 RECOUNT_INTERVAL = 1.0
 # If fewer are free, accepting stops, because counting them again often would cost too much. It
 # resumes when twice as many are free.
@@ -62,7 +64,9 @@ class DescriptorLimit:
     With a limit below 256, a quarter of it is reserved, and each cycle accepts one connection.
 
     @ivar enough: whether connections may be accepted.
-    @ivar maxAccepts: the maximum number of connections to accept in one cycle of the reactor.
+    @ivar mostAccepts: connections to accept in one cycle of the reactor at most.
+    @ivar statusConnections: connections of the status port at most.
+    @ivar fleetIQConnections: connections of an embedded local FleetIQ at most.
     """
 
     def __init__(
@@ -74,7 +78,9 @@ class DescriptorLimit:
         self._reserved = min(RESERVED_DESCRIPTORS, limit // 4)
         small = self._reserved < RESERVED_DESCRIPTORS
         self._step = 1 if small else _RECOUNT_STEP
-        self.maxAccepts = 1 if small else MAX_ACCEPTS_PER_CYCLE
+        self.mostAccepts = 1 if small else MAX_ACCEPTS_PER_CYCLE
+        self.statusConnections = min(MAX_STATUS_CONNECTIONS, limit // 8)
+        self.fleetIQConnections = min(MAX_FLEETIQ_CONNECTIONS, limit // 4)
         self._room = 0
         self._callbacks: list[Callable[[], None]] = []
         self.enough = True
