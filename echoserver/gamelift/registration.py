@@ -11,7 +11,7 @@ from math import inf
 from random import Random
 from typing import TypeVar
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
@@ -202,7 +202,13 @@ class Registration:
         Return a Deferred that fires when the rate limiter allows L{isClaimed}, at the lowest
         priority. It may be cancelled.
         """
-        return self._acquire(LOWEST_PRIORITY) if mayBeClaimed(self.state.known) else succeed(None)
+        return Deferred.fromCoroutine(self._mayCheckClaim())
+
+    async def _mayCheckClaim(self) -> None:
+        if self.calling and self.state.known == Absent():
+            await self.whenCallDone()  # a claim can come before the reply of Register
+        if mayBeClaimed(self.state.known):
+            await self._acquire(LOWEST_PRIORITY)
 
     def isClaimed(self) -> Deferred[bool]:
         """
@@ -337,8 +343,22 @@ class Registration:
 
     async def _runStep(self, step: Step, wanted: Wanted) -> StepResult:
         self._health.reset()
+        self.calling = True
+        try:
+            return await self._takeStep(step, wanted)
+        except GeneratorExit:
+            self._callDone.clear()  # what waits is collected as garbage too
+            raise
+        finally:
+            self.calling = False
+            done, self._callDone = self._callDone, []
+            for each in done:
+                each.callback(None)
+
+    async def _takeStep(self, step: Step, wanted: Wanted) -> StepResult:
         sent, before = self._clock.seconds(), self.state
-        result = await self._callStep(step, before.gameServerId)
+        result = await self._perform(step, before.gameServerId)
+        self.calling = False
         outcome = result.outcome
         if isinstance(outcome, Confirmed) and step in _HEALTH_REPORTS:
             self.lastReport = sent
@@ -367,25 +387,18 @@ class Registration:
     def _scheduleReport(self, now: float) -> None:
         self.nextReportDue = now + self._heartbeat * (1 - self._rng.uniform(0, _JITTER))
 
-    async def _callStep(self, step: Step, gameServerId: str) -> StepResult:
-        self.calling = True
-        try:
-            if step is Step.REGISTER:
-                self._claim = Claim()
-                if self._idStore is not None:
-                    await self._idStore.save(self.request, gameServerId)
-            data = self.request.data if step is Step.REGISTER else self._dataToSend
-            result = await callStep(self._fleetIQ, step, gameServerId, self.request, data)
-            carriesData = step in (Step.REGISTER, Step.HEARTBEAT)
-            # setData may have been called during the call.
-            if carriesData and isinstance(result.outcome, Confirmed) and data == self._dataToSend:
-                self._dataToSend = None
-            return result
-        finally:
-            self.calling = False
-            done, self._callDone = self._callDone, []
-            for each in done:
-                each.callback(None)
+    async def _perform(self, step: Step, gameServerId: str) -> StepResult:
+        if step is Step.REGISTER:
+            self._claim = Claim()
+            if self._idStore is not None:
+                await self._idStore.save(self.request, gameServerId)
+        data = self.request.data if step is Step.REGISTER else self._dataToSend
+        result = await callStep(self._fleetIQ, step, gameServerId, self.request, data)
+        carriesData = step in (Step.REGISTER, Step.HEARTBEAT)
+        # It may have changed during the call.
+        if carriesData and isinstance(result.outcome, Confirmed) and data == self._dataToSend:
+            self._dataToSend = None
+        return result
 
     def _updateClaim(self, description: GameServerDescription) -> None:
         self._claim, claimed = self._claim.after(description)

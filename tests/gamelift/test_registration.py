@@ -530,12 +530,27 @@ class RegistrationTests(SynchronousTestCase):
     def test_claimedBeforeOrAfter(self) -> None:
         """Before the registration and during a session, there is no claim, and no call is made."""
         self.start()
+        asked = self.claimed()
+        self.fleet.fail(callFailed())
+        self.assertFalse(self.successResultOf(asked))
         self.assertFalse(self.successResultOf(self.claimed()))
+        self.clock.advance(1.0)
         self.fleet.reply()
         self.change(Utilized(1))
         self.fleet.reply()
         self.assertFalse(self.successResultOf(self.claimed()))
-        self.assertEqual(["register", "utilize"], self.fleet.operations)
+        self.assertEqual(["register", "register", "utilize"], self.fleet.made)
+
+    def test_claimedDuringRegister(self) -> None:
+        """A claim can come before the reply of Register: a check waits for this reply."""
+        self.start()
+        asked = self.claimed()
+        self.assertEqual(["register"], self.fleet.made)
+        self.assertNoResult(asked)
+        self.fleet.reply()
+        self.fleet.reply(claimed=True)
+        self.assertTrue(self.successResultOf(asked))
+        self.assertEqual(["register", "describe"], self.fleet.made)
 
     def test_claimedExternally(self) -> None:
         """UTILIZED of another client counts as a claim, whether known before or by the check."""
