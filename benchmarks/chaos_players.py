@@ -5,17 +5,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 import struct
 from asyncio import StreamReader, StreamWriter
 from collections import Counter
 from random import Random
 from time import perf_counter
 
-from benchmarks.chaos_fleet import Fleet
+from benchmarks.chaos_fleet import Claim, Fleet, Kind
 
 # A player that receives nothing for so long counts as disconnected.
 TIMEOUT = 30.0
-REFUSALS = (b"FULL\n", b"CLAIM FIRST\n")
+FULL, CLAIM_FIRST = b"FULL\n", b"CLAIM FIRST\n"
+
+
+class ClaimFirst(Exception):
+    """The connection was rejected, because the game server knows no claim."""
 
 
 class Disconnected(Exception):
@@ -40,6 +45,8 @@ class Players:
         self._fleet = fleet
         self._rng = rng
         self._toPlay = sessions
+        self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        self._tls.check_hostname, self._tls.verify_mode = False, ssl.CERT_NONE
 
     async def play(self, atATime: int) -> None:
         """Play all sessions, C{atATime} of them concurrently."""
@@ -56,17 +63,19 @@ class Players:
                 return
             self._toPlay -= 1
             self.counted["sessions"] += 1
-            port = int(claimed["ConnectionInfo"].rpartition(":")[2])
             players = self._rng.choice((1, 1, 1, 2, 3))
-            await asyncio.gather(*(self._playOne(port) for _ in range(players)))
+            if self._fleet.kindOf(claimed.port) is Kind.CLAIMED:
+                players = 1  # another one may arrive after the session of the first one
+            await asyncio.gather(*(self._playOne(claimed) for _ in range(players)))
 
-    async def _playOne(self, port: int) -> None:
-        began = perf_counter()
+    async def _playOne(self, claim: Claim) -> None:
+        began, port = perf_counter(), claim.port
+        tls = self._tls if self._fleet.kindOf(port) is Kind.TLS else None
         self.counted["players"] += 1
         # A connection in the accept queue of a closed port is reset: it counts as rejected.
         outcome = "rejected"
         try:
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=tls)
             try:
                 await self._sendAndCheck(reader, writer)
                 outcome = "disconnected"
@@ -74,9 +83,11 @@ class Players:
             finally:
                 await close(writer)
             self.counted["players that received all bytes"] += 1
-        except (OSError, EOFError, TimeoutError, Disconnected) as error:
+        except (OSError, EOFError, TimeoutError, ClaimFirst, Disconnected) as error:
             connected = outcome == "disconnected"
             reason = self._fleet.reasonFor(port, began, connected=connected)
+            if reason is None and isinstance(error, ClaimFirst):
+                reason = self._fleet.claimIsGone(claim)
             if reason is None:
                 self.failures.append(f"a player of port {port} was {outcome}: {error!r}")
             else:
@@ -89,6 +100,8 @@ class Players:
             await asyncio.sleep(self._rng.uniform(0, 0.3))
             await self._sendAndCheck(reader, writer)
         leave = self._rng.choice((self._quit, self._finish, self._reset))
+        if not writer.can_write_eof():  # TLS
+            leave = self._rng.choice((self._quit, self._reset))
         await leave(reader, writer)
 
     async def _sendAndCheck(self, reader: StreamReader, writer: StreamWriter) -> None:
@@ -128,7 +141,9 @@ async def checkEcho(reader: StreamReader, message: bytes) -> None:
         if not data:
             raise Disconnected(f"{len(back)} of {len(message)} bytes were echoed")
         back += data
-        if back in REFUSALS:
+        if back == CLAIM_FIRST:
+            raise ClaimFirst(f"received {back!r}")
+        if back == FULL:
             raise Disconnected(f"received {back!r}")
     if back != message:
         raise WrongEcho(f"the {len(back)} echoed bytes differ from the sent bytes")

@@ -225,9 +225,9 @@ class Registration:
         description = result.description
         if description is None:
             _log.warn(
-                "Could not check the claim: {reason}",
-                reason=result.message,
+                "Could not check the claim of {gameServerId}: {reason}",
                 gameServerId=before.gameServerId,
+                reason=result.message,
                 eventName="registration.claimNotChecked",
             )
             return False
