@@ -254,6 +254,7 @@ class Chaos:
             "failures": self.failures,
             "log": self.fleet.lines(
                 [word for both in self._doubles for word in both.split(" and ")]
+                + players.unexplained
             ),
         }
         sys.stdout.write(json.dumps(figures, indent=2) + "\n")

@@ -33,6 +33,7 @@ GRACE = 20.0
 DISCONNECTED_BEFORE_END = 6.0
 NEVER = float("inf")
 HANDSHAKE_TIMEOUT = 5.0
+LOG_DELAY = 1.0
 
 
 class Kind(Enum):
@@ -218,8 +219,17 @@ class Fleet:
                 return servers.reason
         return None
 
-    def claimIsGone(self, claim: Claim) -> str | None:
-        """Return why FleetIQ or the game server may not know a claim any more, or None."""
+    async def claimIsGone(self, claim: Claim) -> str | None:
+        """
+        Return why FleetIQ or the game server may not know a claim any more, or None. A thread of
+        the process writes its log: a line can be there later than the player knows.
+        """
+        until = perf_counter() + LOG_DELAY
+        while (reason := self._claimIsGone(claim)) is None and perf_counter() < until:
+            await asyncio.sleep(0.1)
+        return reason
+
+    def _claimIsGone(self, claim: Claim) -> str | None:
         if self.advanced > claim.began:
             return "the clock was advanced since the claim"
         (log,) = (each.log for each in self.running if claim.port in each.ports)

@@ -37,11 +37,13 @@ class Players:
 
     @ivar counted: the number of each outcome.
     @ivar failures: a sentence for each player that was disconnected without a known reason.
+    @ivar unexplained: the ids of their game servers.
     """
 
     def __init__(self, fleet: Fleet, rng: Random, sessions: int) -> None:
         self.counted: Counter[str] = Counter()
         self.failures: list[str] = []
+        self.unexplained: list[str] = []
         self._fleet = fleet
         self._rng = rng
         self._toPlay = sessions
@@ -87,9 +89,10 @@ class Players:
             connected = outcome == "disconnected"
             reason = self._fleet.reasonFor(port, began, connected=connected)
             if reason is None and isinstance(error, ClaimFirst):
-                reason = self._fleet.claimIsGone(claim)
+                reason = await self._fleet.claimIsGone(claim)
             if reason is None:
                 self.failures.append(f"a player of port {port} was {outcome}: {error!r}")
+                self.unexplained.append(claim.gameServerId)
             else:
                 self.counted[f"{outcome}: {reason}"] += 1
         except WrongEcho as error:
