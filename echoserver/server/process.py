@@ -83,7 +83,7 @@ class ServerProcess(Service):
     ) -> None:
         self._reactor = reactor
         self._runnerLog = log or RunnerLog(None)
-        self._startErrors = StartErrors(settings.foreground)
+        self._startErrors = StartErrors(settings.foreground, settings.pidFile)
         self._settings = settings
         self._environ = environ
         self._command = command
