@@ -64,7 +64,7 @@ class DescriptorLimit:
     With a limit below 256, a quarter of it is reserved, and each cycle accepts one connection.
 
     @ivar enough: whether connections may be accepted.
-    @ivar mostAccepts: connections to accept in one cycle of the reactor at most.
+    @ivar maxAccepts: the maximum number of connections to accept in one cycle of the reactor.
     @ivar statusConnections: connections of the status port at most.
     @ivar fleetIQConnections: connections of an embedded local FleetIQ at most.
     """
@@ -78,7 +78,7 @@ class DescriptorLimit:
         self._reserved = min(RESERVED_DESCRIPTORS, limit // 4)
         small = self._reserved < RESERVED_DESCRIPTORS
         self._step = 1 if small else _RECOUNT_STEP
-        self.mostAccepts = 1 if small else MAX_ACCEPTS_PER_CYCLE
+        self.maxAccepts = 1 if small else MAX_ACCEPTS_PER_CYCLE
         self.statusConnections = min(MAX_STATUS_CONNECTIONS, limit // 8)
         self.fleetIQConnections = min(MAX_FLEETIQ_CONNECTIONS, limit // 4)
         self._room = 0

@@ -235,8 +235,8 @@ class DescriptorLimitTests(SynchronousTestCase):
                 (status, fleetIQ), (descriptors.statusConnections, descriptors.fleetIQConnections)
             )
 
-    def test_stopsAndGoesOn(self) -> None:
-        """With 64 left nobody is accepted, until some more are free; each is logged once."""
+    def test_stopsAndResumes(self) -> None:
+        """While only 64 are free, no connection is accepted. The stop and the end are logged."""
         self.used = 1024 - RESERVED_DESCRIPTORS - 15
         with capturedLogs() as events:
             for _ in range(3):

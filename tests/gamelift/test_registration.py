@@ -539,18 +539,18 @@ class RegistrationTests(SynchronousTestCase):
         self.change(Utilized(1))
         self.fleet.reply()
         self.assertFalse(self.successResultOf(self.claimed()))
-        self.assertEqual(["register", "register", "utilize"], self.fleet.made)
+        self.assertEqual(["register", "register", "utilize"], self.fleet.operations)
 
     def test_claimedDuringRegister(self) -> None:
         """A claim can come before the reply of Register: a check waits for this reply."""
         self.start()
         asked = self.claimed()
-        self.assertEqual(["register"], self.fleet.made)
+        self.assertEqual(["register"], self.fleet.operations)
         self.assertNoResult(asked)
         self.fleet.reply()
         self.fleet.reply(claimed=True)
         self.assertTrue(self.successResultOf(asked))
-        self.assertEqual(["register", "describe"], self.fleet.made)
+        self.assertEqual(["register", "describe"], self.fleet.operations)
 
     def test_claimedExternally(self) -> None:
         """UTILIZED of another client counts as a claim, whether known before or by the check."""
