@@ -1,10 +1,13 @@
 """
 Run game servers and players while calls fail and processes are killed: C{make chaos}.
 
-Instances are interrupted too, and the clock jumps. All checks use FleetIQ and sockets only:
+Instances are interrupted too, the clock jumps, state files are damaged, and nobody reads the log of
+a process. Attackers connect all the time. The checks use FleetIQ, sockets, and a few log lines:
 
   - A player is rejected or disconnected only for a known reason, which is counted.
   - Each byte is echoed.
+  - A claimed player is admitted, although strangers connect to the same game server.
+  - A client that never begins the TLS handshake is disconnected, and is never a player.
   - After each session its registration is removed.
   - No game server is registered twice at a time.
   - At the end, each game server is registered once and AVAILABLE.
@@ -21,10 +24,12 @@ import sys
 import tempfile
 from asyncio import Lock, create_task, gather, sleep
 from collections import Counter
+from itertools import cycle
 from pathlib import Path
 from random import Random, SystemRandom
 
-from benchmarks.chaos_fleet import Fleet, GameServers, freePorts
+from benchmarks.chaos_attackers import PLANTED, Attackers, damage
+from benchmarks.chaos_fleet import Fleet, GameServers, Kind, freePorts
 from benchmarks.chaos_players import Players
 
 # The faults that make a call fail.
@@ -40,6 +45,10 @@ SLOW = {"kind": "slow", "seconds": 0.2, "probability": 0.05}
 TICK = 2.0
 NOTICE = 25.0
 AVAILABLE_DEADLINE = 90.0
+# What a damaged state file left registered expires at the end: 180 s of the clock, in steps during
+# which each process sends heartbeats.
+EXPIRE_STEPS, EXPIRE_SECONDS, EXPIRE_PAUSE = 4, 60.0, 8.0
+DAMAGED_SHARE = 0.3
 
 
 class Chaos:
@@ -56,14 +65,19 @@ class Chaos:
         self._everUtilized: set[str] = set()
         self._doubles: set[str] = set()
         self._left: set[str] = set()
+        self._damaged: set[int] = set()
+        self._planted = folder / "planted"
 
     async def run(self) -> bool:
         """Run. Return whether all checks passed."""
         settings = self.settings
         async with self.fleet as fleet:
-            for base in freePorts(settings.processes, settings.servers, SystemRandom()):
-                await fleet.start(base, settings.servers)
+            bases = freePorts(settings.processes, settings.servers, SystemRandom())
+            for base, kind in zip(bases, cycle(Kind), strict=False):
+                await fleet.start(base, settings.servers, kind)
             await self.faults()
+            attackers = Attackers(fleet, Random(f"attackers {settings.seed}"))
+            attackers.start()
             # A separate rng: the disturbances do not depend on the timing of the players.
             players = Players(fleet, Random(f"players {settings.seed}"), settings.sessions)
             watching = create_task(self.watch())
@@ -72,11 +86,13 @@ class Chaos:
             self._playing = False
             await fleet.control("DELETE", "/_local/faults")
             await disturbing
+            await self.expireDamaged()
             await self.waitUntilAvailable()
             self._watching = False
             await watching
+            await attackers.stop()
             await self.stopAll()
-        self.report(players)
+        self.report(players, attackers)
         return not self.failures
 
     async def faults(self) -> None:
@@ -117,7 +133,31 @@ class Chaos:
     async def kill(self) -> None:
         """Kill a process, and start it again with the same ports."""
         self.events["processes killed and started again"] += 1
-        await self.fleet.kill(self.anyProcess())
+        await self.fleet.kill(self.anyProcess(), self.damage)
+
+    def damage(self, servers: GameServers) -> None:
+        """
+        Damage some state files of a killed process.
+
+        Not with C{--admission claimed}: a claim of the registration that is then left over names no
+        registration of the next process.
+        """
+        if servers.kind is Kind.CLAIMED:
+            return
+        for port in servers.ports:
+            path = self.fleet.stateDir / f"{port}.json"
+            if path.is_file() and self.rng.random() < DAMAGED_SHARE:
+                self._damaged.add(port)
+                how = damage(path, self._planted, self.rng)
+                self.events[f"state files damaged: {how}"] += 1
+
+    async def expireDamaged(self) -> None:
+        """Advance the clock, so that registrations expire whose state file was damaged."""
+        for _ in range(EXPIRE_STEPS if self._damaged else 0):
+            await self.fleet.advance(EXPIRE_SECONDS)
+            await sleep(EXPIRE_PAUSE)
+        if self._planted.exists() and self._planted.read_bytes() != PLANTED:
+            self.failures.append("a file was written to through a symlink in the state directory")
 
     async def spot(self) -> None:
         """Send a Spot or Auto Scaling notice, and replace the process when its instance ends."""
@@ -153,7 +193,7 @@ class Chaos:
         Check that no game server is registered twice.
 
         A registration with the same address but of another instance is from a stopped process that
-        could not deregister in time.
+        could not deregister in time. So is one whose state file was damaged.
         """
         first: dict[str, dict[str, str]] = {}
         for each in servers:
@@ -161,6 +201,7 @@ class Chaos:
             if each is not other:
                 both = f"{other['GameServerId']} and {each['GameServerId']}"
                 same = other["InstanceId"] == each["InstanceId"]
+                same = same and int(each["ConnectionInfo"].rpartition(":")[2]) not in self._damaged
                 (self._doubles if same else self._left).add(both)
             if each["UtilizationStatus"] == "UTILIZED":
                 self._everUtilized.add(each["GameServerId"])
@@ -196,22 +237,24 @@ class Chaos:
         if left:
             self.failures.append(f"still registered after their process was stopped: {left}")
 
-    def report(self, players: Players) -> None:
+    def report(self, players: Players, attackers: Attackers) -> None:
         """Print the report, and write it to the JSON file if there is one."""
         if self._doubles:
             self.failures.append(f"registered twice at a time: {sorted(self._doubles)}")
         self.events["registrations left after a stop"] = len(self._left)
-        self.failures += players.failures + self.fleet.failures
+        self.failures += players.failures + attackers.failures + self.fleet.failures
         figures = {
             "seed": self.settings.seed,
             "game servers": self.settings.processes * self.settings.servers,
             "calls that fail": self.settings.failing,
             "happened": dict(self.events),
             "players": dict(players.counted),
+            "attackers": dict(attackers.counted),
             "calls": self.fleet.calls,
             "failures": self.failures,
             "log": self.fleet.lines(
                 [word for both in self._doubles for word in both.split(" and ")]
+                + players.unexplained
             ),
         }
         sys.stdout.write(json.dumps(figures, indent=2) + "\n")

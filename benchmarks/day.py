@@ -164,7 +164,7 @@ def sample(process: Server) -> Sample:
     samples = []
     for _ in range(SAMPLES):
         process.skipLines()
-        os.kill(process.pid, signal.SIGUSR1)
+        os.kill(process.pid, signal.SIGRTMIN)
         delayed = int(process.waitForLine(r"delayed calls: (\d+)")[1][1])
         proc = Path(f"/proc/{process.pid}")
         samples.append(

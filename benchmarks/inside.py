@@ -1,5 +1,5 @@
 """
-Run C{twistd}, and print the number of the reactor's delayed calls on SIGUSR1.
+Run C{twistd}, and print the number of the reactor's delayed calls on SIGRTMIN.
 
 C{python -m benchmarks.inside -n fleetiq-echo} does the same as C{twistd -n fleetiq-echo}.
 """
@@ -13,12 +13,12 @@ from twisted.scripts.twistd import run
 
 
 def printDelayedCalls(_number: int, _frame: object) -> None:
-    """Write one line, unbuffered: the signal can interrupt a write to C{sys.stdout}."""
+    """Write one line, unbuffered; a part of a line of the log may be before it."""
     from twisted.internet import reactor
 
-    os.write(1, b"delayed calls: %d\n" % len(reactor.getDelayedCalls()))
+    os.write(1, b"\ndelayed calls: %d\n" % len(reactor.getDelayedCalls()))
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGUSR1, printDelayedCalls)
+    signal.signal(signal.SIGRTMIN, printDelayedCalls)
     run()

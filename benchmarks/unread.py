@@ -113,7 +113,9 @@ def main() -> int:
             (False, "tcp:0:interface=127.0.0.1"),
             (True, f"ssl:0:privateKey={pem}:interface=127.0.0.1"),
         ):
-            with fleetiqEcho(f"--listen={listen}", "--idle-timeout=0") as server:
+            with fleetiqEcho(
+                f"--listen={listen}", "--idle-timeout=0", "--log-players=all"
+            ) as server:
                 server.waitForLine("Ready")
                 passed = measure(server, tls=tls) and passed
     return int(not passed)

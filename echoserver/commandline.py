@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from twisted.logger import Logger
@@ -70,6 +71,12 @@ class CommandOptions(usage.Options):
         """False if C{twistd} becomes a daemon. C{twist} always runs in the foreground."""
         parent: Mapping[str, Any] = self.parent or {}
         return bool(parent.get("nodaemon", True) or parent.get("debug"))
+
+    @property
+    def pidFile(self) -> str:
+        """The path of the pid file of C{twistd}; empty if there is none."""
+        parent: Mapping[str, Any] = self.parent or {}
+        return str(parent.get("pidfile") or "")
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
         """
@@ -228,10 +235,13 @@ class StartErrors:
 
     A daemon has no terminal when it starts, and C{twistd} shows 84 characters of an exception. So
     this keeps standard error open until the start has succeeded.
+
+    @param pidFile: the path of the pid file of this process; empty if there is none.
     """
 
-    def __init__(self, foreground: bool) -> None:
+    def __init__(self, foreground: bool, pidFile: str = "") -> None:
         self._foreground = foreground
+        self._pidFile = pidFile
         self._stderr: int | None = None
         if not foreground:
             with suppress(OSError):
@@ -240,6 +250,7 @@ class StartErrors:
     def error(self, sentence: str) -> BaseException:
         """Return the exception to raise in C{startService}. It ends twistd with status 1."""
         if self._foreground:
+            self._removePidFile()
             return SystemExit(sentence)
         _log.critical("{reason}", reason=sentence, eventName="process.cannotStart")
         if self._stderr is None:
@@ -249,6 +260,13 @@ class StartErrors:
         self.started()
         # twistd reports only an Exception to the parent of a daemon; a SystemExit is lost.
         return RuntimeError("the start failed; the sentence above says why")
+
+    def _removePidFile(self) -> None:
+        """Remove the pid file: twistd removes it after an Exception, but not a SystemExit."""
+        with suppress(OSError, ValueError):
+            path = Path(self._pidFile)
+            if int(path.read_text()) == os.getpid():
+                path.unlink()
 
     def started(self) -> None:
         """Close standard error: it can be a pipe whose reader waits for its end."""

@@ -12,6 +12,8 @@ from twisted.logger import Logger
 _log = Logger(namespace="fleetiq.game")
 
 RESERVED_DESCRIPTORS = 64
+MAX_STATUS_CONNECTIONS = 32
+MAX_FLEETIQ_CONNECTIONS = 256
 RECOUNT_INTERVAL = 1.0
 # If fewer are free, accepting stops, because counting them again often would cost too much. It
 # resumes when twice as many are free.
@@ -63,6 +65,8 @@ class DescriptorLimit:
 
     @ivar enough: whether connections may be accepted.
     @ivar maxAccepts: the maximum number of connections to accept in one cycle of the reactor.
+    @ivar statusConnections: connections of the status port at most.
+    @ivar fleetIQConnections: connections of an embedded local FleetIQ at most.
     """
 
     def __init__(
@@ -75,6 +79,8 @@ class DescriptorLimit:
         small = self._reserved < RESERVED_DESCRIPTORS
         self._step = 1 if small else _RECOUNT_STEP
         self.maxAccepts = 1 if small else MAX_ACCEPTS_PER_CYCLE
+        self.statusConnections = min(MAX_STATUS_CONNECTIONS, limit // 8)
+        self.fleetIQConnections = min(MAX_FLEETIQ_CONNECTIONS, limit // 4)
         self._room = 0
         self._callbacks: list[Callable[[], None]] = []
         self.enough = True

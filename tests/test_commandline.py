@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from importlib.metadata import version
+from pathlib import Path
 from subprocess import DEVNULL, PIPE, Popen
 from typing import Any
 
@@ -52,6 +53,14 @@ class StartErrorsTests(SynchronousTestCase):
         error = StartErrors(foreground=True).error("No.")
         self.assertIsInstance(error, SystemExit)
         self.assertEqual(str(error), "No.")
+
+    def test_pidFile(self) -> None:
+        """In the foreground the pid file is removed, unless it is of another process."""
+        path = Path(self.mktemp())
+        for pid, kept in ((str(os.getpid()), False), ("1", True), ("x", True)):
+            path.write_text(pid)
+            StartErrors(foreground=True, pidFile=str(path)).error("No.")
+            self.assertEqual(path.exists(), kept)
 
     def test_daemon(self) -> None:
         """A daemon writes the whole sentence to the standard error that it had, and closes it."""

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionAborted
 from twisted.internet.interfaces import IHostnameResolver, IProtocol
 from twisted.internet.testing import MemoryReactorClock, StringTransport
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.client import ResponseFailed
 
-from echoserver.httpclient import Client
+from echoserver.httpclient import MAX_HEADERS, Client, HeadersTooLong
 
 
 class Connected(StringTransport):
@@ -62,3 +68,53 @@ class ClientTests(SynchronousTestCase):
         cast(IProtocol, factory.buildProtocol(None)).makeConnection(transport)
         # The start of a TLS handshake record.
         self.assertEqual(b"\x16\x03", transport.value()[:2])
+
+
+class HeadersTests(SynchronousTestCase):
+    """The limit of the bytes before the body of a response."""
+
+    def setUp(self) -> None:
+        self.transport = Connected()
+        reactor = MemoryReactorClock()
+        self.request: Deferred[Any] = Client(reactor, 1.0).get("http://192.0.2.7/")
+        factory: Any = reactor.tcpClients[0][2]
+        self.protocol: Any = factory.buildProtocol(None)
+        self.protocol.makeConnection(self.transport)
+
+    def receive(self, data: bytes, size: int) -> None:
+        """Receive data in chunks of a size."""
+        for start in range(0, len(data), size):
+            self.protocol.dataReceived(data[start : start + size])
+
+    def tooLong(self) -> None:
+        """The connection is aborted, and the reason is that the headers are too long."""
+        self.assertTrue(self.transport.disconnected)
+        self.protocol.dataReceived(b"x" * 100)
+        self.protocol.connectionLost(Failure(ConnectionAborted()))
+        reasons = self.failureResultOf(self.request, ResponseFailed).value.reasons
+        self.assertTrue(any(reason.check(HeadersTooLong) for reason in reasons), reasons)
+
+    def test_endless(self) -> None:
+        """Headers that never end, in lines, in one line, and in continued lines, are refused."""
+        for line in (b"A: b\r\n", b"b", b" c\n"):
+            self.setUp()
+            self.receive(b"HTTP/1.1 200 OK\r\nA: b\r\nB:" + line * MAX_HEADERS, 1000)
+            self.tooLong()
+
+    def test_interim(self) -> None:
+        """So are 1xx responses that never end."""
+        self.receive(b"HTTP/1.1 103 Early\r\n\r\n" * (MAX_HEADERS // 20), 1000)
+        self.tooLong()
+
+    @settings(deadline=None, max_examples=20)
+    @given(st.integers(1, 200), st.integers(0, 3))
+    def test_body(self, size: int, interim: int) -> None:
+        """Headers below the limit and a body above it are received, in any chunks."""
+        self.setUp()
+        body = b"x\n\n" * MAX_HEADERS
+        head = b"HTTP/1.1 100 Continue\r\n\r\n" * interim + b"HTTP/1.1 200 OK\r\n"
+        head += b"A: b\r\n" * (MAX_HEADERS // 8) + b"Content-Length: %d\r\n\r\n" % len(body)
+        self.receive(head, size)
+        self.protocol.dataReceived(body)
+        content: Deferred[bytes] = self.successResultOf(self.request).content()
+        self.assertEqual(body, self.successResultOf(content))

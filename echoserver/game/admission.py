@@ -6,7 +6,7 @@ from collections.abc import Callable
 from math import inf
 from typing import NoReturn
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -35,16 +35,25 @@ class ClaimCheck:
     """
     Check with FleetIQ whether a claim is active, with at most one call a second.
 
-    Waiting checks share a call. If its result is positive, all of them fire. If it is negative,
-    only the checks that began before the call fire, because a claim may have been made since; the
-    others share the next call. A failure, or no result within 5 s, is a negative result.
+    A positive result is for all checks that wait. A negative one is only for those that began
+    before its call did: a claim can have been made since. All others wait for the next call, which
+    they share. No result within 5 s of the call, or a failure, counts as negative.
 
-    @param isClaimed: calls FleetIQ; its Deferred fires with whether a claim is active.
+    @param isClaimed: makes the call; fires with whether a claim waits for its players.
+    @param mayCall: fires when the call may be made. This time does not count for the 5 s: clients
+        of other game servers of the process can cause it. It may be cancelled.
     """
 
-    def __init__(self, clock: IReactorTime, isClaimed: Callable[[], Deferred[bool]]) -> None:
+    def __init__(
+        self,
+        clock: IReactorTime,
+        isClaimed: Callable[[], Deferred[bool]],
+        mayCall: Callable[[], Deferred[None]] = lambda: succeed(None),
+    ) -> None:
         self._clock = clock
         self._isClaimed = isClaimed
+        self._mayCall = mayCall
+        self._turn: Deferred[None] | None = None
         self._lastCall = -inf
         self._calling = False
         self._nextCall: IDelayedCall | None = None
@@ -53,7 +62,8 @@ class ClaimCheck:
     def check(self) -> Deferred[bool]:
         """
         Return a Deferred that fires with whether a claim is active; it never fails. It fires within
-        10 s: at the latest after the call in flight and the next one.
+        10 s: after the call that runs already, and the next one. Without a call that may be made,
+        it fires later.
         """
         result: Deferred[bool] = Deferred()
         self._waiting.append(result)
@@ -66,6 +76,8 @@ class ClaimCheck:
         if self._nextCall is not None:
             self._nextCall.cancel()
             self._nextCall = None
+        if self._turn is not None:
+            self._turn.addErrback(lambda failure: failure.trap(CancelledError)).cancel()
 
     def _schedule(self) -> None:
         if self._calling or self._nextCall is not None or not self._waiting:
@@ -79,6 +91,11 @@ class ClaimCheck:
     def _call(self) -> None:
         self._nextCall = None
         self._calling = True
+        self._turn = self._mayCall()
+        self._turn.addCallback(self._turnCame)
+
+    def _turnCame(self, _: object) -> None:
+        self._turn = None
         self._lastCall = self._clock.seconds()
         began = len(self._waiting)
         call = self._isClaimed().addTimeout(CHECK_TIMEOUT, self._clock, _timedOut)

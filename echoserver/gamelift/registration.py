@@ -197,16 +197,27 @@ class Registration:
         self._callDone.append(done)
         return done
 
+    def mayCheckClaim(self) -> Deferred[None]:
+        """
+        Return a Deferred that fires when the rate limiter allows L{isClaimed}, at the lowest
+        priority. It may be cancelled.
+        """
+        return Deferred.fromCoroutine(self._mayCheckClaim())
+
+    async def _mayCheckClaim(self) -> None:
+        if self.calling and self.state.known == Absent():
+            await self.whenCallDone()  # a claim can come before the reply of Register
+        if mayBeClaimed(self.state.known):
+            await self._acquire(LOWEST_PRIORITY)
+
     def isClaimed(self) -> Deferred[bool]:
         """
-        Call DescribeGameServer, at the lowest priority, and return whether a claim is active. It
-        may be cancelled.
+        Call DescribeGameServer, and return whether a claim waits for its players. Call it as soon
+        as L{mayCheckClaim} fires. It may be cancelled.
         """
         return Deferred.fromCoroutine(self._isClaimed())
 
     async def _isClaimed(self) -> bool:
-        if mayBeClaimed(self.state.known):
-            await self._acquire(LOWEST_PRIORITY)
         before = self.state
         if isinstance(before.known, UtilizedExternally) or not mayBeClaimed(before.known):
             return isinstance(before.known, UtilizedExternally)
@@ -214,9 +225,9 @@ class Registration:
         description = result.description
         if description is None:
             _log.warn(
-                "Could not check the claim: {reason}",
-                reason=result.message,
+                "Could not check the claim of {gameServerId}: {reason}",
                 gameServerId=before.gameServerId,
+                reason=result.message,
                 eventName="registration.claimNotChecked",
             )
             return False
@@ -332,8 +343,22 @@ class Registration:
 
     async def _runStep(self, step: Step, wanted: Wanted) -> StepResult:
         self._health.reset()
+        self.calling = True
+        try:
+            return await self._takeStep(step, wanted)
+        except GeneratorExit:
+            self._callDone.clear()  # what waits is collected as garbage too
+            raise
+        finally:
+            self.calling = False
+            done, self._callDone = self._callDone, []
+            for each in done:
+                each.callback(None)
+
+    async def _takeStep(self, step: Step, wanted: Wanted) -> StepResult:
         sent, before = self._clock.seconds(), self.state
-        result = await self._callStep(step, before.gameServerId)
+        result = await self._perform(step, before.gameServerId)
+        self.calling = False
         outcome = result.outcome
         if isinstance(outcome, Confirmed) and step in _HEALTH_REPORTS:
             self.lastReport = sent
@@ -362,25 +387,18 @@ class Registration:
     def _scheduleReport(self, now: float) -> None:
         self.nextReportDue = now + self._heartbeat * (1 - self._rng.uniform(0, _JITTER))
 
-    async def _callStep(self, step: Step, gameServerId: str) -> StepResult:
-        self.calling = True
-        try:
-            if step is Step.REGISTER:
-                self._claim = Claim()
-                if self._idStore is not None:
-                    await self._idStore.save(self.request, gameServerId)
-            data = self.request.data if step is Step.REGISTER else self._dataToSend
-            result = await callStep(self._fleetIQ, step, gameServerId, self.request, data)
-            carriesData = step in (Step.REGISTER, Step.HEARTBEAT)
-            # setData may have been called during the call.
-            if carriesData and isinstance(result.outcome, Confirmed) and data == self._dataToSend:
-                self._dataToSend = None
-            return result
-        finally:
-            self.calling = False
-            done, self._callDone = self._callDone, []
-            for each in done:
-                each.callback(None)
+    async def _perform(self, step: Step, gameServerId: str) -> StepResult:
+        if step is Step.REGISTER:
+            self._claim = Claim()
+            if self._idStore is not None:
+                await self._idStore.save(self.request, gameServerId)
+        data = self.request.data if step is Step.REGISTER else self._dataToSend
+        result = await callStep(self._fleetIQ, step, gameServerId, self.request, data)
+        carriesData = step in (Step.REGISTER, Step.HEARTBEAT)
+        # It may have changed during the call.
+        if carriesData and isinstance(result.outcome, Confirmed) and data == self._dataToSend:
+            self._dataToSend = None
+        return result
 
     def _updateClaim(self, description: GameServerDescription) -> None:
         self._claim, claimed = self._claim.after(description)

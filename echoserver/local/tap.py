@@ -155,7 +155,7 @@ class LocalProgram(LocalFleetIQ):
         super().__init__(reactor, **settingsOf(options), maxConnections=connections)
         self._options = options
         self._runnerLog = log or RunnerLog(None)
-        self._startErrors = StartErrors(options.foreground)
+        self._startErrors = StartErrors(options.foreground, options.pidFile)
         self._manager = ServiceManager(reactor, os.environ, lambda: f"FleetIQ on {self.url}")
         self.stopping = False
 

@@ -59,6 +59,7 @@ class Settings:
     @ivar status: the endpoint description of the status port; None for no status port.
     @ivar gameServerId: a fixed game server id; None for random ids.
     @ivar foreground: if True, twistd runs in the foreground (C{-n}).
+    @ivar pidFile: the path of its pid file; empty for none.
     """
 
     target: AWSTarget | EmbeddedTarget | LocalTarget
@@ -72,3 +73,4 @@ class Settings:
     gameServerId: str | None
     gameServerData: str | None
     foreground: bool
+    pidFile: str = ""

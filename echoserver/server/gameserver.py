@@ -107,7 +107,7 @@ class GameServer(Service):
         self._claimTimeout: IDelayedCall | None = None
         self._port = 0
         self.options: Mapping[str, Any] = {} if options is None else options
-        self._claimCheck = ClaimCheck(clock, self._isClaimed)
+        self._claimCheck = ClaimCheck(clock, self._isClaimed, self._mayCheckClaim)
         factory = IProtocolFactory(makeFactory(self))
         self._game = factory if isinstance(factory, Game) else Game(self)
         self._connections = ConnectionFactory(
@@ -337,6 +337,10 @@ class GameServer(Service):
 
     def _isClaimed(self) -> Deferred[bool]:
         return succeed(False) if self._registration is None else self._registration.isClaimed()
+
+    def _mayCheckClaim(self) -> Deferred[None]:
+        registration = self._registration
+        return succeed(None) if registration is None else registration.mayCheckClaim()
 
     def _rejection(self, claimed: bool, connection: Connection) -> bytes | None:
         """Return the message for a connection that is rejected; None if it becomes a player."""

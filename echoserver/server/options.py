@@ -199,6 +199,7 @@ class GameServerOptions(CommandOptions):
             ),
             gameServerData=self._gameServerData(),
             foreground=self.foreground,
+            pidFile=self.pidFile,
         )
         self.makeFactory = self._makeFactory()
         super().postOptions()  # those of twistd's pid file, and of a game: see optionsFor

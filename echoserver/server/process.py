@@ -83,7 +83,7 @@ class ServerProcess(Service):
     ) -> None:
         self._reactor = reactor
         self._runnerLog = log or RunnerLog(None)
-        self._startErrors = StartErrors(settings.foreground)
+        self._startErrors = StartErrors(settings.foreground, settings.pidFile)
         self._settings = settings
         self._environ = environ
         self._command = command
@@ -105,13 +105,13 @@ class ServerProcess(Service):
         self.signalled = False
         self.stopping = False
         self.exitCode = 0
-        descriptors = DescriptorLimit(reactor, raiseDescriptorLimit())
+        self._descriptors = DescriptorLimit(reactor, raiseDescriptorLimit())
         self._servers = [
             GameServer(
                 reactor,
                 endpointOf(reactor, description, command=command),
                 makeFactory,
-                descriptors,
+                self._descriptors,
                 settings.gameServer,
                 options,
             )
@@ -186,7 +186,9 @@ class ServerProcess(Service):
         from echoserver.local.service import LocalFleetIQ
 
         try:
-            self._local = LocalFleetIQ(self._reactor, listen)
+            self._local = LocalFleetIQ(
+                self._reactor, listen, maxConnections=self._descriptors.fleetIQConnections
+            )
             self._local.onReset = self._localReset
             self._local.startService()
         except ValueError as error:
@@ -227,6 +229,7 @@ class ServerProcess(Service):
             lambda: self._discovered,
             lambda: None if self._registrar is None else self._registrar.degraded.since,
             WallClock(self._reactor),
+            self._descriptors.statusConnections,
         )
         self._callEnded = self._statusPort.metrics.ended
         self._statusPort.listen(endpoint).addCallbacks(opened, failed)

@@ -35,13 +35,16 @@ class StatusPort:
         process: Callable[[], Mapping[str, str | None]],
         degradedSince: Callable[[], float | None],
         wallClock: WallClock,
+        maxConnections: int = QuietSite.maxConnections,
     ) -> None:
         """
         @param statuses: returns the current status of each game server.
         @param process: returns the members of C{/status} that describe the process.
         @param degradedSince: returns since when the process is degraded, in seconds of C{clock};
             C{None} if it is not.
+        @param maxConnections: connections at most; beyond them idle ones are closed.
         """
+        self._maxConnections = maxConnections
         self._clock = clock
         self._wallClock = wallClock
         self._statuses = statuses
@@ -62,6 +65,7 @@ class StatusPort:
             return port
 
         site = QuietSite(_Root(self), _StatusRequest, timeout=IDLE_SECONDS, reactor=self._clock)
+        site.maxConnections = self._maxConnections
         return endpoint.listen(site).addCallback(listening)
 
     def stop(self) -> Deferred[Any]:

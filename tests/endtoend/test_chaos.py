@@ -8,7 +8,7 @@ from tests.endtoend.processes import EndToEndTestCase
 
 
 class ChaosTests(EndToEndTestCase):
-    """Players play while calls fail and a process is killed."""
+    """Players play while calls fail, a process is killed, and attackers connect."""
 
     async def test_nothingIsLost(self) -> None:
         """All checks of the benchmark pass, and its disturbances happened."""
@@ -17,7 +17,7 @@ class ChaosTests(EndToEndTestCase):
             Path(sys.executable).name,
             "-m",
             "benchmarks.chaos",
-            *("--sessions=40", "--processes=2", "--servers=8", "--players=12", "--seed=8"),
+            *("--sessions=40", "--processes=3", "--servers=6", "--players=12", "--seed=8"),
             f"--json={report}",
             folder=Path(__file__).parents[2],
         )
@@ -26,4 +26,6 @@ class ChaosTests(EndToEndTestCase):
         self.assertEqual([], result["failures"])
         self.assertEqual(40, result["players"]["sessions"])
         self.assertIn("processes killed and started again", result["happened"])
+        for attack in ("silent TLS clients that were disconnected", "idle connections to status"):
+            self.assertTrue(any(attack in counted for counted in result["attackers"]), result)
         self.assertLess(40, result["calls"]["RegisterGameServer"])

@@ -95,6 +95,26 @@ class BytesTests(EndToEndTestCase):
             await player.whenClosed()
         await child.nextLine(r" Accepting connections again\.$")
 
+    async def test_idleStatusConnections(self) -> None:
+        """At a small limit of descriptors, idle connections of the status port stop no player."""
+        fleet = await self.local()
+        for reactor in ("default", "uvloop") if find_spec("uvloop") else ("default",):
+            child = self.start(
+                "sh",
+                "-c",
+                f"ulimit -n 64; exec twistd --reactor={reactor} -n fleetiq-echo"
+                f" --listen={ANY_PORT} --status={ANY_PORT} --local={fleet.url}",
+            )
+            statusPort = int((await child.nextLine(r" Status on 127\.0\.0\.1:(\d+)\.$"))[1])
+            port = await self.gamePort(child)
+            await child.available()
+            for _ in range(60):
+                await self.player(statusPort)
+            for _ in range(10):
+                player = await self.player(port)
+                player.send(b"hello")
+                await player.receives(b"hello")
+
     async def test_workshopsClient(self) -> None:
         """The client has a fixed port, and sends lines without a line end."""
         child, fleet, port = await self.embedded("--connection-info={host}")

@@ -240,7 +240,7 @@ class DaemonTests(EndToEndTestCase):
                 log.unlink()
 
     async def test_portTaken(self) -> None:
-        """If the port is in use, the terminal shows the whole sentence, with its advice."""
+        """If the port is in use, the whole sentence is shown, and no pid file is left."""
         port = self.busyPort()
         for command, advice in (
             ("fleetiq-echo", f"Choose another, for example --listen tcp:{port + 1}."),
@@ -252,7 +252,12 @@ class DaemonTests(EndToEndTestCase):
             child = self.start("twistd", *options)
             self.assertEqual(await child.exitStatus(), 1)
             self.assertIn(advice, child.describe())
-            self.assertFalse((self.folder / "twistd.pid").exists())
+            # The daemon removes it after its parent has ended.
+            await self.untilTrue(lambda: not (self.folder / "twistd.pid").exists())
+            child = self.start("twistd", "-n", "--pidfile=named.pid", *options)
+            self.assertEqual(await child.exitStatus(), 1)
+            self.assertIn(advice, child.describe())
+            self.assertFalse((self.folder / "named.pid").exists())
 
 
 class KilledTests(EndToEndTestCase):

@@ -107,6 +107,33 @@ class ClaimCheckTests(SynchronousTestCase):
         self.assertTrue(line.endswith(" the claim check failed: no result within 5 s"), line)
         self.calls[0].callback(True)
 
+    def test_rateLimit(self) -> None:
+        """The time until the call may be made does not count, and its result is for all by then."""
+        turns: list[Deferred[None]] = []
+
+        def mayCall() -> Deferred[None]:
+            turns.append(Deferred())
+            return turns[-1]
+
+        self.claims = ClaimCheck(self.clock, self.call, mayCall)
+        first = self.claims.check()
+        self.clock.advance(10 * CHECK_TIMEOUT)
+        second = self.claims.check()
+        self.assertEqual((1, []), (len(turns), self.calls))
+        turns[0].callback(None)
+        self.clock.advance(CHECK_TIMEOUT - 1)
+        self.calls[0].callback(False)
+        self.assertEqual([False, False], [self.successResultOf(each) for each in (first, second)])
+
+    def test_stopBeforeCall(self) -> None:
+        """After stop, no call waits for the rate limiter."""
+        cancelled: list[object] = []
+        self.claims = ClaimCheck(self.clock, self.call, lambda: Deferred(cancelled.append))
+        self.assertNoResult(self.claims.check())
+        self.claims.stop()
+        self.claims.stop()
+        self.assertEqual((1, []), (len(cancelled), self.calls))
+
     def test_failure(self) -> None:
         """A failed call counts as negative, and its reason is logged."""
         check = self.claims.check()

@@ -221,6 +221,20 @@ class DescriptorLimitTests(SynchronousTestCase):
             self.clock.advance(RECOUNT_INTERVAL)
             self.assertTrue(descriptors.enough)
 
+    def test_httpConnections(self) -> None:
+        """The status port and an embedded FleetIQ leave most of a small limit to players."""
+        for limit, status, fleetIQ in (
+            (40, 5, 10),
+            (64, 8, 16),
+            (256, 32, 64),
+            (1024, 32, 256),
+            (65_536, 32, 256),
+        ):
+            descriptors = DescriptorLimit(self.clock, limit, self.countDescriptors)
+            self.assertEqual(
+                (status, fleetIQ), (descriptors.statusConnections, descriptors.fleetIQConnections)
+            )
+
     def test_stopsAndResumes(self) -> None:
         """While only 64 are free, no connection is accepted. The stop and the end are logged."""
         self.used = 1024 - RESERVED_DESCRIPTORS - 15

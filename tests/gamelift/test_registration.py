@@ -489,7 +489,8 @@ class RegistrationTests(SynchronousTestCase):
 
     def claimed(self) -> Deferred[bool]:
         """Check whether a claim waits for its players."""
-        return self.registration.isClaimed()
+        allowed = self.registration.mayCheckClaim()
+        return allowed.addCallback(lambda _: self.registration.isClaimed())
 
     def test_leavesTheQueue(self) -> None:
         """A call that is no longer needed leaves the queue of the rate limiter."""
@@ -506,7 +507,7 @@ class RegistrationTests(SynchronousTestCase):
         self.limiter = RateLimiter(self.clock, TokenBucket(1.0, 1))
         self.start()
         self.fleet.reply()
-        asked = self.registration.isClaimed()
+        asked = self.claimed()
         self.change(Utilized(1))
         self.clock.advance(1.0)
         self.fleet.reply()
@@ -529,12 +530,27 @@ class RegistrationTests(SynchronousTestCase):
     def test_claimedBeforeOrAfter(self) -> None:
         """Before the registration and during a session, there is no claim, and no call is made."""
         self.start()
+        asked = self.claimed()
+        self.fleet.fail(callFailed())
+        self.assertFalse(self.successResultOf(asked))
         self.assertFalse(self.successResultOf(self.claimed()))
+        self.clock.advance(1.0)
         self.fleet.reply()
         self.change(Utilized(1))
         self.fleet.reply()
         self.assertFalse(self.successResultOf(self.claimed()))
-        self.assertEqual(["register", "utilize"], self.fleet.operations)
+        self.assertEqual(["register", "register", "utilize"], self.fleet.operations)
+
+    def test_claimedDuringRegister(self) -> None:
+        """A claim can come before the reply of Register: a check waits for this reply."""
+        self.start()
+        asked = self.claimed()
+        self.assertEqual(["register"], self.fleet.operations)
+        self.assertNoResult(asked)
+        self.fleet.reply()
+        self.fleet.reply(claimed=True)
+        self.assertTrue(self.successResultOf(asked))
+        self.assertEqual(["register", "describe"], self.fleet.operations)
 
     def test_claimedExternally(self) -> None:
         """UTILIZED of another client counts as a claim, whether known before or by the check."""
