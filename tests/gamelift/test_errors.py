@@ -46,9 +46,14 @@ class OutcomeTests(SynchronousTestCase):
 
     def test_reply(self) -> None:
         """A valid reply is returned without the metadata of the response."""
-        self.endpoint.setResponse(200, {"GameServer": {"GameServerId": "server"}})
+        server = {
+            "GameServerId": ONE["GameServerId"],
+            "InstanceId": "i-0123456789abcdef0",
+            "UtilizationStatus": "AVAILABLE",
+        }
+        self.endpoint.setResponse(200, {"GameServer": server})
         reply = self.successResultOf(gameLiftWith(self.client).call("DescribeGameServer", **ONE))
-        self.assertEqual(reply, {"GameServer": {"GameServerId": "server"}})
+        self.assertEqual(reply, {"GameServer": server})
 
     def test_refusals(self) -> None:
         """A call with status 4xx has not happened. Some are retried, as throttling."""
