@@ -61,6 +61,7 @@ class LoopbackEndpoint:
     An HTTP endpoint in its own thread. It sends the same response to each request.
 
     @ivar response: the bytes of the response.
+    @ivar gameServer: if it is not None, the response has this game server with the requested id.
     @ivar endless: sent after the response again and again, until the client closes.
     @ivar endlessBytes: the number of bytes of it that were sent.
     @ivar resets: if True, the connection is reset after the response.
@@ -70,6 +71,7 @@ class LoopbackEndpoint:
 
     def __init__(self) -> None:
         self.response = b""
+        self.gameServer: dict[str, Any] | None = None
         self.endless = b""
         self.endlessBytes = 0
         self.resets = False
@@ -91,6 +93,7 @@ class LoopbackEndpoint:
 
     def setError(self, status: int, code: str, message: str = "so it is") -> None:
         """Set an error of AWS as the response."""
+        self.gameServer = None
         self.setResponse(status, {"__type": code, "message": message})
 
     def close(self) -> None:
@@ -119,6 +122,9 @@ class LoopbackEndpoint:
         while length and len(body) < int(length[1]):
             body += connection.recv(65536)
         self.requests.append(head)
+        if self.gameServer is not None:
+            requested = json.loads(body)["GameServerId"]
+            self.setResponse(200, {"GameServer": {**self.gameServer, "GameServerId": requested}})
         if self.silent:
             self._closing.wait(5)
         connection.sendall(self.response)

@@ -34,13 +34,12 @@ class StartTests(ProgramTestCase):
 
     def acceptCalls(self) -> None:
         """Have FleetIQ confirm each call."""
-        server = {
+        self.endpoint.gameServer = {
             "GameServerGroupName": "group",
             "InstanceId": INSTANCE_ID,
             "ConnectionInfo": "localhost:5000",
             "UtilizationStatus": "AVAILABLE",
         }
-        self.endpoint.setResponse(200, {"GameServer": server})
 
     def test_ready(self) -> None:
         """With all options given, no metadata is requested. The log has each step of the start."""
