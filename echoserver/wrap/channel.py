@@ -13,10 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.protocol import Factory
-from twisted.logger import Logger
 from twisted.protocols.basic import LineOnlyReceiver
-
-_log = Logger(namespace="fleetiq.wrap")
 
 EVENTS = ("ready", "sessionStarted", "sessionEnded", "healthy", "unhealthy", "data")
 MAX_LINE = 8192

@@ -15,6 +15,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import Factory
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from echoserver.game import Game, GameServer
 from echoserver.wrap.channel import Channel
@@ -27,7 +28,6 @@ _log = Logger(namespace="fleetiq.wrap")
 
 # Seconds between two starts of a child that ends at once. After a run of a minute, it is 1 s again.
 _FIRST_BACKOFF, _MAX_BACKOFF, _LONG_RUN = 1.0, 30.0, 60.0
-_START_FAILED = 1
 
 
 class NotReady(Exception):
@@ -176,9 +176,14 @@ class WrapFactory(Game, Factory):
             eventName="child.restarting",
         )
         self._restart = deferLater(self.reactor, self._backoff, self._startChild)
-        self._restart.addErrback(lambda failure: failure.trap(CancelledError))
+        self._restart.addErrback(self._restartFailed)
         self._backoff = min(_MAX_BACKOFF, 2 * self._backoff)
         self._endSession()
+
+    def _restartFailed(self, failure: Failure) -> None:
+        """The child cannot be started, for instance because no descriptor is free."""
+        if not failure.check(CancelledError):
+            self.gameServer.stop(f"the child cannot start: {failure.getErrorMessage()}", 1)
 
     def _stopAfter(self, exit: Exit) -> None:
         if not self._ready.called:

@@ -6,9 +6,8 @@ import struct
 from ipaddress import ip_address
 from typing import Any
 
-from twisted.internet.endpoints import TCP4ClientEndpoint
-from twisted.internet.interfaces import IDelayedCall, IHalfCloseableProtocol
-from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.interfaces import IAddress, IConnector, IDelayedCall, IHalfCloseableProtocol
+from twisted.internet.protocol import ClientFactory, Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -60,11 +59,10 @@ class PlayerSide(Protocol):
     def connectionMade(self) -> None:
         # Until the child is connected, the player's data waits in the kernel.
         self.transport.pauseProducing()
-        endpoint = TCP4ClientEndpoint(
-            self.factory.reactor, LOOPBACK, self.factory.childPort, CONNECT_TIMEOUT
+        # An endpoint would put one more protocol between the connection and ChildSide.
+        self.factory.reactor.connectTCP(
+            LOOPBACK, self.factory.childPort, ChildFactory(self), CONNECT_TIMEOUT
         )
-        connecting = endpoint.connect(Factory.forProtocol(lambda: ChildSide(self)))
-        connecting.addErrback(self._notConnected)
 
     def childConnected(self, childSide: ChildSide) -> None:
         """Forward in both directions from now on."""
@@ -131,7 +129,8 @@ class PlayerSide(Protocol):
             childSide.transport.loseConnection()
             childSide.abortIn(CLOSE_TIMEOUT)
 
-    def _notConnected(self, failure: Failure) -> None:
+    def notConnected(self, failure: Failure) -> None:
+        """The child does not accept the player."""
         if not self._closed:
             _log.warn(
                 "The child does not accept player {address}: {reason}.",
@@ -175,3 +174,18 @@ class ChildSide(Protocol):
         if self._abort is not None and self._abort.active():
             self._abort.cancel()
         self._player.childLost()
+
+
+class ChildFactory(ClientFactory):
+    """Connects one player to the child."""
+
+    noisy = False
+
+    def __init__(self, player: PlayerSide) -> None:
+        self._player = player
+
+    def buildProtocol(self, addr: IAddress | None) -> ChildSide:
+        return ChildSide(self._player)
+
+    def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
+        self._player.notConnected(reason)
