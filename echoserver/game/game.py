@@ -15,7 +15,8 @@ class Player(TypingProtocol):
     A connection that was admitted.
 
     @ivar protocol: the game's protocol on this connection, made by the game's factory.
-    @ivar transport: the transport of that protocol: write to it, or close it.
+    @ivar transport: the transport of that protocol: write to it, or close it. C{writeBytes} is
+        C{write} without a check of the type: 0.1 us less on the uvloop reactor.
     @ivar bytesReceived: bytes that the player has sent so far.
     """
 
@@ -142,7 +143,8 @@ class Game:
         """
         The game server is deregistered, and its players are disconnected.
 
-        @return: a Deferred for which the process waits before it exits, or None.
+        @return: a Deferred for which the process waits before it exits, or None. A second signal
+            cancels it.
         """
         return None
 

@@ -7,7 +7,7 @@ from math import inf
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred, succeed
 from twisted.internet.interfaces import (
     IDelayedCall,
     IListeningPort,
@@ -122,6 +122,7 @@ class GameServer(Service):
         self.finished = self._shutdown.finished.addCallback(
             lambda _: Deferred.fromCoroutine(self._finish())
         )
+        self._gameStopping: Deferred[Any] | None = None
         self.exitCode = 0
 
     # Start.
@@ -324,8 +325,10 @@ class GameServer(Service):
             self._registration.reportNow()
 
     def skipGracePeriod(self) -> None:
-        """End the grace period of the running session now."""
+        """End the grace period of the running session now, and the wait for the game's end."""
         self._shutdown.skipGracePeriod()
+        if self._gameStopping is not None:
+            self._gameStopping.cancel()
 
     def stopService(self) -> Deferred[None]:
         """Shut down, because the process stops. See L{Shutdown}."""
@@ -437,8 +440,11 @@ class GameServer(Service):
     async def _finish(self) -> None:
         self._claimCheck.stop()
         self._playerLog.stop()
+        self._gameStopping = maybeDeferred(self._game.stopped)
         try:
-            await maybeDeferred(self._game.stopped)
+            await self._gameStopping
+        except CancelledError:
+            pass  # a second signal
         except Exception:  # noqa: BLE001 # the game's error must not keep the process from exiting
             _log.failure("A hook of the game failed.", eventName="game.hookFailed")
 

@@ -480,6 +480,17 @@ class ReadinessTests(GameServerTestCase):
         ending.callback(None)
         self.assertStopped()
 
+    def test_stoppedNever(self) -> None:
+        """A second signal ends the wait for a game that does not end."""
+        self.start()
+        self.fleet.reply()
+        self.patch(RecordingGame, "stopped", lambda _: Deferred())
+        self.stop()
+        self.fleet.reply()
+        self.assertNoResult(self.stopped)
+        self.server.skipGracePeriod()
+        self.assertStopped()
+
     def test_stoppedFails(self) -> None:
         """If the hook stopped fails, the game server stops nevertheless."""
         self.start()
