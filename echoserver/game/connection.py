@@ -26,7 +26,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from echoserver.game.forwarding import forwardingClass
-from echoserver.game.listener import describe, hostOf, peerHasClosed
+from echoserver.game.listener import describe, hostOf, logPrefixOf, peerHasClosed
 from echoserver.game.proxyheader import hasHandshake
 
 if TYPE_CHECKING:  # at run time the factory imports this module
@@ -203,10 +203,7 @@ class Connection:
         self._parent.fireIfEmpty()
 
     def logPrefix(self) -> str:
-        if ILoggingContext.providedBy(self.protocol):
-            prefix: str = self.protocol.logPrefix()
-            return prefix
-        return type(self if self.protocol is None else self.protocol).__name__
+        return type(self).__name__ if self.protocol is None else logPrefixOf(self.protocol)
 
     # The producer of the transport.
 

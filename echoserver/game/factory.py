@@ -15,6 +15,7 @@ from twisted.internet.interfaces import (
 from zope.interface import implementer
 
 from echoserver.game.connection import CLOSE_TIMEOUT, Connection, PlayerListener, callHook
+from echoserver.game.listener import logPrefixOf
 from echoserver.game.timeouts import (
     HandshakeTimeout,
     IdleTimeout,
@@ -73,10 +74,7 @@ class ConnectionFactory:
         self._factory.doStop()
 
     def logPrefix(self) -> str:
-        if ILoggingContext.providedBy(self._factory):
-            prefix: str = self._factory.logPrefix()
-            return prefix
-        return type(self._factory).__name__
+        return logPrefixOf(self._factory)
 
     def closeAll(self, closePlayers: Callable[[], object], within: float) -> Deferred[None]:
         """

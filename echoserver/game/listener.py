@@ -86,6 +86,14 @@ def describe(address: IAddress) -> str:
     return text if text.isascii() and text.isprintable() else ascii(text)
 
 
+def logPrefixOf(application: object) -> str:
+    """Return the log prefix of a factory or protocol: its own one, or the name of its class."""
+    if ILoggingContext.providedBy(application):
+        prefix: str = ILoggingContext(application).logPrefix()
+        return prefix
+    return type(application).__name__
+
+
 def hostOf(address: IAddress) -> str | None:
     """Return the host of an address; None if it has none."""
     host: str | None = getattr(address, "host", None)
@@ -155,10 +163,7 @@ class AcceptLimiter:
         self._factory.doStop()
 
     def logPrefix(self) -> str:
-        if ILoggingContext.providedBy(self._factory):
-            prefix: str = self._factory.logPrefix()
-            return prefix
-        return type(self._factory).__name__
+        return logPrefixOf(self._factory)
 
     def _consume(self) -> None:
         if self._rate is None:
